@@ -1,0 +1,1 @@
+"""The HTTP control API. Routes translate and call one use case."""

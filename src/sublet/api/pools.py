@@ -1,0 +1,189 @@
+"""Pools and nodes: what the owner has, and on which terms it is sold."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from sublet.api.bodies import Body, InPath, Label
+from sublet.api.call import Calling, only
+from sublet.app import nodes, pools
+from sublet.app.keys import Scope
+from sublet.core.ids import NodeId, PoolId
+from sublet.core.terms import Pool
+from sublet.store import pools as store
+from sublet.store.nodes import NodeRow
+from sublet.store.pools import PoolRow
+
+router = APIRouter(prefix="/v1", tags=["pools"])
+_ANYBODY = [only(Scope.TENANT, Scope.FINANCE, Scope.READ_ONLY)]
+_OWNER = [only()]
+Class = Literal["spot", "guarded", "block", "dedicated"]
+DurationUs = Annotated[int, Field(ge=0, le=366 * 86_400_000_000, description="µs")]
+Watts = Annotated[int, Field(ge=0, le=100_000)]
+PriceMicro = Annotated[int, Field(ge=0, le=10**10, description="micro-units for a GPU-hour")]
+Gpus = Annotated[int, Field(ge=0, le=10_000_000)]
+
+
+class CostChange(Body):
+    """Parts of the cost sheet from which the floor is computed."""
+
+    busy_w: Watts | None = None
+    idle_w: Watts | None = None
+    pue_permille: Annotated[int, Field(ge=1_000, le=10_000)] | None = None
+    tariff_micro_kwh: Annotated[int, Field(ge=0, le=10**9)] | None = None
+    wear_micro: PriceMicro | None = None
+    operations_micro: PriceMicro | None = None
+    depreciation_micro: PriceMicro | None = None
+
+
+class PromiseChange(Body):
+    """Parts of the hand-back promise."""
+
+    within_us: DurationUs | None = None
+    gpus: Gpus | None = None
+
+
+class TermsChange(Body):
+    """Parts of a class's terms."""
+
+    grace_us: DurationUs | None = None
+    exempt_us: DurationUs | None = None
+    terms_us: Annotated[list[Annotated[int, Field(gt=0, le=366 * 86_400_000_000)]], Field(max_length=64)] | None = None
+
+
+class PoolChange(Body):
+    """Settings to make or change; what is left away stays as it is."""
+
+    gpu_model: Label | None = None
+    site: Label | None = None
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
+    classes: Annotated[list[Class], Field(max_length=4)] | None = None
+    terms: dict[Class, TermsChange] | None = None
+    promise: PromiseChange | None = None
+    detection_us: DurationUs | None = None
+    stop_us: DurationUs | None = None
+    handover_us: DurationUs | None = None
+    start_us: DurationUs | None = None
+    pricing: Label | None = None
+    price_micro: PriceMicro | None = None
+    price_period_us: DurationUs | None = None
+    smoothing_bps: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    cost: CostChange | None = None
+    forecast: Label | None = None
+    reserve_quantile: Annotated[float, Field(ge=0, le=1)] | None = None
+    reserve_min: Gpus | None = None
+    lending_limit: Gpus | None = Field(default=None, description="GPUs lent at once at most; null: all")
+    reclaim_limit: Gpus | None = Field(default=None, description="GPUs one plan may reclaim unless forced; null: no limit")
+    restart_us: DurationUs | None = None
+    backoff_us: DurationUs | None = None
+    backoff_max_us: DurationUs | None = None
+    hold_us: Annotated[int, Field(ge=60_000_000, le=31 * 86_400_000_000)] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """What was named. Null means "none" where that is possible, and is left away elsewhere."""
+        return _without_nulls(self.model_dump(exclude_unset=True), may_be_null={"lending_limit", "reclaim_limit", "gpus"})
+
+
+def _without_nulls(values: dict[str, Any], may_be_null: set[str]) -> dict[str, Any]:
+    return {
+        name: tuple(value)
+        if isinstance(value, list)
+        else _without_nulls(value, may_be_null)
+        if isinstance(value, dict)
+        else value
+        for name, value in values.items()
+        if value is not None or name in may_be_null
+    }
+
+
+class PoolView(BaseModel):
+    """A pool: its settings, and its price now."""
+
+    settings: Pool
+    price_micro: int
+    reserve: int
+
+    @classmethod
+    def of(cls, row: PoolRow) -> "PoolView":
+        """As the API shows it."""
+        return cls(settings=row.pool, price_micro=row.price_micro, reserve=row.reserve)
+
+
+class PoolList(BaseModel):
+    """All pools."""
+
+    items: list[PoolView]
+
+
+class NodeView(BaseModel):
+    """A node of the fleet."""
+
+    id: str
+    pool: str
+    gpus: int
+    gpu_model: str
+    down: bool
+    reason: str
+    since_us: int
+
+    @classmethod
+    def of(cls, row: NodeRow) -> "NodeView":
+        """As the API shows it."""
+        return cls(
+            id=row.id,
+            pool=row.pool,
+            gpus=row.gpus,
+            gpu_model=row.gpu_model,
+            down=row.down,
+            reason=row.reason,
+            since_us=row.since_us,
+        )
+
+
+class NodeList(BaseModel):
+    """All nodes."""
+
+    items: list[NodeView]
+
+
+class DownBody(Body):
+    """Whether a node is kept out of offers, and why."""
+
+    down: bool
+    reason: Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f]*$")] = ""
+
+
+@router.get("/pools", dependencies=_ANYBODY)
+def everything(call: Calling) -> PoolList:
+    """All pools."""
+    with call.read() as tx:
+        return PoolList(items=[PoolView.of(row) for row in store.everything(tx)])
+
+
+@router.get("/pools/{pool}", dependencies=_ANYBODY)
+def show(pool: InPath, call: Calling) -> PoolView:
+    """One pool."""
+    with call.read() as tx:
+        return PoolView.of(store.get(tx, PoolId(pool)))
+
+
+@router.put("/pools/{pool}", dependencies=_OWNER)
+def put(pool: InPath, body: PoolChange, call: Calling) -> PoolView:
+    """Make a pool or change its settings. Leases that run keep the terms they were granted on."""
+    with call.write() as tx:
+        return PoolView.of(pools.put(tx, PoolId(pool), body.given(), now_us=call.now_us))
+
+
+@router.get("/nodes", dependencies=[only(Scope.READ_ONLY, Scope.FINANCE)], tags=["nodes"])
+def all_nodes(call: Calling) -> NodeList:
+    """All nodes, with why a node is down."""
+    with call.read() as tx:
+        return NodeList(items=[NodeView.of(row) for row in nodes.everything(tx)])
+
+
+@router.put("/nodes/{node}/down", dependencies=_OWNER, tags=["nodes"])
+def down(node: InPath, body: DownBody, call: Calling) -> NodeView:
+    """Keep a node out of offers, or offer it again. What runs on it is left alone."""
+    with call.write() as tx:
+        return NodeView.of(nodes.set_down(tx, NodeId(node), down=body.down, reason=body.reason, now_us=call.now_us))

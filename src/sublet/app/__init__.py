@@ -1,0 +1,1 @@
+"""Use cases: load, ask the core, save. One noun a file."""

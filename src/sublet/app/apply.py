@@ -1,0 +1,163 @@
+"""The third loop: a stored plan becomes steps, holds, prices and journal entries, in one transaction.
+
+Nothing is chosen here. An item whose subject has moved since the plan was made is dropped; the next round decides anew.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from sublet.app import moves
+from sublet.app.fitness import down_nodes
+from sublet.app.notices import announce
+from sublet.core import lifecycle
+from sublet.core.errors import IllegalStep
+from sublet.core.ids import JobId, LeaseId
+from sublet.core.lease import Cause, Event, Lease, step
+from sublet.core.ledger import Hold
+from sublet.core.occupancy import Level
+from sublet.core.owner import JobEvent, OwnerJob, step_job
+from sublet.core.plan import Grant, JobStart, Move, Notice, Plan
+from sublet.store import events, jobs, leases, ledger, plans, pools, spans
+from sublet.store.database import Database, Tx
+from sublet.store.events import Entry
+
+
+@dataclass(slots=True)
+class Applied:
+    """What applying did."""
+
+    leases: list[moves.LeaseChain] = field(default_factory=list)
+    jobs: list[moves.JobChain] = field(default_factory=list)
+    stale: int = 0
+
+
+def apply_pending(database: Database, *, now_us: int) -> Applied:
+    """Apply every stored plan that was not applied yet, oldest first."""
+    done = Applied()
+    with database.read() as tx:
+        if not plans.pending(tx, limit=1):
+            return done
+    with database.write() as tx:
+        for number, plan in plans.pending(tx):
+            part = _Applying(tx, plan).run()
+            plans.mark_applied(tx, number, at_us=now_us)
+            done.leases += part.leases
+            done.jobs += part.jobs
+            done.stale += part.stale
+    return done
+
+
+class _Applying:
+    """One plan inside one transaction. Chains grow in memory and are written once at the end."""
+
+    def __init__(self, tx: Tx, plan: Plan) -> None:
+        self.tx, self.plan = tx, plan
+        self.leases: dict[LeaseId, list[Lease]] = {}
+        self.jobs: dict[JobId, list[OwnerJob]] = {}
+        self.stale = 0
+
+    def run(self) -> Applied:
+        plan = self.plan
+        jobs.note_entitled(self.tx, [(item.job, item.at_us) for item in plan.entitled])
+        self._load()
+        for start in plan.job_starts:
+            self._start_job(start)
+        for notice in plan.notices:
+            self._move(notice.lease, notice.version, notice)
+        for move in plan.moves:
+            self._move(move.lease, move.version, move)
+        self._grant(plan.grants)
+        chains = [tuple(chain) for chain in self.leases.values() if len(chain) > 1]
+        job_chains = [tuple(chain) for chain in self.jobs.values() if len(chain) > 1]
+        down = down_nodes(self.tx)
+        moves.save_leases(self.tx, chains, down=down)
+        moves.save_jobs(self.tx, job_chains, down=down)
+        leases.note_waits(self.tx, [(wait.lease, wait.reason) for wait in plan.waits])
+        self._set_levels()
+        announce(self.tx, [chain[-1] for chain in chains], at_us=plan.at_us)
+        return Applied(list(chains), list(job_chains), self.stale)
+
+    def _load(self) -> None:
+        plan = self.plan
+        wanted = {item.lease for group in (plan.notices, plan.moves, plan.grants) for item in group}
+        self.leases = {lease.id: [lease] for lease in leases.some(self.tx, wanted)}
+        self.jobs = {job.id: [job] for job in jobs.some(self.tx, {item.job for item in plan.job_starts})}
+
+    def _current(self, lease: LeaseId, version: int) -> list[Lease] | None:
+        """The lease's chain if it is still what the plan was made for."""
+        chain = self.leases.get(lease)
+        if chain is None or chain[-1].version != version:
+            self.stale += 1
+            return None
+        return chain
+
+    def _move(self, lease: LeaseId, version: int, item: Notice | Move) -> None:
+        chain = self._current(lease, version)
+        if chain is None:
+            return
+        try:
+            chain.append(self._stepped(chain[-1], item))
+        except IllegalStep:
+            self.stale += 1
+
+    def _stepped(self, lease: Lease, item: Notice | Move) -> Lease:
+        at = self._instant(lease.since_us)
+        if isinstance(item, Notice):
+            return lifecycle.noticed(lease, item, at_us=at)
+        if item.event is Event.STOP:
+            return lifecycle.stopped(lease, item.cause or Cause.FAILED, at_us=at, reason=item.reason)
+        return replace(step(lease, item.event, at=at, reason=item.reason), cause=item.cause)
+
+    def _start_job(self, item: JobStart) -> None:
+        chain = self.jobs.get(item.job)
+        if chain is None or chain[-1].version != item.version:
+            self.stale += 1
+            return
+        at = self._instant(chain[-1].since_us)
+        chain.append(replace(step_job(chain[-1], JobEvent.PLACE, at=at, reason=item.reason), placement=item.placement))
+        if chain[-1].is_hold:  # nothing runs: the GPUs are the owner's at once
+            chain.append(replace(step_job(chain[-1], JobEvent.STARTED, at=at, reason="held"), started_us=at))
+
+    def _grant(self, grants: Iterable[Grant]) -> None:
+        """Reserve the money of all grants, then step those that are covered; the others wait for their budget."""
+        ready = [(grant, chain) for grant in grants if (chain := self._current(grant.lease, grant.version)) is not None]
+        holds = [
+            Hold(grant.lease, chain[-1].attempt + 1, chain[-1].tenant, chain[-1].pool, grant.hold_micro)
+            for grant, chain in ready
+        ]
+        refused = ledger.hold_all(self.tx, holds, now_us=self.plan.at_us) if holds else set()
+        for grant, chain in ready:
+            at = self._instant(chain[-1].since_us)
+            if grant.lease in refused:
+                reason = "the spend limit does not cover its start"
+                chain.append(replace(step(chain[-1], Event.PAUSE, at=at, reason=reason), cause=Cause.BUDGET))
+            else:
+                chain.extend(lifecycle.granted(chain[-1], grant, at_us=at))
+
+    def _set_levels(self) -> None:
+        """Prices, reserves and alarms."""
+        at = self.plan.at_us
+        for price in self.plan.prices:
+            pools.set_price(self.tx, price.pool, price.price_micro, at_us=at)
+            plans.note_price(
+                self.tx,
+                price.pool,
+                at_us=at,
+                price_micro=price.price_micro,
+                floor_micro=price.floor_micro,
+                reason=price.reason,
+            )
+        for reserve in self.plan.reserves:
+            pools.set_reserve(self.tx, reserve.pool, reserve.gpus)
+            spans.note_reserve(self.tx, reserve.pool, Level(at, reserve.gpus))
+        entries = [
+            Entry(at, "price.set", p.reason, pool=p.pool, data={"price_micro": p.price_micro, "floor_micro": p.floor_micro})
+            for p in self.plan.prices
+        ]
+        entries += [Entry(at, "reserve.set", r.reason, pool=r.pool, data={"gpus": r.gpus}) for r in self.plan.reserves]
+        entries += [Entry(at, f"alarm.{alarm.kind}", alarm.reason, pool=alarm.pool) for alarm in self.plan.alarms]
+        events.append(self.tx, entries)
+
+    def _instant(self, since_us: int) -> int:
+        """When the plan's steps happen: the instant it was decided for, unless the subject has moved later."""
+        return max(since_us, self.plan.at_us)

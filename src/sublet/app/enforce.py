@@ -1,0 +1,95 @@
+"""Making the world match the database: orders follow from states alone and are repeated until seen to have worked.
+
+There is no queue of orders to lose. After a crash the same states give the same orders, and the engine ignores what it has
+already done.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from sublet.app.observe import Sight
+from sublet.core.ids import PoolId, RunId
+from sublet.core.lease import Lease, State
+from sublet.core.owner import JobState, OwnerJob
+from sublet.core.terms import Pool
+from sublet.core.workload import Workload
+from sublet.engines.protocol import Engine, NoticeOrder, Phase, StartOrder, StopOrder
+from sublet.store import jobs, leases, pools, workloads
+from sublet.store.database import Database
+
+RunEnv = Callable[[RunId], Mapping[str, str]]
+
+
+def enforce(database: Database, engine: Engine, sight: Sight, *, run_env: RunEnv) -> None:
+    """Give every order that the states call for, where the last look does not show it done."""
+    with database.read() as tx:
+        held, work = leases.held(tx), [job for job in jobs.held(tx) if not job.is_hold]
+        sold = {row.pool.id: row.pool for row in pools.everything(tx)}
+        phases = {run: seen.phase for run, seen in sight.runs.items()}
+        to_start = [lease for lease in held if _starts(lease, phases)]
+        jobs_to_start = [job for job in work if job.state is JobState.STARTING and job.run not in phases]
+        found = workloads.get_all(tx, [*(lease.id for lease in to_start), *(job.id for job in jobs_to_start)])
+    engine.start(
+        [
+            *(_job_order(job, found[job.id]) for job in jobs_to_start),
+            *(_lease_order(lease, found[lease.id], sold[lease.pool], run_env) for lease in to_start),
+        ]
+    )
+    engine.notify([_notice(lease) for lease in held if _tells(lease, phases)])
+    engine.stop([*_lease_stops(held, sold, phases), *_job_stops(work, sold, phases)])
+    engine.clean([*_runs_in(held, State.HANDOVER, phases), *_runs_in(work, JobState.HANDOVER, phases)])
+
+
+def _starts(lease: Lease, phases: Mapping[RunId, Phase]) -> bool:
+    awaited = lease.state is State.STARTING or (lease.state is State.NOTICED and lease.started_us is None)
+    return awaited and lease.run not in phases
+
+
+def _tells(lease: Lease, phases: Mapping[RunId, Phase]) -> bool:
+    return lease.state is State.NOTICED and phases.get(lease.run) in {Phase.STARTING, Phase.RUNNING}
+
+
+def _lease_order(lease: Lease, workload: Workload, pool: Pool, run_env: RunEnv) -> StartOrder:
+    """The start order of the present attempt. It ends with its term even if no further order comes."""
+    kill_at = None
+    if lease.term_us is not None and lease.granted_us is not None:
+        kill_at = lease.granted_us + lease.term_us + pool.start_us + pool.stop_us
+    return StartOrder(
+        run=lease.run,
+        task=lease.id,
+        placement=lease.placement,
+        workload=workload,
+        attempt=lease.attempt,
+        volume=lease.id,
+        kill_at_us=kill_at,
+        env=run_env(lease.run),
+    )
+
+
+def _job_order(job: OwnerJob, workload: Workload) -> StartOrder:
+    return StartOrder(run=job.run, task=job.id, placement=job.placement, workload=workload, is_owner=True)
+
+
+def _notice(lease: Lease) -> NoticeOrder:
+    assert lease.deadline_us is not None and lease.cause is not None, f"{lease.id} was noticed without a deadline"
+    return NoticeOrder(lease.run, lease.deadline_us, lease.cause)
+
+
+def _lease_stops(held: Iterable[Lease], sold: Mapping[PoolId, Pool], phases: Mapping[RunId, Phase]) -> list[StopOrder]:
+    """Stops; a notice that ran out leaves no further grace."""
+    return [
+        StopOrder(lease.run, 0 if lease.noticed_us is not None else sold[lease.pool].stop_us)
+        for lease in held
+        if lease.state is State.STOPPING and phases.get(lease.run) in {None, Phase.STARTING, Phase.RUNNING}
+    ]
+
+
+def _job_stops(work: Iterable[OwnerJob], sold: Mapping[PoolId, Pool], phases: Mapping[RunId, Phase]) -> list[StopOrder]:
+    return [
+        StopOrder(job.run, sold[job.pool].stop_us)
+        for job in work
+        if job.state is JobState.STOPPING and phases.get(job.run) in {None, Phase.STARTING, Phase.RUNNING}
+    ]
+
+
+def _runs_in(held: Iterable[Lease | OwnerJob], state: State | JobState, phases: Mapping[RunId, Phase]) -> list[RunId]:
+    return [one.run for one in held if one.state is state and phases.get(one.run) in {None, Phase.EXITED}]

@@ -1,0 +1,73 @@
+"""The words and figures that invoices share on paper, in a browser and in a terminal."""
+
+from sublet.app.export.figures import decimal, moment
+from sublet.core.invoice import AttemptBill, Invoice, Line
+from sublet.core.lease import Cause
+from sublet.core.units import HOUR_US
+from sublet.core.usage import UsageKind
+
+_ENDED = {
+    Cause.COMPLETED: "completed",
+    Cause.FAILED: "failed",
+    Cause.RELEASED: "released by you",
+    Cause.RECLAIMED: "reclaimed by the owner",
+    Cause.EXPIRED: "its term ended",
+    Cause.REFUSED: "refused",
+    Cause.BUDGET: "the spend limit was reached",
+}
+_FREE = {UsageKind.GRACE: "grace after the notice, free", UsageKind.UNFUNDED: "ran past its funds, free"}
+
+
+def headline(invoice: Invoice) -> str:
+    """Invoice or draft, and its number."""
+    return f"Invoice {invoice.id}" if invoice.issued_us is not None else "Draft invoice (the period is still open)"
+
+
+def money(micro: int) -> str:
+    """An amount with six decimals, the ledger's own precision, and thousands apart."""
+    whole, fraction = decimal(micro).split(".")
+    sign, digits = ("-", whole[1:]) if whole.startswith("-") else ("", whole)
+    return f"{sign}{int(digits):,}.{fraction}"
+
+
+def price(line: Line) -> str:
+    """The price of a GPU-hour; a dash where nothing is charged."""
+    return decimal(line.price_micro, places=4) if line.kind is UsageKind.BILLED else "-"
+
+
+def gpu_hours_short(gpu_us: int) -> str:
+    """GPU-hours as a person reads them; the exact GPU-seconds are on the HTML invoice."""
+    return decimal(gpu_us, per=HOUR_US, places=4)
+
+
+def gpu_seconds_exact(gpu_us: int) -> str:
+    """GPU-seconds without loss and without trailing zeros."""
+    return decimal(gpu_us).rstrip("0").rstrip(".")
+
+
+def day_time(us: int) -> str:
+    """Date and time to the second, UTC."""
+    return moment(us).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def span(from_us: int, to_us: int) -> str:
+    """From when to when; the date is said once where it is one day."""
+    start, end = moment(from_us), moment(to_us)
+    if start.date() == end.date():
+        return f"{start:%Y-%m-%d %H:%M:%S} - {end:%H:%M:%S}"
+    return f"{start:%Y-%m-%d %H:%M} - {end:%Y-%m-%d %H:%M}"
+
+
+def line_label(line: Line, attempt: AttemptBill) -> str:
+    """What a line is for."""
+    what = _FREE.get(line.kind, f"{line.gpus} GPUs")
+    counted = f" ({line.intervals} intervals)" if line.intervals > 1 else ""
+    return f"attempt {attempt.attempt}: {what}{counted}"
+
+
+def ending(attempt: AttemptBill) -> str | None:
+    """How an attempt ended, with its notice; None while it runs without one."""
+    noticed = f"notice at {day_time(attempt.noticed_us)}" if attempt.noticed_us is not None else ""
+    if attempt.stopped_us is None or attempt.cause is None:
+        return noticed or None
+    return f"{_ENDED[attempt.cause]} at {day_time(attempt.stopped_us)}" + (f", {noticed}" if noticed else "")

@@ -1,0 +1,39 @@
+"""Nodes that are fit for use, and those that are not: broken, drained, or quarantined after a failed hand-over."""
+
+from sublet.core.ids import NodeId
+from sublet.core.occupancy import Span
+from sublet.store import events, nodes, spans
+from sublet.store.database import Tx
+from sublet.store.events import Entry
+from sublet.store.nodes import NodeRow
+
+UNHEALTHY = "unhealthy: "
+"""Begins the reason of a node that the engine reported; only such a node comes back by itself."""
+
+
+def take_down(tx: Tx, node: NodeRow, reason: str, *, at_us: int) -> None:
+    """Offer the node no longer. What runs on it goes on; its free GPUs are down from now on, the others as they come free."""
+    nodes.set_down(tx, node.id, down=True, reason=reason)
+    if node.down:
+        return
+    held = 0
+    for span in spans.open_now(tx, node.id):
+        held |= span.mask
+    free = ((1 << node.gpus) - 1) & ~held
+    if free:
+        spans.open_all(tx, [Span(node.pool, node.id, free, "down", node.id, 0, at_us)])
+    events.append(tx, [Entry(at_us, "node.down", reason, pool=node.pool, data={"node": node.id})])
+
+
+def put_up(tx: Tx, node: NodeRow, *, at_us: int) -> None:
+    """Offer the node again."""
+    if not node.down:
+        return
+    nodes.set_down(tx, node.id, down=False, reason="")
+    spans.close(tx, [(node.id, at_us)])
+    events.append(tx, [Entry(at_us, "node.up", pool=node.pool, data={"node": node.id})])
+
+
+def down_nodes(tx: Tx) -> frozenset[NodeId]:
+    """The nodes that are not offered."""
+    return frozenset(node.id for node in nodes.everything(tx) if node.down)

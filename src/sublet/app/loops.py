@@ -1,0 +1,156 @@
+"""The loops: observe, decide, apply, enforce, meter, bill, in this order, again and again.
+
+None takes input, each does bounded work and is harmless to repeat; a loop that fails is logged and tried again with the next
+tick. So the way after a crash is the way of every day.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+
+import structlog
+
+from sublet.app import audit, billing, metering, purge
+from sublet.app.apply import apply_pending
+from sublet.app.clock import Clock, explain_jump
+from sublet.app.decide import Decider
+from sublet.app.enforce import RunEnv, enforce
+from sublet.app.observe import Sight, Steps, observe
+from sublet.app.tally import Tally
+from sublet.core.errors import SubletError
+from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US
+from sublet.engines.protocol import Engine, NodeSeen
+from sublet.store import events, facts
+from sublet.store.database import Database
+from sublet.store.events import Entry
+
+log = structlog.get_logger(__name__)
+LAST_INSTANT = "last_instant_us"
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often the slower loops run (µs), and how long what ended is kept."""
+
+    meter_us: int = 10 * SECOND_US
+    audit_us: int = MINUTE_US
+    purge_us: int = MINUTE_US
+    keep_us: int = 24 * HOUR_US
+    nodes_us: int = 10 * SECOND_US
+
+
+class Loops:
+    """One pass over everything is a `tick`."""
+
+    def __init__(
+        self,
+        database: Database,
+        engine: Engine,
+        clock: Clock,
+        decider: Decider,
+        tally: Tally,
+        *,
+        run_env: RunEnv,
+        rhythm: Rhythm,
+    ) -> None:
+        """`run_env` gives what the control plane tells each run in its environment."""
+        self._database, self._engine, self._clock = database, engine, clock
+        self._decider, self._tally, self._run_env, self._rhythm = decider, tally, run_env, rhythm
+        self._due: dict[str, int] = {}
+        self.findings: list[str] = []
+        self.failing: dict[str, str] = {}
+
+    def tick(self) -> None:
+        """One pass. Each part runs even if the one before it failed, on whatever state there is."""
+        now = self._clock.now_us()
+        sight: Sight | None = None
+        with self._part("observe"):
+            sight = self._look(now)
+            self._tally.observed(observe(self._database, sight))
+        with self._part("decide"):
+            view, plan = self._decider.decide(now_us=max(now, self._clock.now_us()))
+            self._tally.decided(view, plan)
+        with self._part("apply"):
+            applied = apply_pending(self._database, now_us=self._clock.now_us())
+            self._tally.observed(Steps(tuple(applied.leases), tuple(applied.jobs)))
+        if sight is not None:
+            with self._part("enforce"):
+                enforce(self._database, self._engine, sight, run_env=self._run_env)
+            self._every("meter", self._rhythm.meter_us, now, lambda: self._meter(sight))
+        self._every("audit", self._rhythm.audit_us, now, self._audit)
+        self._every("purge", self._rhythm.purge_us, now, self._purge)
+        self._report_jump()
+
+    def settle(self) -> None:
+        """Meter and bill everything up to now, whatever the rhythm says: before a summary is drawn."""
+        sight = self._look(self._clock.now_us())
+        self._tally.observed(observe(self._database, sight))
+        self._meter(sight, every_us=0)
+
+    def _look(self, now: int) -> Sight:
+        nodes: Sequence[NodeSeen] = ()
+        if now >= self._due.get("nodes", 0):
+            nodes = tuple(self._engine.nodes())
+            self._due["nodes"] = now + self._rhythm.nodes_us
+        return Sight(now, self._engine.observe(), nodes)
+
+    def _meter(self, sight: Sight, *, every_us: int | None = None) -> None:
+        """Meter what ran until the last look, never beyond it, and bill it."""
+        with self._database.write() as tx:
+            facts.put(tx, LAST_INSTANT, str(sight.at_us))
+        wait = self._rhythm.meter_us if every_us is None else every_us
+        metering.meter_running(self._database, now_us=sight.at_us, every_us=wait)
+        self._tally.billed(billing.bill(self._database, now_us=self._clock.now_us()))
+
+    def _audit(self) -> None:
+        now = self._clock.now_us()
+        with self._database.read() as tx:
+            found = audit.findings(tx, from_us=now - HOUR_US, now_us=now)
+        fresh = [line for line in found if line not in self.findings]
+        self.findings = found
+        if fresh:
+            log.error("invariant_broken", findings=fresh)
+            with self._database.write() as tx:
+                events.append(tx, [Entry(now, "alarm.invariant", line) for line in fresh])
+
+    def _purge(self) -> None:
+        purge.purge(self._database, self._engine, before_us=self._clock.now_us() - self._rhythm.keep_us)
+
+    def _report_jump(self) -> None:
+        behind = self._clock.jumped_back_us()
+        if behind is None:
+            return
+        message = explain_jump(behind)
+        log.error("clock_jumped_back", message=message)
+        with self._part("clock"), self._database.write() as tx:
+            events.append(tx, [Entry(self._clock.now_us(), "alarm.clock", message)])
+
+    def _every(self, name: str, every_us: int, now: int, work: Callable[[], None]) -> None:
+        if now < self._due.get(name, 0):
+            return
+        with self._part(name):
+            work()
+        self._due[name] = now + every_us
+
+    @contextmanager
+    def _part(self, name: str) -> Iterator[None]:
+        """Time a part; log its failure and go on: it runs again with the next tick."""
+        began = perf_counter()
+        try:
+            yield
+            self.failing.pop(name, None)
+        except SubletError as error:
+            self._failed(name, f"{error.message} ({error.hint})" if error.hint else error.message)
+        except Exception as error:
+            if self.failing.get(name) != repr(error):
+                log.exception("loop_failed", loop=name)
+            self._failed(name, repr(error))
+        finally:
+            self._tally.took(name, perf_counter() - began)
+
+    def _failed(self, name: str, message: str) -> None:
+        if self.failing.get(name) != message:
+            log.error("loop_failed", loop=name, reason=message)
+        self.failing[name] = message
+        self._tally.failed(name)

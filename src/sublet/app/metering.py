@@ -1,0 +1,106 @@
+"""Measuring: what ran becomes usage intervals, each written once, in step with the marks on its lease."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sublet.core.lease import Lease
+from sublet.core.ledger import Extension
+from sublet.core.rating import due, paid_until_us
+from sublet.core.usage import Attempt, Usage
+from sublet.store import ledger
+from sublet.store import usage as usage_rows
+from sublet.store.database import Database, Tx
+
+_BATCH = 1_000
+_BATCHES_MAX = 200
+
+
+def meter(tx: Tx, leases: Sequence[Lease], *, now_us: int) -> list[Lease]:
+    """Write the usage that is due up to `now_us`, and return the leases with their marks moved.
+
+    `Stale` is raised if somebody metered one of them since it was read; the transaction is then to be given up and retried.
+    """
+    intervals: list[Usage] = []
+    metered: list[Lease] = []
+    for lease in leases:
+        fresh = due(lease, until_us=now_us)
+        intervals += fresh
+        last = fresh[-1] if fresh else None
+        metered.append(replace(lease, metered_us=last.to_us, usage_seq=last.seq) if last else lease)
+    usage_rows.move_metered(tx, [(old, new) for old, new in zip(leases, metered, strict=True) if new is not old])
+    usage_rows.insert_all(tx, intervals)
+    return metered
+
+
+def meter_running(db: Database, *, now_us: int, every_us: int) -> int:
+    """Meter every running lease that was not metered for `every_us`; returns how many were written.
+
+    Each batch is its own transaction, so that grants never wait for a long one.
+    """
+    written, after = 0, None
+    for _ in range(_BATCHES_MAX):
+        with db.write() as tx:
+            batch = usage_rows.unmetered(tx, before_us=now_us - every_us, after=after, limit=_BATCH)
+            metered = meter(tx, batch, now_us=now_us)
+        written += sum(new is not old for old, new in zip(batch, metered, strict=True))
+        if len(batch) < _BATCH:
+            break
+        after = batch[-1].id
+    return written
+
+
+def close_attempt(tx: Tx, leases: Sequence[Lease], *, now_us: int) -> list[Lease]:
+    """Meter the last of each attempt that has just ended, keep it as an `Attempt`, and return the moved leases.
+
+    Each lease carries `stopped_us` and `cause`. Where its funds ended before its stop (the control plane was away, say), they
+    are first extended to the stop as far as the limit allows; what is still unfunded then is the owner's loss.
+    """
+    funded = _funded_to_the_stop(tx, leases, now_us=now_us)
+    closed = meter(tx, funded, now_us=now_us)
+    usage_rows.insert_attempts(tx, [_attempt(lease) for lease in closed])
+    return closed
+
+
+def _funded_to_the_stop(tx: Tx, leases: Sequence[Lease], *, now_us: int) -> list[Lease]:
+    wanted = [wish for lease in leases if (wish := funding_wish(lease, to_us=paid_until_us(lease, until_us=now_us)))]
+    ends = ledger.extend_all(tx, wanted, now_us=now_us) if wanted else {}
+    return [replace(lease, funded_until_us=ends.get(lease.id, lease.funded_until_us)) for lease in leases]
+
+
+def funding_wish(lease: Lease, *, to_us: int) -> Extension | None:
+    """The extension that funds the present attempt up to an instant; None where it is funded so far, or was never billed."""
+    if lease.started_us is None or lease.price_micro is None or lease.funded_until_us is None or lease.funded_until_us >= to_us:
+        return None
+    return Extension(
+        lease=lease.id,
+        attempt=lease.attempt,
+        tenant=lease.tenant,
+        pool=lease.pool,
+        gpus=lease.gpus,
+        price_micro=lease.price_micro,
+        from_us=lease.funded_until_us,
+        to_us=to_us,
+    )
+
+
+def _attempt(lease: Lease) -> Attempt:
+    assert lease.granted_us is not None and lease.price_micro is not None, f"{lease.id} was never granted"
+    assert lease.stopped_us is not None and lease.cause is not None, f"{lease.id} ended without an instant or a cause"
+    return Attempt(
+        lease=lease.id,
+        attempt=lease.attempt,
+        tenant=lease.tenant,
+        pool=lease.pool,
+        lease_class=lease.lease_class,
+        gpus=lease.gpus,
+        price_micro=lease.price_micro,
+        term_us=lease.term_us,
+        granted_us=lease.granted_us,
+        started_us=lease.started_us,
+        noticed_us=lease.noticed_us,
+        deadline_us=lease.deadline_us,
+        stopped_us=lease.stopped_us,
+        checkpoint_us=lease.checkpoint_us,
+        cause=lease.cause,
+        exit_code=lease.exit_code,
+    )

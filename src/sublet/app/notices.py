@@ -1,0 +1,37 @@
+"""The one document that tells of a lease's dated end, whichever way it is told."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from sublet.core.lease import Lease, State
+from sublet.core.units import SECOND_US
+from sublet.store import webhooks, workloads
+from sublet.store.database import Tx
+from sublet.store.webhooks import Webhook
+
+
+def document(lease: Lease) -> dict[str, object]:
+    """The notice in the clouds' spot-interruption shape, with what we know beyond it."""
+    assert lease.deadline_us is not None, f"{lease.id} was given no notice"
+    return {
+        "action": "terminate",
+        "time": datetime.fromtimestamp(lease.deadline_us / SECOND_US, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "deadline_us": lease.deadline_us,
+        "reason": lease.cause,
+        "lease": lease.id,
+        "name": lease.name,
+        "attempt": lease.attempt,
+    }
+
+
+def announce(tx: Tx, moved: Iterable[Lease], *, at_us: int) -> None:
+    """Put the notices of these leases into the outbox, for tenants who named a webhook."""
+    told = [lease for lease in moved if lease.state is State.NOTICED]
+    found = workloads.get_all(tx, [lease.id for lease in told]) if told else {}
+    rows = [
+        Webhook(f"{lease.id}:{lease.attempt}:{lease.deadline_us}", url, json.dumps(document(lease)), at_us)
+        for lease in told
+        if lease.id in found and (url := found[lease.id].webhook)
+    ]
+    webhooks.put_all(tx, rows)

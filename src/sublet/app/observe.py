@@ -1,0 +1,194 @@
+"""The first loop: what the engine sees becomes steps of leases and of the owner's jobs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sublet.app import fitness, metering, moves
+from sublet.core import lifecycle
+from sublet.core.ids import LeaseId, RunId
+from sublet.core.lease import Lease, State
+from sublet.core.owner import JobEvent, JobState, OwnerJob, step_job
+from sublet.core.terms import Pool
+from sublet.core.units import on_grid
+from sublet.engines.protocol import NodeSeen, Phase, Seen
+from sublet.store import evidence, jobs, leases, nodes, pools
+from sublet.store.database import Database, Tx
+from sublet.store.evidence import HandOver
+
+_GONE = frozenset({Phase.EXITED, Phase.CLEAN, Phase.DIRTY})
+_HANDED_OVER = frozenset({Phase.CLEAN, Phase.DIRTY})
+_RUNNING = frozenset({State.STARTING, State.ACTIVE, State.NOTICED, State.STOPPING})
+_LOST = Seen(RunId(""), Phase.EXITED)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the engine showed. `at_us` was read before looking, so whatever ended by then is in `runs`."""
+
+    at_us: int
+    runs: Mapping[RunId, Seen]
+    nodes: Sequence[NodeSeen] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Chains of steps that an observation led to."""
+
+    leases: tuple[moves.LeaseChain, ...] = ()
+    jobs: tuple[moves.JobChain, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.leases or self.jobs)
+
+
+def observe(database: Database, sight: Sight) -> Steps:
+    """Bring the database up to what was seen; doing it again changes nothing more."""
+    with database.read() as tx:
+        news = bool(_steps(tx, sight)) or bool(_checkpoints(tx, sight)) or bool(_changed_nodes(tx, sight))
+    if not news:
+        return Steps()
+    with database.write() as tx:
+        _note_health(tx, sight)
+        steps = _steps(tx, sight)  # anew: now nobody else writes
+        _write(tx, sight, steps)
+        leases.note_checkpoints(tx, _checkpoints(tx, sight))
+    return steps
+
+
+def _steps(tx: Tx, sight: Sight) -> Steps:
+    sold = {row.pool.id: row.pool for row in pools.everything(tx)}
+    lease_chains = [_lease_chain(lease, sold[lease.pool], sight) for lease in leases.held(tx)]
+    job_chains = [_job_chain(job, sight) for job in jobs.held(tx)]
+    return Steps(
+        tuple(chain for chain in lease_chains if len(chain) > 1), tuple(chain for chain in job_chains if len(chain) > 1)
+    )
+
+
+def _lease_chain(lease: Lease, pool: Pool, sight: Sight) -> moves.LeaseChain:
+    """The steps that bring one lease up to what was seen of its run."""
+    seen = sight.runs.get(lease.run)
+    if seen is None:
+        if lease.state not in {State.ACTIVE, State.NOTICED} or lease.started_us is None:
+            return (lease,)  # its order was not carried out yet, and is given again
+        seen = replace(_LOST, run=lease.run)
+    chain = [lease]
+    if lease.state in {State.STARTING, State.NOTICED} and lease.started_us is None and seen.started_us is not None:
+        chain.append(lifecycle.started(chain[-1], at_us=_instant(seen.started_us, lease.since_us, sight)))
+    if chain[-1].state in _RUNNING and seen.phase in _GONE:
+        ended = _instant(seen.exited_us or sight.at_us, chain[-1].since_us, sight)
+        told = _with_checkpoint(chain[-1], seen)
+        chain.append(lifecycle.after_exit(told, exit_code=seen.exit_code, at_us=ended))
+    if chain[-1].state is State.HANDOVER and seen.phase in _HANDED_OVER:
+        chain.append(lifecycle.after_handover(pool, chain[-1], at_us=max(sight.at_us, chain[-1].since_us)))
+    return tuple(chain)
+
+
+def _job_chain(job: OwnerJob, sight: Sight) -> moves.JobChain:
+    """The steps that bring one job of the owner up to what was seen of its run; a hold has none."""
+    seen = sight.runs.get(job.run)
+    if job.is_hold:
+        return (job,)
+    if seen is None:
+        if job.state is not JobState.RUNNING:
+            return (job,)
+        seen = replace(_LOST, run=job.run)
+    chain = [job]
+    if job.state is JobState.STARTING and seen.started_us is not None:
+        at = _instant(seen.started_us, job.since_us, sight)
+        chain.append(replace(step_job(job, JobEvent.STARTED, at=at, reason="runs"), started_us=at))
+    if chain[-1].state in {JobState.STARTING, JobState.RUNNING, JobState.STOPPING} and seen.phase in _GONE:
+        at = _instant(seen.exited_us or sight.at_us, chain[-1].since_us, sight)
+        said = "unknown" if seen.exit_code is None else str(seen.exit_code)
+        exited = step_job(chain[-1], JobEvent.EXITED, at=at, reason=f"exit code {said}")
+        chain.append(replace(exited, ended_us=at, exit_code=seen.exit_code))
+    if chain[-1].state is JobState.HANDOVER and seen.phase in _HANDED_OVER:
+        chain.append(step_job(chain[-1], JobEvent.FREE, at=max(sight.at_us, chain[-1].since_us)))
+    return tuple(chain)
+
+
+def _instant(seen_us: int, since_us: int, sight: Sight) -> int:
+    """An instant by the engine's clock on ours: on the grid, not before the last step and not in the future."""
+    return max(since_us, min(on_grid(seen_us), sight.at_us))
+
+
+def _with_checkpoint(lease: Lease, seen: Seen) -> Lease:
+    if seen.checkpoint_us is None:
+        return lease
+    return replace(lease, checkpoint_us=max(lease.checkpoint_us or 0, on_grid(seen.checkpoint_us)))
+
+
+def _write(tx: Tx, sight: Sight, steps: Steps) -> None:
+    """Save the steps; attempts that ended are metered to their last second in the same transaction."""
+    _quarantine(tx, sight, steps)
+    down = fitness.down_nodes(tx)
+    chains = dict(enumerate(steps.leases))
+    ended = [(i, n) for i, chain in chains.items() for n, lease in enumerate(chain) if n and lease.state is State.HANDOVER]
+    closed = metering.close_attempt(tx, [chains[i][n] for i, n in ended], now_us=sight.at_us)
+    for (i, n), lease in zip(ended, closed, strict=True):
+        chains[i] = _carry(chains[i], n, lease)
+    moves.save_leases(tx, chains.values(), down=down)
+    moves.save_jobs(tx, steps.jobs, down=down)
+    evidence.put_all(tx, _hand_overs(sight, steps))
+
+
+def _carry(chain: moves.LeaseChain, n: int, metered: Lease) -> moves.LeaseChain:
+    """The chain with the marks of metering on its n-th lease and on those after it."""
+    last = chain[-1] if n + 1 < len(chain) else None
+    head = (*chain[:n], metered)
+    return head if last is None else (*head, replace(last, usage_seq=metered.usage_seq))
+
+
+def _quarantine(tx: Tx, sight: Sight, steps: Steps) -> None:
+    """Take nodes out of offers whose hand-over failed."""
+    rows = {node.id: node for node in nodes.everything(tx)}
+    for holder in _holders(steps):
+        seen = sight.runs.get(holder.run)
+        if seen is not None and seen.phase is Phase.DIRTY:
+            for node, _ in holder.placement:
+                found = "; ".join(f"{key}: {value}" for key, value in seen.evidence.items())
+                reason = f"quarantined: the hand-over of {holder.id} failed ({found or 'no detail'})"
+                fitness.take_down(tx, rows[node], reason, at_us=sight.at_us)
+
+
+def _hand_overs(sight: Sight, steps: Steps) -> Iterator[HandOver]:
+    for holder in _holders(steps):
+        seen = sight.runs.get(holder.run)
+        if seen is not None and seen.phase in _HANDED_OVER:
+            yield HandOver(seen.run, holder.id, sight.at_us, seen.phase is Phase.CLEAN, seen.evidence)
+
+
+def _holders(steps: Steps) -> list[Lease | OwnerJob]:
+    """Who moved, as it was read."""
+    return [*(chain[0] for chain in steps.leases), *(chain[0] for chain in steps.jobs)]
+
+
+def _checkpoints(tx: Tx, sight: Sight) -> list[tuple[LeaseId, int]]:
+    """Checkpoints that running leases proved since the last look."""
+    found = []
+    for lease in leases.held(tx):
+        seen = sight.runs.get(lease.run)
+        if seen is not None and seen.checkpoint_us is not None:
+            at = min(on_grid(seen.checkpoint_us), sight.at_us)
+            if at > (lease.checkpoint_us or 0):
+                found.append((lease.id, at))
+    return found
+
+
+def _changed_nodes(tx: Tx, sight: Sight) -> list[NodeSeen]:
+    """Nodes whose health is news."""
+    rows = {node.id: node for node in nodes.everything(tx)}
+    return [
+        seen
+        for seen in sight.nodes
+        if (row := rows.get(seen.id)) is not None
+        and ((not seen.healthy and not row.down) or (seen.healthy and row.down and row.reason.startswith(fitness.UNHEALTHY)))
+    ]
+
+
+def _note_health(tx: Tx, sight: Sight) -> None:
+    rows = {node.id: node for node in nodes.everything(tx)}
+    for seen in _changed_nodes(tx, sight):
+        if seen.healthy:
+            fitness.put_up(tx, rows[seen.id], at_us=sight.at_us)
+        else:
+            fitness.take_down(tx, rows[seen.id], fitness.UNHEALTHY + (seen.detail or "no detail"), at_us=sight.at_us)

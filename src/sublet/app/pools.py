@@ -1,0 +1,66 @@
+"""Pools: what the owner sells together, and on which terms."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sublet.app.complaints import meant
+from sublet.core.errors import Conflict, Invalid, NotFound
+from sublet.core.forecast import FORECASTS
+from sublet.core.ids import PoolId
+from sublet.core.lease import LeaseClass
+from sublet.core.ledger import pool_accounts
+from sublet.core.pricing import PRICING
+from sublet.core.terms import TERMS, Pool
+from sublet.store import events, ledger
+from sublet.store import pools as store
+from sublet.store.database import Tx
+from sublet.store.events import Entry
+from sublet.store.pools import PoolRow
+
+
+def put(tx: Tx, pool: PoolId, change: Mapping[str, Any], *, now_us: int) -> PoolRow:
+    """Make a pool or change some of its settings; what is not named stays as it is.
+
+    `change` has the names of `core.terms.Pool`; `cost`, `promise` and `terms` (by class) may be partial, too.
+    """
+    try:
+        before: Pool | None = store.get(tx, pool).pool
+    except NotFound:
+        before = None
+    if before is None and "gpu_model" not in change:
+        raise Invalid(f"pool {pool} is new: say what GPUs it has", field="gpu_model", hint='for example "gpu_model": "H100"')
+    base = before or Pool(pool, change["gpu_model"])
+    after = _changed(base, change)
+    _check(before, after)
+    store.put(tx, after, now_us=now_us)
+    ledger.open_accounts(tx, pool_accounts(pool, after.currency))
+    kind, said = ("pool.added", "was added") if before is None else ("pool.changed", f"changed: {', '.join(sorted(change))}")
+    events.append(tx, [Entry(now_us, kind, f"pool {pool} {said}", pool=pool)])
+    return store.get(tx, pool)
+
+
+def _changed(base: Pool, change: Mapping[str, Any]) -> Pool:
+    values = dict(change)
+    for name in ("cost", "promise"):
+        if name in values:
+            values[name] = replace(getattr(base, name), **values[name])
+    if "terms" in values:
+        terms = {**TERMS, **base.terms}
+        for lease_class, wanted in values["terms"].items():
+            terms[LeaseClass(lease_class)] = replace(terms[LeaseClass(lease_class)], **wanted)
+        values["terms"] = terms
+    if "classes" in values:
+        values["classes"] = tuple(LeaseClass(name) for name in values["classes"])
+    return replace(base, **values)
+
+
+def _check(before: Pool | None, after: Pool) -> None:
+    for name, known in (("pricing", list(PRICING)), ("forecast", list(FORECASTS))):
+        chosen = getattr(after, name)
+        if chosen not in known:
+            raise Invalid(f"there is no {name} {chosen!r}", field=name, hint=meant(chosen, known))
+    if before is not None and before.currency != after.currency:
+        raise Conflict("the books of a pool are kept in one currency", field="currency", hint="make another pool")
+    if after.backoff_max_us < after.backoff_us:
+        raise Invalid("the longest back-off is shorter than the first", field="backoff_max_us", hint="raise it")

@@ -1,0 +1,117 @@
+"""Settings: one frozen value, from one TOML file and the environment, injected once by `main`.
+
+`sublet.toml` in the working directory, or the file named by `--config`; `SUBLET_<NAME>` wins over the file. A key that we
+do not know is an error: a misspelt setting must not look as if it were in force.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from sublet.core.errors import Invalid
+
+DEFAULT_FILE = Path("sublet.toml")
+_PREFIX = "SUBLET_"
+
+
+class Settings(BaseSettings):
+    """How this control plane runs. Durations in milliseconds where the name says `_ms`."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
+
+    data_dir: Path = Field(default=Path("sublet-data"), description="everything that Sublet writes lies below it")
+    database: str = Field(default="", description="sqlite:///FILE or postgresql://...; empty: SQLite in data_dir")
+    host: str = Field(default="127.0.0.1", description="address the API listens on")
+    port: int = Field(default=7440, ge=0, le=65_535)
+    public_url: str = Field(default="", description="how workloads and people reach the API; empty: from host and port")
+    engine: str = Field(default="local", description="where leases run")
+    slots: int | None = Field(
+        default=None, ge=1, le=64, description="slots of the local engine; none: this machine's GPUs or CPUs"
+    )
+    sandbox: Literal["auto", "bubblewrap", "none"] = "auto"
+    tick_ms: int = Field(default=500, ge=10, le=60_000, description="the loops run at least this often")
+    meter_ms: int = Field(default=10_000, ge=10, le=3_600_000, description="usage is recorded at least this often")
+    seed: int = 0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["console", "json"] = "console"
+    request_bytes_max: int = Field(default=1_048_576, ge=1_024)
+    streams_max: int = Field(default=64, ge=1, description="event streams open at once")
+    replies_kept_hours: int = Field(default=48, ge=1, description="how long an idempotency key is remembered")
+
+    @property
+    def database_url(self) -> str:
+        """The database, given or the default one."""
+        return self.database or f"sqlite:///{self.data_dir.resolve() / 'sublet.db'}"
+
+    @property
+    def base_url(self) -> str:
+        """Where the API is reached, without a slash at the end."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 (compared, not bound)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over what `load` read from the file."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return env_settings, init_settings
+
+
+def load(file: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from a file (`sublet.toml` here, if there is one) and the environment; raises `Invalid` naming the key."""
+    chosen = file or Path(environ.get("SUBLET_CONFIG", DEFAULT_FILE))
+    named = file is not None or "SUBLET_CONFIG" in environ
+    values = _read(chosen, must_exist=named)
+    for key in values:
+        if key not in Settings.model_fields:
+            near = difflib.get_close_matches(key, Settings.model_fields, n=1)
+            way_out = f"did you mean {near[0]!r}?" if near else f"the settings are: {', '.join(Settings.model_fields)}"
+            raise Invalid(f"{chosen}: the key {key!r} is no setting", field=key, hint=way_out)
+    for name in environ:
+        _check_variable(name)
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise Invalid(
+            f"the setting {key} is not usable: {first['msg'].lower()}",
+            field=key,
+            hint=f"correct it in {chosen} or in {_PREFIX}{key.upper()}",
+        ) from error
+
+
+def _read(file: Path, *, must_exist: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except FileNotFoundError as error:
+        if not must_exist:
+            return {}
+        raise Invalid(f"there is no settings file {file}", field="config", hint="write it, or leave --config away") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Invalid(f"{file} cannot be read: {error}", field="config", hint="it must be a TOML file") from error
+
+
+def _check_variable(name: str) -> None:
+    """Refuse a misspelt `SUBLET_<SETTING>`; variables that resemble no setting belong to others (a workload, a client)."""
+    key = name.removeprefix(_PREFIX).lower()
+    if not name.startswith(_PREFIX) or key in Settings.model_fields:
+        return
+    near = difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=0.8)
+    if near:
+        hint = f"did you mean {_PREFIX}{near[0].upper()}?"
+        raise Invalid(f"the environment variable {name} is no setting", field=key, hint=hint)

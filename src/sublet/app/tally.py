@@ -1,0 +1,80 @@
+"""From steps to metrics: what the loops did, counted."""
+
+from itertools import pairwise
+
+from sublet.app.billing import Billed
+from sublet.app.metrics import Metrics
+from sublet.app.observe import Steps
+from sublet.core.draft import demand_of
+from sublet.core.fleet import count
+from sublet.core.ids import PoolId
+from sublet.core.lease import Cause, Lease, State
+from sublet.core.owner import OwnerJob
+from sublet.core.plan import Plan
+from sublet.core.supply import published_floor
+from sublet.core.terms import Pool
+from sublet.core.view import View
+
+
+class Tally:
+    """Counts for Prometheus."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        """`metrics` is the control plane's."""
+        self._metrics = metrics
+        self._pools: dict[PoolId, Pool] = {}
+
+    def took(self, loop: str, seconds: float) -> None:
+        """One pass of a loop took so long."""
+        self._metrics.loop_took(loop, seconds)
+
+    def failed(self, loop: str) -> None:
+        """One pass of a loop failed."""
+        self._metrics.loop_failed(loop)
+
+    def decided(self, view: View, plan: Plan) -> None:
+        """A round was decided."""
+        self._metrics.round_applied(plan.at_us)
+        states: dict[PoolId, dict[str, int]] = {}
+        for pool in view.pools:
+            self._pools[pool.pool.id] = pool.pool
+            self._metrics.priced(pool.pool.id, pool.price_micro, published_floor(pool).total_micro)
+            rows = view.fleet.rows(pool.pool.id)
+            free = count(view.fleet.free[rows])
+            kept = min(free, pool.reserve)
+            states[pool.pool.id] = {
+                "owner": count(view.fleet.owner[rows]),
+                "leased": count(view.fleet.leased[rows]),
+                "down": count(view.fleet.down[rows]),
+                "reserve": kept,
+                "idle": free - kept,
+                "wanted": demand_of(job for job in view.jobs if job.pool == pool.pool.id),
+            }
+        self._metrics.fleet_is(states, down_nodes=int(view.fleet.unfit.sum()))
+
+    def observed(self, steps: Steps) -> None:
+        """Leases and jobs moved."""
+        for chain in steps.leases:
+            for lease in chain[1:]:
+                self._lease(lease)
+        for jobs in steps.jobs:
+            for before, job in pairwise(jobs):
+                self._job(before, job)
+
+    def billed(self, done: Billed) -> None:
+        """A billing pass was made."""
+        self._metrics.unbilled(len(done.uncovered))
+
+    def _lease(self, lease: Lease) -> None:
+        if lease.state is State.RESERVED:
+            self._metrics.granted(lease.pool, lease.lease_class)
+        elif lease.state is State.NOTICED and lease.cause is Cause.RECLAIMED:
+            self._metrics.reclaimed(lease.pool, lease.lease_class)
+        elif lease.state is State.ENDED and lease.cause is Cause.REFUSED:
+            self._metrics.refused(lease.pool)
+
+    def _job(self, before: OwnerJob, job: OwnerJob) -> None:
+        if before.started_us is None and job.started_us is not None and job.entitled_us is not None:
+            pool = self._pools.get(job.pool)
+            if pool is not None:
+                self._metrics.owner_started(job.pool, max(0, job.started_us - job.entitled_us), pool.promise.within_us)

@@ -1,0 +1,1 @@
+"""The command line. Commands translate and call the public API."""

@@ -1,0 +1,102 @@
+"""What each happening makes of a lease: the step of its table together with the data that belongs to it."""
+
+from dataclasses import replace
+
+from sublet.core.lease import WAITING, Cause, Event, Lease, State, step
+from sublet.core.plan import Grant, Notice
+from sublet.core.terms import Pool
+from sublet.core.workload import CHECKPOINTED_EXIT
+
+
+def granted(lease: Lease, grant: Grant, *, at_us: int) -> tuple[Lease, Lease]:
+    """The lease with its GPUs reserved, and then ordered from the engine: a new attempt."""
+    reserved = replace(
+        step(lease, Event.GRANT, at=at_us, reason=grant.reason),
+        attempt=lease.attempt + 1,
+        placement=grant.placement,
+        price_micro=grant.price_micro,
+        granted_us=at_us,
+        exempt_until_us=grant.exempt_until_us,
+        funded_until_us=grant.funded_until_us,
+    )
+    return reserved, step(reserved, Event.ORDER, at=at_us)
+
+
+def started(lease: Lease, *, at_us: int) -> Lease:
+    """The lease once its workload runs: its term begins."""
+    moved = step(lease, Event.STARTED, at=at_us, reason=lease.reason if lease.state is State.NOTICED else "runs")
+    return replace(moved, started_us=at_us, ends_us=None if lease.term_us is None else at_us + lease.term_us)
+
+
+def noticed(lease: Lease, notice: Notice, *, at_us: int) -> Lease:
+    """The lease once its end is announced."""
+    moved = step(lease, Event.NOTICE, at=at_us, reason=notice.reason)
+    return replace(moved, noticed_us=at_us, deadline_us=notice.deadline_us, cause=notice.cause)
+
+
+def stopped(lease: Lease, cause: Cause, *, at_us: int, reason: str) -> Lease:
+    """The lease once the engine has to end it; it is not billed from here on. A cause that was announced stands."""
+    moved = step(lease, Event.STOP, at=at_us, reason=reason)
+    return replace(moved, stopped_us=at_us, cause=lease.cause or cause)
+
+
+def released(lease: Lease, *, at_us: int) -> Lease:
+    """The lease given back by its tenant, for good. What a reclaim already made free stays free."""
+    if lease.state in WAITING:
+        return replace(step(lease, Event.WITHDRAW, at=at_us, reason="released by the tenant"), cause=Cause.RELEASED)
+    given = stopped(lease, Cause.RELEASED, at_us=at_us, reason="released by the tenant")
+    return replace(given, restartable=False)
+
+
+def after_exit(lease: Lease, *, exit_code: int | None, at_us: int) -> Lease:
+    """The lease once its workload is gone at `at_us`: in hand-over, with the cause of the attempt's end.
+
+    A lease that was told to end keeps that cause; otherwise the exit code speaks.
+    """
+    cause = lease.cause
+    if cause is None:
+        cause = Cause.COMPLETED if exit_code in {0, CHECKPOINTED_EXIT} else Cause.FAILED
+    said = "unknown" if exit_code is None else str(exit_code)
+    moved = step(lease, Event.EXITED, at=at_us, reason=f"{cause}; exit code {said}")
+    stopped = min(lease.stopped_us, at_us) if lease.stopped_us is not None else at_us
+    return replace(moved, cause=cause, exit_code=exit_code, stopped_us=stopped)
+
+
+def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
+    """The lease once its GPUs are clean: over, or waiting for its next attempt.
+
+    Work that was reclaimed waits a back-off that doubles with each reclaim, so that it is not lent and evicted for ever; work
+    that asked for a restart (exit code 85) queues at once.
+    """
+    finished = lease.exit_code == 0
+    if lease.cause is Cause.RECLAIMED and lease.restartable and not finished:
+        reclaims = lease.reclaims + 1
+        wait = min(pool.backoff_us * 2 ** min(reclaims - 1, 30), pool.backoff_max_us)
+        again = _again(lease, Event.REQUEUE, at_us, f"reclaimed {reclaims} times; queued again, not before {wait / 1e6:g} s")
+        return replace(again, reclaims=reclaims, not_before_us=at_us + wait)
+    if lease.cause is Cause.BUDGET and lease.restartable and not finished:
+        return _again(lease, Event.PAUSE, at_us, "the spend limit is used up; it goes on when the limit is raised")
+    if lease.cause is Cause.COMPLETED and lease.exit_code == CHECKPOINTED_EXIT and lease.restartable:
+        return _again(lease, Event.REQUEUE, at_us, "saved a checkpoint and asked for a restart (exit code 85)")
+    cause = Cause.COMPLETED if finished and lease.cause is Cause.RECLAIMED else lease.cause
+    return replace(step(lease, Event.FREE, at=at_us), cause=cause, placement=())
+
+
+def _again(lease: Lease, event: Event, at_us: int, reason: str) -> Lease:
+    moved = step(lease, event, at=at_us, reason=reason)
+    return replace(
+        moved,
+        cause=Cause.BUDGET if event is Event.PAUSE else None,
+        price_micro=None,
+        placement=(),
+        granted_us=None,
+        exempt_until_us=0,
+        ends_us=None,
+        funded_until_us=None,
+        started_us=None,
+        noticed_us=None,
+        deadline_us=None,
+        stopped_us=None,
+        metered_us=None,
+        exit_code=None,
+    )

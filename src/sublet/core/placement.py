@@ -1,0 +1,68 @@
+"""Where a gang fits: whole or not at all, on the fullest nodes that still have room.
+
+Filling the fullest nodes first keeps others empty for gangs and whole-node leases. Arrays have one row a node of one pool.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from sublet.core.fleet import Masks, Placement, lowest_bits
+from sublet.core.ids import NodeId
+
+
+class Room:
+    """Free GPUs of some nodes while a round hands them out: `free` uint64[n] is what is left."""
+
+    def __init__(self, nodes: tuple[NodeId, ...], slots: Masks, free: Masks) -> None:
+        """`slots` are all GPUs of each node, `free` those that may be given; both uint64[n]."""
+        self.nodes = nodes
+        self.slots = slots
+        self.free = free.copy()
+        self._row = {node: row for row, node in enumerate(nodes)}
+
+    @property
+    def gpus(self) -> int:
+        """GPUs left in all."""
+        return int(np.bitwise_count(self.free).sum())
+
+    def find(self, *, gpus_per_node: int, nodes: int, whole: bool = False) -> Placement | None:
+        """A placement for `nodes` x `gpus_per_node`, or None; takes nothing yet.
+
+        `whole`: only nodes that are free altogether, with exactly so many GPUs.
+        """
+        counts = np.bitwise_count(self.free).astype(np.int64)
+        fits = (counts == gpus_per_node) & (self.free == self.slots) if whole else counts >= gpus_per_node
+        rows = np.flatnonzero(fits)
+        if len(rows) < nodes:
+            return None
+        fullest = rows[np.argsort(counts[rows], kind="stable")[:nodes]]
+        return tuple((self.nodes[row], lowest_bits(int(self.free[row]), gpus_per_node)) for row in sorted(fullest))
+
+    def take(self, placement: Placement) -> None:
+        """Give these GPUs away."""
+        for node, mask in placement:
+            row = self._row[node]
+            assert int(self.free[row]) & mask == mask, f"GPUs {mask:#x} of {node} are not free"
+            self.free[row] &= ~np.uint64(mask)
+
+    def add(self, placement: Placement) -> None:
+        """Count these GPUs as free, where they belong to these nodes and are fit for use."""
+        for node, mask in placement:
+            row = self._row.get(node)
+            if row is not None:
+                self.free[row] |= np.uint64(mask) & self.slots[row]
+
+    def count_on(self, placement: Placement) -> int:
+        """How many GPUs of a placement lie on these nodes."""
+        return sum(mask.bit_count() for node, mask in placement if node in self._row)
+
+    def copy(self) -> "Room":
+        """The same room, to try something out."""
+        return Room(self.nodes, self.slots, self.free)
+
+
+def can_ever_fit(slots: Masks, *, gpus_per_node: int, nodes: int, whole: bool) -> bool:
+    """Whether the gang would fit the nodes if they were all free."""
+    sizes: npt.NDArray[np.uint8] = np.bitwise_count(slots)
+    enough = sizes == gpus_per_node if whole else sizes >= gpus_per_node
+    return int(enough.sum()) >= nodes

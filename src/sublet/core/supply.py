@@ -1,0 +1,69 @@
+"""How much of a pool may be lent: surplus less reserve, for each class by its own risk."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from sublet.core.pricing.floor import Floor, acceptable_risk, floor, risk_share
+from sublet.core.terms import ClassTerms
+from sublet.core.view import PoolView
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What one pool may lend now."""
+
+    capacity: int  # GPUs fit for use
+    demand: int  # the owner's, held and waiting
+    lent: int
+    free: int  # free GPUs that no waiting job of the owner needs
+    reserve: int
+    lendable: int  # free - reserve, within the lending limit
+
+
+def reserve_for(view: PoolView, demand: int) -> int:
+    """The hot buffer: a quantile of the owner's rise within the time that a reclaim takes, so that he normally waits zero."""
+    pool = view.pool
+    ahead = view.forecasts.get(view.lead_us)
+    high = None if ahead is None else ahead.quantile(pool.reserve_quantile)
+    return pool.reserve_min if high is None else max(pool.reserve_min, high - demand)
+
+
+def supply(view: PoolView, *, capacity: int, demand: int, lent: int, free: int, reserve: int) -> Supply:
+    """The pool's supply; GPUs counted by the caller from the fleet arrays."""
+    room = max(0, free - reserve)
+    if view.pool.lending_limit is not None:
+        room = min(room, max(0, view.pool.lending_limit - lent))
+    return Supply(capacity, demand, lent, free, reserve, room)
+
+
+def term_of(terms: ClassTerms, term_us: int | None, hold_us: int) -> int:
+    """The horizon over which a lease's risk is judged: its term, or the stretch that is paid ahead."""
+    return term_us or (terms.terms_us[0] if terms.terms_us else hold_us)
+
+
+def risk_bound(view: PoolView, terms: ClassTerms, term_us: int, *, price_micro: int, capacity: int) -> int:
+    """GPUs of this class that may be lent for `term_us` at all: the largest k with P(M > capacity - k) <= p*.
+
+    A class that owes nothing on a reclaim may lend everything idle; one that owes waits until the forecast knows something.
+    """
+    p_star = acceptable_risk(price_micro, floor(view.pool.cost).total_micro, terms, term_us)
+    if p_star >= 1.0:
+        return capacity
+    ahead = view.forecasts.get(term_us)
+    peak = None if ahead is None else ahead.quantile(1.0 - p_star)
+    return 0 if peak is None else max(0, capacity - peak)
+
+
+def published_floor(view: PoolView) -> Floor:
+    """The pool's floor with the expected cost of reclaims, from the cost sheet."""
+    expected = int(view.recalled * view.pool.cost.operations_micro)
+    return floor(view.pool.cost, reclaim_micro=expected)
+
+
+def risk_share_of(view: PoolView, terms: ClassTerms, term_us: int, *, lent_of_class: int, capacity: int) -> Fraction:
+    """The risk price of a guaranteed class as a share of the clearing price, from the forecast's reclaim probability.
+
+    The probability is that of the last GPU which may be lent: everybody of the class pays the same.
+    """
+    ahead = view.forecasts.get(term_us)
+    return Fraction(0) if ahead is None else risk_share(terms, ahead.exceeds(capacity - lent_of_class - 1))

@@ -1,0 +1,107 @@
+"""What each lease class promises, and what a pool is sold under.
+
+`TERMS` holds the defaults of the contract; a pool may set its own lengths (`Pool.terms`). Durations in µs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sublet.core.ids import PoolId
+from sublet.core.lease import LeaseClass
+from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US
+
+
+class Breaking(StrEnum):
+    """What it takes the owner to end a lease early."""
+
+    FREE = "free"  # notice
+    CREDIT = "credit"  # notice, refund and credit
+    FORCE = "force"  # the owner's explicit, audited force, and a credit
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTerms:
+    """The contract of one class."""
+
+    grace_us: int  # length of the notice
+    exempt_us: int  # a lease runs at least this long from its grant before a reclaim can end it
+    breaking: Breaking
+    refunds: bool = False  # a reclaim gives back what the attempt was billed
+    credit_multiple: int = 0  # times the price of the whole term, owed on a reclaim
+    terms_us: tuple[int, ...] = ()  # the lengths it is sold for; empty: open-ended or any
+
+
+TERMS: Mapping[LeaseClass, ClassTerms] = {
+    LeaseClass.SPOT: ClassTerms(grace_us=120 * SECOND_US, exempt_us=120 * SECOND_US, breaking=Breaking.FREE),
+    LeaseClass.GUARDED: ClassTerms(
+        grace_us=300 * SECOND_US,
+        exempt_us=300 * SECOND_US,
+        breaking=Breaking.CREDIT,
+        refunds=True,
+        credit_multiple=1,
+        terms_us=(HOUR_US, 4 * HOUR_US, 8 * HOUR_US, 24 * HOUR_US),
+    ),
+    LeaseClass.BLOCK: ClassTerms(grace_us=24 * HOUR_US, exempt_us=0, breaking=Breaking.FORCE, refunds=True, credit_multiple=10),
+    LeaseClass.DEDICATED: ClassTerms(grace_us=30 * 24 * HOUR_US, exempt_us=0, breaking=Breaking.NEVER),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """The hand-back promise: `gpus` of the pool within `within_us` of the owner asking. None: every GPU of the pool."""
+
+    within_us: int = 600 * SECOND_US
+    gpus: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CostSheet:
+    """What a leased GPU-hour costs the owner beyond leaving it idle; the published floor is computed from it.
+
+    Watts are for one GPU with its share of the node; `tariff_micro_kwh` is micro-units a kWh; the rest micro-units a GPU-hour.
+    """
+
+    busy_w: int = 1_000
+    idle_w: int = 250
+    pue_permille: int = 1_100
+    tariff_micro_kwh: int = 80_000
+    wear_micro: int = 10_000
+    operations_micro: int = 20_000
+    depreciation_micro: int = 850_000  # runs whether leased or not: shown beside the margin, not in the floor
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Like nodes sold on equal terms, and the owner's settings for them."""
+
+    id: PoolId
+    gpu_model: str
+    site: str = "local"
+    currency: str = "USD"
+    classes: tuple[LeaseClass, ...] = (LeaseClass.SPOT, LeaseClass.GUARDED)
+    terms: Mapping[LeaseClass, ClassTerms] = field(default_factory=lambda: dict(TERMS))
+    promise: Promise = field(default_factory=Promise)
+    detection_us: int = 5 * SECOND_US  # longest from the owner's submission to our seeing it
+    stop_us: int = 10 * SECOND_US  # from the end signal to the kill
+    handover_us: int = 60 * SECOND_US  # longest wipe and check
+    start_us: int = 10 * SECOND_US  # longest from a start order to a running process
+    pricing: str = "uniform"  # a key of PRICING
+    price_micro: int = 1_600_000  # of the fixed policy, and where the uniform policy starts
+    price_period_us: int = MINUTE_US  # the clearing price moves at most once in this time
+    smoothing_bps: int = 2_000  # and then by at most this share of itself; 0: no bound
+    cost: CostSheet = field(default_factory=CostSheet)
+    forecast: str = "window_max_quantile"  # a key of FORECASTS
+    reserve_quantile: float = 0.9  # of the owner's rise within detection + notice + hand-over
+    reserve_min: int = 0
+    lending_limit: int | None = None  # GPUs lent at once at most; None: all
+    reclaim_limit: int | None = None  # GPUs one plan may reclaim unless forced; None: no limit
+    restart_us: int = MINUTE_US  # assumed cost of a restart, in the victim's loss
+    backoff_us: int = MINUTE_US  # a reclaimed lease waits this long, doubling
+    backoff_max_us: int = HOUR_US
+    hold_us: int = HOUR_US  # spend reserved ahead for a running lease
+
+    def longest_handback_us(self, grace_us: int, exempt_left_us: int) -> int:
+        """From the owner's submission to GPUs in the owner's hands, at the latest: notice and exempt window overlap."""
+        return self.detection_us + max(grace_us, exempt_left_us) + self.stop_us + self.handover_us + self.start_us

@@ -1,0 +1,345 @@
+"""The engine that runs leases and the owner's jobs as processes of this machine.
+
+The control plane may die at any time: each run has a keeper of its own (keeper.py) that starts it, ends it on time and puts
+down how it ended. The engine only writes orders and reads records, so a fresh one takes over by looking at the same
+directory. Where systemd starts the control plane, its unit needs `KillMode=process`, or a restart ends the keepers, too.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sublet.core.errors import Invalid, NotFound, SubletError, Unavailable
+from sublet.core.ids import NodeId, RunId
+from sublet.engines.local import environment, limits, output, records, sandbox
+from sublet.engines.local.devices import find_devices
+from sublet.engines.local.handover import hand_over, remove_tree
+from sublet.engines.local.identity import reachable_by_others, uid_range
+from sublet.engines.local.observation import Observer, never_started
+from sublet.engines.local.preparation import Site, apply_limits, prepare
+from sublet.engines.local.rundir import RunDir, keeper_lives, locked_orders, put_orders, try_lock, wake
+from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, Phase, Seen, StartOrder, StopOrder
+
+LOG_BYTES = 64 << 20
+KEEPER = Path(__file__).with_name("keeper.py")
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NEVER = "stopped before it was started"
+
+Item = TypeVar("Item")
+
+
+class LocalEngine:
+    """Runs on one node: this machine. `state` holds runs and volumes; give `hidden` the control plane's own directories."""
+
+    def __init__(
+        self,
+        state: Path,
+        *,
+        slots: int | None = None,
+        node: str | None = None,
+        hidden: Sequence[Path] = (),
+        readable: Sequence[Path] | None = None,
+        use_sandbox: bool = True,
+        log_bytes: int = LOG_BYTES,
+    ) -> None:
+        self._state = state.resolve()
+        self._children: dict[RunId, int] = {}
+        self._observer = Observer()
+        with self._on_disk():
+            for directory in (self._state, self._state / "runs", self._state / "volumes"):
+                directory.mkdir(parents=True, exist_ok=True)
+                directory.chmod(0o711)
+        self._site, self._isolation = self._survey(slots, node, hidden, readable, use_sandbox=use_sandbox, log_bytes=log_bytes)
+        with self._alone():
+            for path in [*self._site.runs.glob(".*"), *self._site.volumes.glob(".*")]:
+                remove_tree(path)  # half-made or half-removed when an earlier engine died
+
+    def _survey(
+        self,
+        slots: int | None,
+        node: str | None,
+        hidden: Sequence[Path],
+        readable: Sequence[Path] | None,
+        *,
+        use_sandbox: bool,
+        log_bytes: int,
+    ) -> tuple[Site, str]:
+        shown = tuple(sandbox.interpreter_paths() if readable is None else (path.resolve() for path in readable))
+        masked = (self._state, *(path.resolve() for path in hidden))
+        bwrap, why_not = self._probe(shown, masked) if use_sandbox else (None, "the sandbox is switched off")
+        users = uid_range(self._state)
+        if users is not None and bwrap is None and not all(map(reachable_by_others, (self._state, *shown))):
+            users = None
+            why_not += "; no users of their own, as other users cannot reach the engine's directories"
+        label = f"sublet-{hashlib.sha256(str(self._state).encode()).hexdigest()[:8]}"
+        site = Site(
+            node=NodeId(node or f"local-{socket.gethostname()}"),
+            runs=self._state / "runs",
+            volumes=self._state / "volumes",
+            devices=find_devices(slots),
+            mechanism=limits.find(label),
+            bwrap=bwrap,
+            users=users,
+            readable=shown,
+            hidden=masked,
+            log_bytes=log_bytes,
+        )
+        return site, _isolation(site, why_not)
+
+    def _probe(self, readable: Iterable[Path], hidden: Iterable[Path]) -> tuple[str | None, str]:
+        """Build a sandbox once, exactly as runs will."""
+        users = uid_range(self._state)
+        with self._on_disk(), tempfile.TemporaryDirectory(dir=self._state) as scratch:
+            (Path(scratch) / "tmp").mkdir()
+            path, user = Path(scratch), users[0] if users else None
+            return sandbox.probe(sandbox.Walls(path, path, path, [], list(readable), list(hidden), user))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do, as found on this machine."""
+        return Capabilities(name="local", isolation=self._isolation, gangs=False)
+
+    def nodes(self) -> Sequence[NodeSeen]:
+        """This machine."""
+        devices = self._site.devices
+        healthy, detail = devices.health()
+        return [NodeSeen(self._site.node, devices.count, devices.model, healthy, detail)]
+
+    def start(self, orders: Sequence[StartOrder]) -> None:
+        """Prepare each run's directory and start its keeper, unless that was done."""
+        with self._alone():
+            self._each(orders, self._start)
+
+    def notify(self, orders: Sequence[NoticeOrder]) -> None:
+        """Put the notice down and wake the keeper."""
+        self._each(orders, self._notify)
+
+    def stop(self, orders: Sequence[StopOrder]) -> None:
+        """Put the stop down and wake the keeper; end what was never started on the spot."""
+        with self._alone():
+            self._each(orders, self._stop)
+
+    def clean(self, runs: Sequence[RunId]) -> None:
+        """Hand over each exited run."""
+        self._each(runs, self._clean)
+
+    def observe(self) -> Mapping[RunId, Seen]:
+        """Every run that has a directory."""
+        self._reap()
+        now = _now_us()
+        with self._on_disk():
+            names = [RunId(entry.name) for entry in os.scandir(self._site.runs) if not entry.name.startswith(".")]
+            return {name: self._observer.see(name, self._site.run(name), now_us=now) for name in names}
+
+    def forget(self, runs: Sequence[RunId]) -> None:
+        """Remove the directories of runs whose hand-over has a verdict; others are kept."""
+        for name in runs:
+            run = self._run(name)
+            if run.cleaned.exists():
+                self._remove(run.path)
+                self._observer.forget(name, run)
+
+    def discard(self, volume: str) -> None:
+        """Remove a volume."""
+        self._remove(self._site.volumes / _safe(volume, "volume"))
+
+    def logs(self, run: RunId, *, offset: int = 0) -> Iterator[bytes]:
+        """Output from `offset`, or from the oldest byte kept."""
+        directory = self._run(run).path
+        if not directory.exists():
+            raise NotFound(f"this engine knows no run {run}", field="run")
+        return output.read(directory, offset)
+
+    def _run(self, name: RunId) -> RunDir:
+        return self._site.run(_safe(name, "run"))
+
+    def _start(self, order: StartOrder) -> None:
+        run = self._run(order.run)
+        if not run.path.exists():
+            self._check(order)
+            try:
+                prepare(self._site, order, run)
+            except BaseException:
+                remove_tree(run.path.with_name(f".new-{run.path.name}"))
+                raise
+        elif run.claim.exists() or run.exited.exists() or self._booting(order.run) or keeper_lives(run):
+            return
+        else:
+            apply_limits(self._site, order)
+        self._children[order.run] = _spawn_keeper(run)
+
+    def _check(self, order: StartOrder) -> None:
+        slots = (1 << self._site.devices.count) - 1
+        if len(order.placement) != 1:
+            raise Invalid(f"run {order.run} wants {len(order.placement)} nodes; the local engine has one", field="placement")
+        node, mask = order.placement[0]
+        if node != self._site.node or mask & ~slots or not mask:
+            have = f"{self._site.node} with {self._site.devices.count} slots"
+            raise Invalid(f"run {order.run} wants slots {mask:#x} of {node}; there is {have}", field="placement")
+        if order.volume is not None:
+            _safe(order.volume, "volume")
+        environment.check(order)
+
+    def _notify(self, order: NoticeOrder) -> None:
+        run, number = self._run(order.run), environment.check_signal(order.signal)
+        if not run.spec.exists() or run.exited.exists():
+            return
+        with locked_orders(run, write=True) as (fd, known):
+            notice = known.get("notice")
+            if notice is None or order.deadline_us < notice["deadline_us"]:
+                told = {"deadline_us": order.deadline_us, "reason": order.reason, "signal": number}
+                put_orders(fd, known | {"notice": told})
+        wake(run)
+
+    def _stop(self, order: StopOrder) -> None:
+        run = self._run(order.run)
+        if not run.path.exists():
+            self._bury(run)
+            return
+        if run.exited.exists():
+            return
+        by_us = _now_us() + order.grace_us
+        with locked_orders(run, write=True) as (fd, known):
+            if "stop" not in known or by_us < known["stop"]["by_us"]:
+                put_orders(fd, known | {"stop": {"by_us": by_us}})
+        wake(run)
+        lock = try_lock(run, shared=False)
+        if lock is not None:
+            if not run.claim.exists() and not run.exited.exists():
+                run.publish(run.exited, never_started(_now_us(), _NEVER))
+            os.close(lock)
+
+    def _bury(self, run: RunDir) -> None:
+        """Leave a directory that says: this run is over and never was."""
+        fresh = RunDir(run.path.with_name(f".new-{run.path.name}"))
+        fresh.path.mkdir(mode=0o711)
+        records.write(fresh.exited, never_started(_now_us(), _NEVER))
+        fresh.path.rename(run.path)
+
+    def _clean(self, name: RunId) -> None:
+        run = self._run(name)
+        if not run.path.exists() or self._observer.ended(run, now_us=_now_us()) is None:
+            return
+        known = records.read(run.cleaned)
+        if known is not None and known["phase"] == Phase.CLEAN:
+            return
+        spec = records.read(run.spec)
+        fine, evidence = True, {"processes": "it never ran"}
+        if spec is not None:
+            fine, evidence = hand_over(run, spec, self._site.devices, own_uid=self._own_uid(run, spec["uid"]))
+            evidence |= {"isolation": "owner's job" if spec["is_owner"] else self._isolation}
+            evidence |= {f"{kind} limit": spec["limits"][kind] for kind in ("memory", "processes")}
+        records.write(run.cleaned, {"phase": Phase.CLEAN if fine else Phase.DIRTY, "evidence": evidence, "at_us": _now_us()})
+
+    def _own_uid(self, run: RunDir, uid: int | None) -> int | None:
+        """The run's user, unless a living run (a later attempt) has the same one."""
+        if uid is None:
+            return None
+        others = [RunDir(path.parent) for path in self._site.runs.glob("*/scratch") if path.parent != run.path]
+        shared = any(other.scratch.stat().st_uid == uid and not other.exited.exists() for other in others)
+        return None if shared else uid
+
+    def _remove(self, path: Path) -> None:
+        """Rename away first, so that nobody meets a half-removed directory."""
+        if not path.exists():
+            return
+        old = path.with_name(f".old-{path.name}")
+        remove_tree(old)
+        path.rename(old)
+        problem = remove_tree(old)
+        if problem:
+            raise Unavailable(f"{path} could not be removed: {problem}")
+
+    def _booting(self, name: RunId) -> bool:
+        """Whether a keeper that we started ourselves is still on its way to the lock."""
+        self._reap()
+        return name in self._children
+
+    def _reap(self) -> None:
+        for name, pid in list(self._children.items()):
+            try:
+                ended, _ = os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                ended = pid
+            if ended:
+                self._children.pop(name, None)
+
+    def _each(self, items: Sequence[Item], act: Callable[[Item], None]) -> None:
+        """Act on all; one that fails does not stop the others. The first failure is raised when all had their turn."""
+        failures: list[SubletError] = []
+        for item in items:
+            try:
+                with self._on_disk():
+                    act(item)
+            except SubletError as failure:
+                failures.append(failure)
+        if failures:
+            for other in failures[1:]:
+                failures[0].add_note(other.message)
+            raise failures[0]
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[None]:
+        """Say what a failing disk means to a person."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno in _FULL:
+                raise Unavailable(
+                    f"{self._state} is full; nothing was begun", hint=f"free space below {self._state} and try again"
+                ) from error
+            raise Unavailable(f"{self._state}: {error}", hint="check that the directory exists and can be written") from error
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One engine at a time makes runs here, so that no user is given out twice."""
+        fd = os.open(self._state / "engine.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+
+def _spawn_keeper(run: RunDir) -> int:
+    """Start a keeper that shares nothing with us: session, environment, open files."""
+    words = [sys.executable, "-I", "-S", str(KEEPER), str(run.path)]
+    to_log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    files = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(run.path / "keeper.err"), to_log, 0o600),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    return os.posix_spawn(sys.executable, words, {"LANG": "C.UTF-8"}, file_actions=files, setsid=True)
+
+
+def _safe(name: str, field: str) -> str:
+    """A name that is a plain file name."""
+    if not _SAFE.fullmatch(name):
+        raise Invalid(f"{name!r} cannot name a {field} here", field=field, hint="use letters, digits, '.', '_' and '-'")
+    return name
+
+
+def _isolation(site: Site, why_not: str) -> str:
+    """What separates tenants on this machine, in words fit for a contract."""
+    users = "a user of its own" if site.users is not None else "the service's user"
+    bounds = f"limits by {site.mechanism.name}; network shared with the host"
+    if site.bwrap is not None:
+        return f"bubblewrap: own view of files, processes and IPC, read-only system; {users}; {bounds}"
+    files = "files of others unreadable" if site.users is not None else "no wall between tenants' files"
+    return f"plain processes in sessions of their own; {users}: {files}; {bounds} ({why_not})"
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1_000

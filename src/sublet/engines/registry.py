@@ -1,0 +1,48 @@
+"""The engines by name. A new engine is one row here, one package beside this file and a run of the conformance suite."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sublet.core.errors import Invalid
+from sublet.engines.fake import FakeEngine
+from sublet.engines.local.engine import LocalEngine
+from sublet.engines.protocol import Engine
+
+
+def wall_clock_us() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() // 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOptions:
+    """What an engine may be told when it is made; each takes what concerns it."""
+
+    state: Path  # its own directory
+    slots: int | None = None  # None: what the machine has
+    hidden: tuple[Path, ...] = ()  # directories of the control plane that no tenant may see
+    clock: Callable[[], int] = wall_clock_us
+
+
+def _fake(options: EngineOptions) -> Engine:
+    return FakeEngine(gpus=options.slots or 8, clock=options.clock)
+
+
+def _local(options: EngineOptions) -> Engine:
+    return LocalEngine(options.state, slots=options.slots, hidden=options.hidden)
+
+
+ENGINES: Mapping[str, Callable[[EngineOptions], Engine]] = {
+    "fake": _fake,
+    "local": _local,
+}
+
+
+def make_engine(name: str, options: EngineOptions) -> Engine:
+    """The engine of that name."""
+    factory = ENGINES.get(name)
+    if factory is None:
+        raise Invalid(f"there is no engine {name!r}", field="engine", hint=f"use one of: {', '.join(sorted(ENGINES))}")
+    return factory(options)

@@ -1,0 +1,100 @@
+"""One database behind one door: SQLite in WAL mode, or PostgreSQL, by URL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from sublet.core.errors import Unavailable
+
+_BUSY_MS = 10_000
+Tx = Connection
+"""An open transaction, for those who pass one on and never look inside."""
+
+
+class Database:
+    """Connections and transactions; one writer at a time on SQLite, many on PostgreSQL."""
+
+    def __init__(self, url: str) -> None:
+        """`url`: `sqlite:///path` or `postgresql://...`; the driver is ours to choose."""
+        self.url = make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite and self.url.database:
+            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+        self._engine = create_engine(self.url, **({} if self.is_sqlite else {"pool_size": 10, "pool_pre_ping": True}))
+        if self.is_sqlite:
+            _prepare_sqlite(self._engine)
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest revision; harmless when it is there."""
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        config.attributes["engine"] = self._engine
+        with _answerable():
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that may write: committed at the end, rolled back on any error."""
+        with _answerable(), self._engine.begin() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database and writes nothing."""
+        options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with _answerable(), self._engine.connect().execution_options(**options) as connection, connection.begin():
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN")
+            yield connection
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def configure(connection: object, _record: object) -> None:
+        connection.isolation_level = None  # type: ignore[attr-defined]  # we say BEGIN ourselves
+        cursor = connection.cursor()  # type: ignore[attr-defined]
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",  # a grant that was confirmed survives a power cut
+            "foreign_keys=ON",
+            f"busy_timeout={_BUSY_MS}",
+            "cache_size=-65536",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+
+@contextmanager
+def _answerable() -> Iterator[None]:
+    """Turn what an operator can answer (a full disk, a server that is away, a lock) into `Unavailable`."""
+    try:
+        yield
+    except OperationalError as error:
+        raise _explained(error) from error
+    except DBAPIError as error:
+        if error.connection_invalidated or "disk" in str(error.orig).lower():
+            raise _explained(error) from error
+        raise
+
+
+def _explained(error: DBAPIError) -> Unavailable:
+    said = str(error.orig).strip().splitlines()[0]
+    if "full" in said or "No space" in said:
+        hint = "free some space where the database lies; nothing was changed, and the loops go on by themselves"
+    elif "locked" in said:
+        hint = "another process holds the database; is a second control plane using the same file?"
+    else:
+        hint = "check that the database is up and the URL is right; nothing was changed"
+    return Unavailable(f"the database did not answer: {said}", hint=hint)

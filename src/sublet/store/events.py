@@ -1,0 +1,83 @@
+"""The journal: what happened, in order, with its reason. Only ever added to; the page at `/` and `sublet events` follow it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, select
+
+from sublet.core.ids import LeaseId, PoolId, TenantId
+from sublet.store.rows import plain
+from sublet.store.schema import events
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One happening. `kind` is `noun.verb` (`lease.granted`, `price.set`); `seq` is given by the store."""
+
+    at_us: int
+    kind: str
+    reason: str = ""
+    tenant: TenantId | None = None
+    lease: LeaseId | None = None
+    pool: PoolId | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    seq: int = 0
+
+
+def append(tx: Connection, entries: Iterable[Entry]) -> None:
+    """Add entries, in the transaction of what they tell of."""
+    rows = [
+        {
+            "at_us": entry.at_us,
+            "kind": entry.kind,
+            "tenant": entry.tenant,
+            "lease": entry.lease,
+            "pool": entry.pool,
+            "reason": entry.reason,
+            "data": json.dumps(dict(entry.data), separators=(",", ":")),
+        }
+        for entry in entries
+    ]
+    if rows:
+        tx.execute(insert(events), rows)
+
+
+def page(
+    tx: Connection,
+    *,
+    after: int = 0,
+    tenant: TenantId | None = None,
+    lease: LeaseId | None = None,
+    until_us: int | None = None,
+    limit: int = 100,
+) -> list[Entry]:
+    """Entries after a sequence number, oldest first; with `tenant`, only what concerns it.
+
+    `until_us` leaves out what is younger: PostgreSQL may commit a lower number after a higher one, so a follower that
+    must miss nothing stays a moment behind.
+    """
+    query = select(events).where(events.c.seq > after)
+    if tenant is not None:
+        query = query.where(events.c.tenant == tenant)
+    if lease is not None:
+        query = query.where(events.c.lease == lease)
+    if until_us is not None:
+        query = query.where(events.c.at_us <= until_us)
+    return [_of_row(row) for row in tx.execute(query.order_by(events.c.seq).limit(limit))]
+
+
+def last_seq(tx: Connection) -> int:
+    """The newest sequence number; 0 when nothing has happened yet."""
+    return tx.execute(select(func.max(events.c.seq))).scalar_one() or 0
+
+
+def _of_row(row: Any) -> Entry:
+    values = plain(row)
+    return Entry(**values | {"data": json.loads(values["data"])})
+
+
+def last_instant_us(tx: Connection) -> int:
+    """When the newest entry was made; 0 when nothing has happened yet."""
+    return tx.execute(select(events.c.at_us).order_by(events.c.seq.desc()).limit(1)).scalar_one_or_none() or 0

@@ -1,0 +1,16 @@
+"""Facts about this installation: one name, one text. The last instant stamped, secrets made at first start."""
+
+from sqlalchemy import Connection, insert, select, update
+
+from sublet.store.schema import facts
+
+
+def get(tx: Connection, name: str) -> str | None:
+    """What is known under a name."""
+    return tx.execute(select(facts.c.value).where(facts.c.name == name)).scalar_one_or_none()
+
+
+def put(tx: Connection, name: str, value: str) -> None:
+    """Record a fact, over what was known before."""
+    if tx.execute(update(facts).where(facts.c.name == name).values(value=value)).rowcount == 0:
+        tx.execute(insert(facts).values(name=name, value=value))

@@ -1,0 +1,149 @@
+"""Leases in the database. A stepped lease is written only over the version it was read at."""
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
+
+from sublet.core.errors import NotFound, Stale
+from sublet.core.ids import LeaseId, TenantId
+from sublet.core.lease import HELD, Access, Cause, Lease, LeaseClass, State
+from sublet.store.bulk import portions
+from sublet.store.rows import placement_of, placement_text, plain
+from sublet.store.schema import leases, workloads
+
+_FIELDS = tuple(column.name for column in leases.columns)
+_SIDE = frozenset({"checkpoint_us", "metered_us", "usage_seq", "funded_until_us"})  # moved without a step
+_read_row = attrgetter(*_FIELDS)
+
+
+def to_row(lease: Lease) -> dict[str, Any]:
+    """The lease as a row."""
+    row = dict(zip(_FIELDS, _read_row(lease), strict=True))
+    row["placement"] = placement_text(lease.placement)
+    return row
+
+
+def of_row(row: Any) -> Lease:
+    """The lease behind a row."""
+    values = plain(row)
+    values["placement"] = placement_of(values["placement"])
+    values["state"] = State(values["state"])
+    values["lease_class"] = LeaseClass(values["lease_class"])
+    values["access"] = Access(values["access"])
+    values["cause"] = Cause(values["cause"]) if values["cause"] else None
+    return Lease(**values)
+
+
+def insert_all(tx: Connection, new: Sequence[Lease]) -> None:
+    """Add new leases."""
+    if new:
+        tx.execute(insert(leases), [to_row(lease) for lease in new])
+
+
+_SAVE = update(leases).where((leases.c.id == bindparam("b_id")) & (leases.c.version == bindparam("b_version")))
+_STEPPED = [name for name in _FIELDS if name != "id"]
+
+
+def save_all(tx: Connection, moved: Iterable[tuple[Lease, Lease]]) -> None:
+    """Write each (read, stepped) pair, or raise `Stale` if any lease moved since it was read: then nothing is kept.
+
+    The caller's transaction rolls back as a whole; read again and retry.
+    """
+    rows = []
+    for read, stepped in moved:
+        assert stepped.version > read.version, f"{read.id} was not stepped"
+        rows.append(to_row(stepped) | {"b_id": read.id, "b_version": read.version})
+    if not rows:
+        return
+    statement = _SAVE.values({name: bindparam(name) for name in _STEPPED})
+    for row in rows:
+        row.pop("id")
+    written = tx.execute(statement, rows).rowcount
+    if written != len(rows):
+        raise Stale("a lease changed while it was being written; nothing was saved", hint="read again and retry")
+
+
+def note_checkpoints(tx: Connection, seen: Iterable[tuple[LeaseId, int]]) -> None:
+    """Record the last proven checkpoint of running leases; it never moves back."""
+    rows = [{"b_id": lease, "b_at": at} for lease, at in seen]
+    if rows:
+        later = (leases.c.checkpoint_us.is_(None)) | (leases.c.checkpoint_us < bindparam("b_at"))
+        tx.execute(
+            update(leases).where((leases.c.id == bindparam("b_id")) & later).values(checkpoint_us=bindparam("b_at")), rows
+        )
+
+
+def note_waits(tx: Connection, reasons: Iterable[tuple[LeaseId, str]]) -> None:
+    """Record why waiting leases wait."""
+    rows = [{"b_id": lease, "b_reason": reason} for lease, reason in reasons]
+    if rows:
+        waiting = leases.c.state == State.QUEUED
+        tx.execute(
+            update(leases).where((leases.c.id == bindparam("b_id")) & waiting).values(reason=bindparam("b_reason")), rows
+        )
+
+
+def get(tx: Connection, lease: LeaseId, *, tenant: TenantId | None = None) -> Lease:
+    """One lease; with `tenant`, another tenant's lease does not exist."""
+    query = select(leases).where(leases.c.id == lease)
+    if tenant is not None:
+        query = query.where(leases.c.tenant == tenant)
+    row = tx.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no lease {lease}", field="lease", hint="`sublet ps --all` lists yours")
+    return of_row(row)
+
+
+def live(tx: Connection) -> list[Lease]:
+    """Every lease that holds GPUs or waits for some, oldest request first."""
+    states = [state.value for state in State if state is not State.ENDED]
+    return [
+        of_row(row)
+        for row in tx.execute(select(leases).where(leases.c.state.in_(states)).order_by(leases.c.requested_us, leases.c.id))
+    ]
+
+
+def held(tx: Connection) -> list[Lease]:
+    """Every lease that holds GPUs."""
+    states = [state.value for state in HELD]
+    return [of_row(row) for row in tx.execute(select(leases).where(leases.c.state.in_(states)))]
+
+
+def in_states(tx: Connection, states: Iterable[State], *, limit: int) -> list[Lease]:
+    """Leases in some states, oldest first."""
+    query = select(leases).where(leases.c.state.in_([state.value for state in states]))
+    return [of_row(row) for row in tx.execute(query.order_by(leases.c.since_us, leases.c.id).limit(limit))]
+
+
+def page(
+    tx: Connection,
+    *,
+    tenant: TenantId | None = None,
+    states: Iterable[State] | None = None,
+    after: tuple[int, LeaseId] | None = None,
+    limit: int = 100,
+) -> list[Lease]:
+    """Leases, newest request first; `after` is (requested_us, id) of the last one seen."""
+    query = select(leases)
+    if tenant is not None:
+        query = query.where(leases.c.tenant == tenant)
+    if states is not None:
+        query = query.where(leases.c.state.in_([state.value for state in states]))
+    if after is not None:
+        query = query.where(tuple_(leases.c.requested_us, leases.c.id) < after)
+    return [of_row(row) for row in tx.execute(query.order_by(leases.c.requested_us.desc(), leases.c.id.desc()).limit(limit))]
+
+
+def some(tx: Connection, wanted: Iterable[LeaseId]) -> list[Lease]:
+    """Some of them by id; one that does not exist is absent."""
+    query = select(leases)
+    return [of_row(row) for part in portions(wanted) for row in tx.execute(query.where(leases.c.id.in_(part)))]
+
+
+def ended_with_workload(tx: Connection, *, before_us: int, limit: int) -> list[Lease]:
+    """Those that ended before an instant and whose workload is still kept."""
+    kept = select(leases).join(workloads, workloads.c.holder == leases.c.id)
+    old = (leases.c.state == State.ENDED) & (leases.c.since_us < before_us)
+    return [of_row(row) for row in tx.execute(kept.where(old).order_by(leases.c.since_us).limit(limit))]

@@ -1,0 +1,52 @@
+"""Nodes of the fleet."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from sublet.core.ids import NodeId, PoolId
+from sublet.store.rows import plain
+from sublet.store.schema import nodes
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """A node as the store keeps it; `since_us` is when it joined."""
+
+    id: NodeId
+    pool: PoolId
+    gpus: int
+    gpu_model: str
+    down: bool = False
+    reason: str = ""
+    since_us: int = 0
+
+
+def insert_all(tx: Connection, new: Iterable[NodeRow]) -> None:
+    """Add nodes to the fleet."""
+    rows: list[dict[str, Any]] = [
+        {
+            "id": n.id,
+            "pool": n.pool,
+            "gpus": n.gpus,
+            "gpu_model": n.gpu_model,
+            "down": n.down,
+            "reason": n.reason,
+            "since_us": n.since_us,
+        }
+        for n in new
+    ]
+    if rows:
+        tx.execute(insert(nodes), rows)
+
+
+def set_down(tx: Connection, node: NodeId, *, down: bool, reason: str) -> None:
+    """Take a node out of offers, or put it back."""
+    tx.execute(update(nodes).where(nodes.c.id == node).values(down=down, reason=reason))
+
+
+def everything(tx: Connection) -> list[NodeRow]:
+    """All nodes by name."""
+    return [NodeRow(**plain(row)) for row in tx.execute(select(nodes).order_by(nodes.c.id))]

@@ -1,0 +1,37 @@
+"""Plans: stored before they are applied, kept as the record of what was decided and why."""
+
+from collections.abc import Sequence
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, insert, select, update
+
+from sublet.core.plan import Plan
+from sublet.store.schema import plans, prices
+
+_PLAN = TypeAdapter(Plan)
+
+
+def insert_one(tx: Connection, plan: Plan) -> int:
+    """Keep a plan that is to be applied; returns its number."""
+    document = _PLAN.dump_json(plan, exclude_defaults=True).decode()
+    made = tx.execute(insert(plans).values(at_us=plan.at_us, document=document).returning(plans.c.id))
+    return int(made.scalar_one())
+
+
+def pending(tx: Connection, *, limit: int = 10) -> Sequence[tuple[int, Plan]]:
+    """Plans that were not applied yet, oldest first."""
+    query = select(plans.c.id, plans.c.document).where(plans.c.applied_us.is_(None)).order_by(plans.c.id).limit(limit)
+    return [(number, _PLAN.validate_json(document)) for number, document in tx.execute(query)]
+
+
+def mark_applied(tx: Connection, number: int, *, at_us: int) -> None:
+    """The plan was applied, as far as its subjects had not moved."""
+    tx.execute(update(plans).where(plans.c.id == number).values(applied_us=at_us))
+
+
+def note_price(tx: Connection, pool: str, *, at_us: int, price_micro: int, floor_micro: int, reason: str) -> None:
+    """Keep a price in the pool's history."""
+    here = (prices.c.pool == pool) & (prices.c.at_us == at_us)
+    values = {"price_micro": price_micro, "floor_micro": floor_micro, "reason": reason}
+    if tx.execute(update(prices).where(here).values(values)).rowcount == 0:
+        tx.execute(insert(prices).values(pool=pool, at_us=at_us, **values))

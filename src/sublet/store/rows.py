@@ -1,0 +1,24 @@
+"""Between frozen values and rows: field by field, enums as text, placements as JSON."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sublet.core.fleet import Placement
+from sublet.core.ids import NodeId
+
+
+def placement_text(placement: Placement) -> str:
+    """A placement as JSON: [[node, mask], ...]."""
+    return json.dumps(placement, separators=(",", ":"))
+
+
+def placement_of(text: str) -> Placement:
+    """The placement behind `placement_text`."""
+    return tuple((NodeId(node), int(mask)) for node, mask in json.loads(text))
+
+
+def plain(row: Any) -> dict[str, Any]:
+    """A row as a plain dict."""
+    mapping: Mapping[str, Any] = row._mapping  # noqa: SLF001 (SQLAlchemy's public name for it)
+    return dict(mapping)

@@ -1,0 +1,86 @@
+"""Tenants and their quotas in pools."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from sublet.core.errors import Conflict, NotFound
+from sublet.core.ids import PoolId, TenantId
+from sublet.store.rows import plain
+from sublet.store.schema import quotas, tenants
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Somebody who leases. A suspended tenant keeps what runs and gets nothing new."""
+
+    id: TenantId
+    name: str
+    currency: str
+    created_us: int
+    suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaRow:
+    """GPUs of a pool that a tenant may hold: its own share, and what it may borrow beyond it (None: no bound)."""
+
+    tenant: TenantId
+    pool: PoolId
+    nominal: int
+    borrowing_limit: int | None = None
+
+
+def insert_one(tx: Connection, tenant: Tenant) -> None:
+    """Add a tenant, or raise `Conflict` if the name is taken."""
+    try:
+        with tx.begin_nested():
+            tx.execute(insert(tenants).values(asdict(tenant)))
+    except IntegrityError as error:
+        raise Conflict(
+            f"there is a tenant {tenant.id} already", field="id", hint="choose another id; `sublet tenant ls` lists them"
+        ) from error
+
+
+def get(tx: Connection, tenant: TenantId) -> Tenant:
+    """One tenant."""
+    row = tx.execute(select(tenants).where(tenants.c.id == tenant)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no tenant {tenant}", field="tenant", hint="`sublet tenant ls` lists them")
+    return Tenant(**plain(row))
+
+
+def everything(tx: Connection) -> list[Tenant]:
+    """All tenants by id."""
+    return [Tenant(**plain(row)) for row in tx.execute(select(tenants).order_by(tenants.c.id))]
+
+
+def page(tx: Connection, *, after: TenantId | None = None, limit: int = 100) -> list[Tenant]:
+    """Tenants by id, from the one after `after`."""
+    query = select(tenants).order_by(tenants.c.id).limit(limit)
+    if after is not None:
+        query = query.where(tenants.c.id > after)
+    return [Tenant(**plain(row)) for row in tx.execute(query)]
+
+
+def set_suspended(tx: Connection, tenant: TenantId, *, suspended: bool) -> None:
+    """Stop granting to a tenant, or go on."""
+    tx.execute(update(tenants).where(tenants.c.id == tenant).values(suspended=suspended))
+
+
+def put_quota(tx: Connection, quota: QuotaRow) -> None:
+    """Set a tenant's quota in a pool."""
+    mine = (quotas.c.tenant == quota.tenant) & (quotas.c.pool == quota.pool)
+    values = {"nominal": quota.nominal, "borrowing_limit": quota.borrowing_limit}
+    if tx.execute(update(quotas).where(mine).values(values)).rowcount == 0:
+        tx.execute(insert(quotas).values(asdict(quota)))
+
+
+def quotas_of(tx: Connection, wanted: Sequence[TenantId] | None = None) -> list[QuotaRow]:
+    """The quotas of some tenants, or of all."""
+    query = select(quotas).order_by(quotas.c.tenant, quotas.c.pool)
+    if wanted is not None:
+        query = query.where(quotas.c.tenant.in_(wanted))
+    return [QuotaRow(**plain(row)) for row in tx.execute(query)]

@@ -1,0 +1,64 @@
+"""What every test may ask for: an empty, migrated database, once on SQLite and once on PostgreSQL."""
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from postgres_server import NoServer, administer, server
+from sublet.store.database import Database
+
+_TEMPLATE = "sublet_template"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A real server with a migrated template; tests that need one are skipped where there is none, with the reason."""
+    running = server()
+    try:
+        url = running.__enter__()  # entered by hand: a failure to start skips, a failure inside a test does not
+    except NoServer as reason:
+        pytest.skip(str(reason))
+    try:
+        administer(url, f"CREATE DATABASE {_TEMPLATE}")
+        template = Database(f"{url}/{_TEMPLATE}")
+        template.migrate()
+        template.close()
+        yield url
+    finally:
+        running.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file."""
+    path = tmp_path_factory.mktemp("template") / "sublet.db"
+    template = Database(f"sqlite:///{path}")
+    template.migrate()
+    template.close()
+    return path
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated, empty database of its own for each test."""
+    if request.param == "sqlite":
+        path = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "sublet.db")
+        yield f"sqlite:///{path}"
+        return
+    url = request.getfixturevalue("postgres_url")
+    name = f"sublet_{next(_numbers)}"
+    administer(url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    yield f"{url}/{name}"
+    administer(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(db_url: str) -> Iterator[Database]:
+    """A migrated, empty database."""
+    opened = Database(db_url)
+    yield opened
+    opened.close()
