@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sublet.app.billing import bill
 from sublet.app.metering import close_attempt, meter
@@ -146,8 +147,43 @@ class World:
             return [entry.id for entry in ledger.every_transfer(tx)]
 
 
+def busy_day(world: World) -> int:
+    """A day with every kind of line: spot and guarded, grace, refund, credit, a second attempt, a correction."""
+    minute = 60 * SECOND_US
+    guarded: dict[str, Any] = {"lease_class": LeaseClass.GUARDED, "term_us": 4 * HOUR_US, "gpus": 8}
+    spot = replace(queued("l1"), name="=train <b>llama</b>, 70B")
+    world.add(spot, queued("l2", **guarded), queued("l3", tenant="beta"))
+    for lease in (spot, world.get("l2"), world.get("l3")):
+        world.grant(lease, at=T0)
+    for ten in range(1, 13):
+        world.meter("l1", "l2", "l3", at=T0 + ten * 10 * minute)
+        world.bill(at=T0 + ten * 10 * minute)
+    for name in ("l1", "l2"):
+        world.notice(name, at=T0 + 125 * minute)
+        world.exit(name, at=T0 + 127 * minute)
+    world.requeue("l1", at=T0 + 130 * minute)
+    world.grant(world.get("l1"), at=T0 + 140 * minute, price=1_234_567)
+    world.exit("l1", at=T0 + 200 * minute)
+    world.exit("l3", at=T0 + 200 * minute, cause=Cause.FAILED)
+    end = T0 + 4 * HOUR_US
+    world.bill(at=end)
+    late = books.Transfer(
+        "correction:1",
+        books.Kind.TRANSFER,
+        books.lease_income(world.pool.id),
+        books.receivable(TenantId("acme")),
+        dollars(0.5),
+        end,
+        books.Purpose.CORRECTION,
+        memo='overcharged on "tuesday"',
+    )
+    with world.db.write() as tx:
+        ledger.book(tx, [late])
+    return T0 + 24 * HOUR_US
+
+
 def dollars(amount: float) -> int:
     return round(amount * MICRO)
 
 
-__all__ = ["HOUR_US", "MICRO", "POOL", "PRICE", "SECOND_US", "T0", "World", "dollars", "queued"]
+__all__ = ["HOUR_US", "MICRO", "POOL", "PRICE", "SECOND_US", "T0", "World", "busy_day", "dollars", "queued"]

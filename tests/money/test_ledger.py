@@ -1,6 +1,7 @@
 """The books: what `check` sees, and that random histories on real databases leave nothing for it to see."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from books import HOUR_US, PRICE, SECOND_US, T0, World, queued
@@ -127,7 +128,7 @@ def _do(world: World, deed: str, name: str, now: int) -> None:
 def _history(world: World, deeds: list[tuple[str, str, int]]) -> None:
     limit = 3 * hold_micro(2, HOUR_US, PRICE)
     world.open({"acme": limit, "beta": None})
-    guarded = {"lease_class": LeaseClass.GUARDED, "term_us": HOUR_US}
+    guarded: dict[str, Any] = {"lease_class": LeaseClass.GUARDED, "term_us": HOUR_US}
     world.add(queued("l0"), queued("l1", **guarded), queued("l2", tenant="beta", **guarded), queued("l3"))
     now = T0
     for deed, name, wait in deeds:

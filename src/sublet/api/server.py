@@ -21,6 +21,23 @@ _ROUTERS = (offers, leases, owner, pools, tenants, keys, ledger, invoices, event
 
 def create_app(plane: Plane) -> FastAPI:
     """The app in front of a control plane, running or not."""
+    app = _routed()
+    app.state.plane = plane
+    app.state.metadata = plane.metadata
+    app.state.metrics = plane.metrics
+    app.state.forecaster = Forecaster()
+    app.state.streams = 0
+    install(app)
+    app.add_middleware(Edge, metrics=plane.metrics, body_max=plane.settings.request_bytes_max)
+    return app
+
+
+def document() -> dict[str, Any]:
+    """The OpenAPI document, which needs nothing that runs."""
+    return _routed().openapi()
+
+
+def _routed() -> FastAPI:
     app = FastAPI(
         title="Sublet",
         version=sublet.__version__,
@@ -30,15 +47,8 @@ def create_app(plane: Plane) -> FastAPI:
         separate_input_output_schemas=False,
         redirect_slashes=False,
     )
-    app.state.plane = plane
-    app.state.metadata = plane.metadata
-    app.state.metrics = plane.metrics
-    app.state.forecaster = Forecaster()
-    app.state.streams = 0
     for noun in _ROUTERS:
         app.include_router(noun.router)
-    install(app)
-    app.add_middleware(Edge, metrics=plane.metrics, body_max=plane.settings.request_bytes_max)
     _describe(app)
     return app
 

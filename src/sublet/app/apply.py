@@ -10,7 +10,6 @@ from sublet.app import moves
 from sublet.app.fitness import down_nodes
 from sublet.app.notices import announce
 from sublet.core import lifecycle
-from sublet.core.errors import IllegalStep
 from sublet.core.ids import JobId, LeaseId
 from sublet.core.lease import Cause, Event, Lease, step
 from sublet.core.ledger import Hold
@@ -67,6 +66,7 @@ class _Applying:
         for move in plan.moves:
             self._move(move.lease, move.version, move)
         self._grant(plan.grants)
+        jobs.note_kept(self.tx, [(item.job, item.placement) for item in plan.kept])
         chains = [tuple(chain) for chain in self.leases.values() if len(chain) > 1]
         job_chains = [tuple(chain) for chain in self.jobs.values() if len(chain) > 1]
         down = down_nodes(self.tx)
@@ -84,9 +84,13 @@ class _Applying:
         self.jobs = {job.id: [job] for job in jobs.some(self.tx, {item.job for item in plan.job_starts})}
 
     def _current(self, lease: LeaseId, version: int) -> list[Lease] | None:
-        """The lease's chain if it is still what the plan was made for."""
+        """The lease's chain if it is still what the plan was made for; once it is not, nothing more of the plan is for it.
+
+        The version alone would not tell: an item that was dropped and a step of somebody else both count as one.
+        """
         chain = self.leases.get(lease)
         if chain is None or chain[-1].version != version:
+            self.leases.pop(lease, None)
             self.stale += 1
             return None
         return chain
@@ -95,10 +99,7 @@ class _Applying:
         chain = self._current(lease, version)
         if chain is None:
             return
-        try:
-            chain.append(self._stepped(chain[-1], item))
-        except IllegalStep:
-            self.stale += 1
+        chain.append(self._stepped(chain[-1], item))
 
     def _stepped(self, lease: Lease, item: Notice | Move) -> Lease:
         at = self._instant(lease.since_us)

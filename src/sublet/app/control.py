@@ -51,11 +51,12 @@ class ControlPlane:
         self.metadata = Metadata.open(database, settings.base_url)
         with database.write() as tx:
             register_nodes(tx, engine, now_us=clock.now_us())
+        self.forecaster = Forecaster(every_us=forecast_every_us)
         self.loops = Loops(
             database,
             engine,
             clock,
-            Decider(database, Forecaster(every_us=forecast_every_us)),
+            Decider(database, self.forecaster),
             Tally(self.metrics),
             run_env=self.metadata.env,
             rhythm=rhythm or Rhythm(meter_us=settings.meter_ms * 1_000),
@@ -93,6 +94,10 @@ class ControlPlane:
             "engine": self.engine.capabilities.name,
             "isolation": self.engine.capabilities.isolation,
         }
+
+    def run_forever(self) -> None:
+        """The loops in this thread, until `stop`."""
+        self._run()
 
     def _run(self) -> None:
         while not self._stop.is_set():

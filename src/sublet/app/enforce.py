@@ -16,6 +16,7 @@ from sublet.engines.protocol import Engine, NoticeOrder, Phase, StartOrder, Stop
 from sublet.store import jobs, leases, pools, workloads
 from sublet.store.database import Database
 
+_UNPROVEN = frozenset({None, Phase.STARTING})  # the order may have been lost in a crash: it is given again
 RunEnv = Callable[[RunId], Mapping[str, str]]
 
 
@@ -26,7 +27,7 @@ def enforce(database: Database, engine: Engine, sight: Sight, *, run_env: RunEnv
         sold = {row.pool.id: row.pool for row in pools.everything(tx)}
         phases = {run: seen.phase for run, seen in sight.runs.items()}
         to_start = [lease for lease in held if _starts(lease, phases)]
-        jobs_to_start = [job for job in work if job.state is JobState.STARTING and job.run not in phases]
+        jobs_to_start = [job for job in work if job.state is JobState.STARTING and phases.get(job.run) in _UNPROVEN]
         found = workloads.get_all(tx, [*(lease.id for lease in to_start), *(job.id for job in jobs_to_start)])
     engine.start(
         [
@@ -41,7 +42,7 @@ def enforce(database: Database, engine: Engine, sight: Sight, *, run_env: RunEnv
 
 def _starts(lease: Lease, phases: Mapping[RunId, Phase]) -> bool:
     awaited = lease.state is State.STARTING or (lease.state is State.NOTICED and lease.started_us is None)
-    return awaited and lease.run not in phases
+    return awaited and phases.get(lease.run) in _UNPROVEN
 
 
 def _tells(lease: Lease, phases: Mapping[RunId, Phase]) -> bool:
@@ -79,7 +80,7 @@ def _lease_stops(held: Iterable[Lease], sold: Mapping[PoolId, Pool], phases: Map
     return [
         StopOrder(lease.run, 0 if lease.noticed_us is not None else sold[lease.pool].stop_us)
         for lease in held
-        if lease.state is State.STOPPING and phases.get(lease.run) in {None, Phase.STARTING, Phase.RUNNING}
+        if lease.state is State.STOPPING and phases.get(lease.run) in {*_UNPROVEN, Phase.RUNNING}
     ]
 
 
@@ -87,7 +88,7 @@ def _job_stops(work: Iterable[OwnerJob], sold: Mapping[PoolId, Pool], phases: Ma
     return [
         StopOrder(job.run, sold[job.pool].stop_us)
         for job in work
-        if job.state is JobState.STOPPING and phases.get(job.run) in {None, Phase.STARTING, Phase.RUNNING}
+        if job.state is JobState.STOPPING and phases.get(job.run) in {*_UNPROVEN, Phase.RUNNING}
     ]
 
 

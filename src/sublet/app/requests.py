@@ -1,5 +1,6 @@
 """From what a tenant asks for to the lease it would be: the pool, the bid and the terms that were left open."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -11,15 +12,16 @@ from sublet.app.forecasting import Forecaster
 from sublet.app.tasks import LeaseRequest
 from sublet.core.admit import refusal
 from sublet.core.errors import Invalid
-from sublet.core.fleet import Fleet, count
-from sublet.core.ids import LeaseId, TenantId
+from sublet.core.fleet import Masks, count
+from sublet.core.ids import LeaseId, PoolId, TenantId
 from sublet.core.lease import Access, Lease, LeaseClass
 from sublet.core.supply import risk_share_of, term_of
 from sublet.core.terms import Pool
 from sublet.core.view import PoolView, TenantView
-from sublet.store import nodes, pools, tenants
+from sublet.store import pools, tenants
 from sublet.store.database import Tx
 
+_NO_NODES: Masks = np.empty(0, np.uint64)
 BID_SHARE = Fraction(5, 4)
 """Without a bid, this share of the price now is the most that is paid."""
 
@@ -29,7 +31,7 @@ class Shop:
     """What a request is checked against: every pool, the nodes, and the tenant. No leases, so it stays cheap."""
 
     pools: tuple[PoolView, ...]
-    fleet: Fleet
+    slots: Mapping[PoolId, Masks]  # uint64[n] for each pool: the GPUs of its nodes
     tenant: TenantView
     currency: str
 
@@ -42,8 +44,7 @@ def shop(tx: Tx, forecaster: Forecaster, tenant: TenantId, *, now_us: int) -> Sh
         PoolView(row.pool, row.price_micro, row.price_at_us, row.reserve, forecaster.forecasts(tx, row.pool, now_us=now_us))
         for row in rows
     )
-    fleet = world.fleet_of(nodes.everything(tx), [row.pool.id for row in rows], (), ())
-    return Shop(views, fleet, world.tenant_views(tx, [tenant])[tenant], known.currency)
+    return Shop(views, world.slots_by_pool(tx), world.tenant_views(tx, [tenant])[tenant], known.currency)
 
 
 def drafted(open_shop: Shop, asked: LeaseRequest, *, lease: LeaseId, now_us: int) -> tuple[PoolView, Lease]:
@@ -67,7 +68,7 @@ def drafted(open_shop: Shop, asked: LeaseRequest, *, lease: LeaseId, now_us: int
         term_us=asked.term_us,
         restartable=asked.restartable,
     )
-    refused = refusal(view, open_shop.tenant, made, np.asarray(open_shop.fleet.slots[open_shop.fleet.rows(pool.id)]))
+    refused = refusal(view, open_shop.tenant, made, open_shop.slots.get(pool.id, _NO_NODES))
     if refused is not None:
         raise Invalid(refused.message, field=refused.field, hint=refused.hint)
     return view, made
@@ -76,7 +77,7 @@ def drafted(open_shop: Shop, asked: LeaseRequest, *, lease: LeaseId, now_us: int
 def price_now_micro(open_shop: Shop, view: PoolView, lease_class: LeaseClass, term_us: int | None) -> int:
     """What a GPU-hour of this class costs now: the clearing price and, for a guaranteed class, its risk price."""
     terms = view.pool.terms[lease_class]
-    capacity = count(np.asarray(open_shop.fleet.slots[open_shop.fleet.rows(view.pool.id)]))
+    capacity = count(open_shop.slots.get(view.pool.id, _NO_NODES))
     term = term_of(terms, term_us, view.pool.hold_us)
     return int(view.price_micro * (1 + risk_share_of(view, terms, term, lent_of_class=0, capacity=capacity)))
 

@@ -88,11 +88,14 @@ def load(file: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise Invalid(
-            f"the setting {key} is not usable: {first['msg'].lower()}",
-            field=key,
-            hint=f"correct it in {chosen} or in {_PREFIX}{key.upper()}",
-        ) from error
+        said = first["msg"][:1].lower() + first["msg"][1:]
+        hint = f"correct it in {chosen}, or in {_PREFIX}{key.upper()}"
+        raise Invalid(f"the setting {key} is not usable: {said}", field=key, hint=hint) from error
+
+
+def changed(settings: Settings, given: Mapping[str, Any]) -> Settings:
+    """The settings with those that the command line gives and has checked; they win over file and environment."""
+    return settings.model_copy(update=dict(given))
 
 
 def _read(file: Path, *, must_exist: bool) -> dict[str, Any]:

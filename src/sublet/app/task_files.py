@@ -1,5 +1,6 @@
 """Task files, read with the line of every field, so that all mistakes are named at once, each with its line."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,24 @@ from sublet.app.complaints import Complaint, InvalidFields
 from sublet.app.tasks import Task
 
 
-def read_file(file: Path) -> Task:
-    """The task in a file."""
+def text_of(file: Path) -> str:
+    """What stands in a task file."""
     try:
-        text = file.read_text()
+        return file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         found = [Complaint("task file", f"{file} cannot be read: {reason}", "check the path")]
         raise InvalidFields("the task file", found) from error
-    return read(text, what=str(file))
 
 
 def read(text: str, *, what: str = "the task") -> Task:
     """The task in a YAML text; raises `InvalidFields` with every mistake and its line."""
     document, lines, doubled = document_of(text, what=what)
+    return checked(document, lines, doubled, what=what)
+
+
+def checked(document: Any, lines: Mapping[complaints.Path, int], doubled: list[Complaint], *, what: str) -> Task:
+    """The task behind a document whose lines are known."""
     if not isinstance(document, dict):
         raise InvalidFields(
             what, [Complaint("task file", "it must have fields such as `run:`", "see `sublet launch --help`", 1)]

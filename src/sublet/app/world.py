@@ -4,15 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from sublet.store.database import Tx
 
 from sublet.app.forecasting import Forecaster
-from sublet.core.fleet import Fleet, Placement
+from sublet.core.fleet import Fleet, Masks, Placement
 from sublet.core.ids import NodeId, PoolId, TenantId
 from sublet.core.lease import HELD, Lease
 from sublet.core.owner import JOB_HELD, OwnerJob
 from sublet.core.view import PoolView, Quota, TenantView, View
 from sublet.store import jobs, leases, ledger, nodes, pools, tenants
+from sublet.store.database import Tx
 from sublet.store.nodes import NodeRow
 
 
@@ -47,7 +47,7 @@ def tenant_views(tx: Tx, wanted: Iterable[TenantId]) -> Mapping[TenantId, Tenant
     quotas: dict[TenantId, dict[PoolId, Quota]] = {}
     for row in tenants.quotas_of(tx, names):
         quotas.setdefault(row.tenant, {})[row.pool] = Quota(row.nominal, row.borrowing_limit)
-    suspended = {tenant.id for tenant in tenants.everything(tx) if tenant.suspended}
+    suspended = tenants.suspended(tx)
     return {name: TenantView(name, headrooms.get(name), quotas.get(name), name in suspended) for name in names}
 
 
@@ -82,3 +82,11 @@ def fleet_of(rows: list[NodeRow], pool_ids: list[PoolId], live: Iterable[Lease],
         down=np.array(unfit, np.uint64),
         unfit=np.array([node.down for node in rows], np.bool_),
     )
+
+
+def slots_by_pool(tx: Tx) -> Mapping[PoolId, Masks]:
+    """uint64[n] for each pool: the GPUs of its nodes, in no particular order; what a request is measured against."""
+    sizes: dict[PoolId, list[int]] = {}
+    for pool, gpus, number in nodes.sizes(tx):
+        sizes.setdefault(pool, []).extend([(1 << gpus) - 1] * number)
+    return {pool: np.array(masks, np.uint64) for pool, masks in sizes.items()}

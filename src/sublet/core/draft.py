@@ -10,7 +10,7 @@ from sublet.core.ids import LeaseId, NodeId, TenantId
 from sublet.core.lease import HELD, Cause, Event, Lease
 from sublet.core.owner import JobState, OwnerJob
 from sublet.core.placement import Room
-from sublet.core.plan import Alarm, Entitled, Grant, JobStart, Move, Notice, Plan, PriceSet, ReserveSet, Wait
+from sublet.core.plan import Alarm, Entitled, Grant, JobStart, Kept, Move, Notice, Plan, PriceSet, ReserveSet, Wait
 from sublet.core.view import PoolView, View
 
 
@@ -21,6 +21,7 @@ class Draft:
     now_us: int
     job_starts: list[JobStart] = field(default_factory=list)
     entitled: list[Entitled] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     grants: list[Grant] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Draft:
 
     def plan(self) -> Plan:
         """The finished plan."""
-        names = ("job_starts", "entitled", "notices", "moves", "grants", "waits", "prices", "reserves", "alarms")
+        names = ("job_starts", "entitled", "kept", "notices", "moves", "grants", "waits", "prices", "reserves", "alarms")
         return Plan(self.now_us, **{name: tuple(getattr(self, name)) for name in names})
 
 
@@ -60,7 +61,8 @@ class Draft:
 class Ground:
     """One pool in a round: its rooms and its people.
 
-    `now` is free; `future` adds what is on its way back; `alone` is what there would be had nothing been leased.
+    `now` is free; `future` adds what is on its way back; `alone` is what there would be had nothing been leased. What the
+    owner's jobs get is taken out of all three.
     """
 
     view: PoolView
@@ -72,6 +74,15 @@ class Ground:
     leases: list[Lease]
     capacity: int  # GPUs fit for use, whoever holds them
     noticed: set[LeaseId] = field(default_factory=set)  # by this very plan
+
+    def give(self, placement: Placement) -> tuple[Placement, ...]:
+        """Take GPUs for a job out of each room that has them; what each of them had, so that it can be put back."""
+        return tuple(room.drop(placement) for room in (self.now, self.future, self.alone))
+
+    def put_back(self, given: tuple[Placement, ...]) -> None:
+        """Undo `give`."""
+        for room, placement in zip((self.now, self.future, self.alone), given, strict=True):
+            room.add(placement)
 
     @property
     def waiting_jobs(self) -> list[OwnerJob]:
@@ -100,19 +111,17 @@ def ground(view: View, pool: PoolView, coming: list[Placement]) -> Ground:
     rows = fleet.rows(pool.pool.id)
     names: tuple[NodeId, ...] = tuple(fleet.nodes[row] for row in rows)
     slots = fleet.slots[rows]
-    usable = np.where(fleet.unfit[rows], np.uint64(0), slots)
-    now = Room(names, slots, fleet.free[rows])
-    future = now.copy()
+    usable = np.where(fleet.unfit[rows], np.uint64(0), slots & ~fleet.down[rows])
+    future = Room(names, usable, fleet.free[rows] & usable)
     for placement in coming:
         future.add(placement)
-    future.free &= usable
     mine = [job for job in view.jobs if job.pool == pool.pool.id]
     return Ground(
         view=pool,
         slots=slots,
-        now=now,
+        now=Room(names, slots, fleet.free[rows] & usable),
         future=future,
-        alone=Room(names, slots, usable & ~fleet.owner[rows]),
+        alone=Room(names, usable, usable & ~fleet.owner[rows]),
         jobs=mine,
         leases=[lease for lease in view.leases if lease.pool == pool.pool.id],
         capacity=count(usable),

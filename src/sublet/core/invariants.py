@@ -90,8 +90,10 @@ def check_now(fleet: Fleet, leases: Iterable[Lease], jobs: Iterable[OwnerJob]) -
                     other = taken.setdefault((node, gpu), holder.id)
                     if other != holder.id:
                         broken.append(f"GPU {gpu} of {node} is held by {other} and {holder.id}")
-        if sum(mask.bit_count() for _, mask in holder.placement) != holder.gpus:
-            broken.append(f"{holder.id} has a right to {holder.gpus} GPUs and holds {holder.placement}")
+        if [mask.bit_count() for _, mask in holder.placement] != [holder.gpus_per_node] * holder.nodes:
+            broken.append(
+                f"{holder.id} has a right to {holder.nodes} x {holder.gpus_per_node} GPUs and holds {holder.placement}"
+            )
     if count(fleet.owner & fleet.leased) or count((fleet.owner | fleet.leased) & fleet.down):
         broken.append("a GPU is in two states at once")
     return broken

@@ -1,6 +1,7 @@
 """Steps two to five of a round: supply, admit, clear, place."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -59,6 +60,7 @@ class Trading:
             self.lent[lease.lease_class] += lease.gpus
         self.stock = stock_of(ground)
         self.promisable = promisable(self.pool, held, capacity=self.stock.capacity, now_us=draft.now_us)
+        self.expected_micro = ground.view.price_micro  # what a GPU-hour will cost at least
         self._bounds: dict[tuple[LeaseClass, int], int] = {}
         self._shares: dict[tuple[LeaseClass, int], Fraction] = {}
 
@@ -67,13 +69,12 @@ class Trading:
         if self.stock.reserve != self.ground.view.reserve:
             reason = f"the owner's demand may rise by {self.stock.reserve} GPUs before a reclaim is done"
             self.draft.reserves.append(ReserveSet(self.pool.id, self.stock.reserve, reason))
-        candidates = [c for lease in self.ground.leases if (c := self._candidate(lease)) is not None]
-        bids = Bids(
-            np.array([c.bare_bid_micro for c in candidates], np.int64), np.array([c.lease.gpus for c in candidates], np.int64)
-        )
         floor = published_floor(self.ground.view).total_micro
         market = self._market(floor)
-        clearing = PRICING[self.pool.pricing](bids, market)
+        clear = PRICING[self.pool.pricing]
+        self.expected_micro = max(self.ground.view.price_micro, clear(_bids([]), market).price_micro)
+        candidates = [c for lease in self.ground.leases if (c := self._candidate(lease)) is not None]
+        clearing = clear(_bids(candidates), market)
         if market.may_move and clearing.price_micro != self.ground.view.price_micro:
             self.draft.prices.append(PriceSet(self.pool.id, clearing.price_micro, floor, clearing.reason))
         for i in sorted(np.flatnonzero(clearing.won), key=lambda i: -candidates[i].bare_bid_micro):
@@ -98,20 +99,24 @@ class Trading:
         """The lease as a candidate of this round, or None with the step or the reason noted."""
         if lease.state not in {State.REQUESTED, State.QUEUED, State.PAUSED}:
             return None
-        tenant = self.tenants[lease.tenant]
-        if not self._admitted(lease, tenant):
-            return None
         terms = self.pool.terms[lease.lease_class]
         term = term_of(terms, lease.term_us, self.pool.hold_us)
-        candidate = Candidate(lease, tenant, terms, term, self._share(lease.lease_class, terms, term))
+        candidate = Candidate(lease, self.tenants[lease.tenant], terms, term, self._share(lease.lease_class, terms, term))
+        if not self._admitted(candidate):
+            return None
         why = self._obstacle(candidate) or self._no_room(lease)
         if why is not None:
             self.draft.wait(lease, why)
             return None
         return candidate
 
-    def _admitted(self, lease: Lease, tenant: TenantView) -> bool:
-        """Take the step that brings the lease into the queue, or the one that ends it."""
+    def _admitted(self, candidate: Candidate) -> bool:
+        """Take the step that brings the lease into the queue, or the one that ends it.
+
+        A paused lease goes on only if its tenant can pay the price that is to be expected, or it would be paused again at
+        once, and so on each round.
+        """
+        lease, tenant = candidate.lease, candidate.tenant
         if lease.state is State.REQUESTED:
             refused = refusal(self.ground.view, tenant, lease, self.ground.slots)
             if refused is not None:
@@ -120,7 +125,8 @@ class Trading:
                 return False
             self.draft.move(lease, Event.ADMIT, "admitted")
         elif lease.state is State.PAUSED:
-            if tenant.suspended or over_budget(tenant, hold_micro(self.ground.view, lease, self.ground.view.price_micro)):
+            needed = hold_micro(self.ground.view, lease, candidate.pays(self.expected_micro))
+            if tenant.suspended or over_budget(tenant, self.draft.spent.get(lease.tenant, 0) + needed):
                 return False
             self.draft.move(lease, Event.RESUME, "the spend limit allows it again")
         return True
@@ -131,7 +137,7 @@ class Trading:
         if candidate.tenant.suspended:
             return "the tenant is suspended; ask the owner"
         if self.draft.now_us < lease.not_before_us:
-            return f"waits {(lease.not_before_us - self.draft.now_us) / 1e6:.0f} s more after its reclaim (back-off)"
+            return f"waits {(lease.not_before_us - lease.since_us) / 1e6:g} s after its reclaim (back-off)"
         spare = self._bound(lease.lease_class, candidate.terms, candidate.term_us) - self.lent[lease.lease_class]
         if lease.gpus > spare:
             return f"{max(0, spare)} GPUs can be spared for {candidate.term_us / 3.6e9:g} h at the risk this class allows"
@@ -197,6 +203,11 @@ class Trading:
             price = self.ground.view.price_micro
             self._bounds[key] = risk_bound(self.ground.view, terms, term_us, price_micro=price, capacity=self.stock.capacity)
         return self._bounds[key]
+
+
+def _bids(candidates: Sequence[Candidate]) -> Bids:
+    prices = np.array([c.bare_bid_micro for c in candidates], np.int64)
+    return Bids(prices, np.array([c.lease.gpus for c in candidates], np.int64))
 
 
 def _lost(loser: Candidate, clearing: Clearing) -> str:

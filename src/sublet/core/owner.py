@@ -65,7 +65,7 @@ class OwnerJob:
     forced: bool = False  # may break what needs force (block leases, the safety limit); audited
     state: JobState = JobState.WAITING
     version: int = 1
-    placement: Placement = ()
+    placement: Placement = ()  # while it waits: the GPUs that are kept for it until all of them are free
     entitled_us: int | None = None  # when it could first have run had nothing been leased; its delay counts from here
     started_us: int | None = None
     ended_us: int | None = None

@@ -14,7 +14,7 @@ class Room:
     """Free GPUs of some nodes while a round hands them out: `free` uint64[n] is what is left."""
 
     def __init__(self, nodes: tuple[NodeId, ...], slots: Masks, free: Masks) -> None:
-        """`slots` are all GPUs of each node, `free` those that may be given; both uint64[n]."""
+        """`slots` are the GPUs of each node that are fit for use, `free` those that may be given; both uint64[n]."""
         self.nodes = nodes
         self.slots = slots
         self.free = free.copy()
@@ -52,9 +52,25 @@ class Room:
             if row is not None:
                 self.free[row] |= np.uint64(mask) & self.slots[row]
 
-    def count_on(self, placement: Placement) -> int:
-        """How many GPUs of a placement lie on these nodes."""
-        return sum(mask.bit_count() for node, mask in placement if node in self._row)
+    def has(self, placement: Placement) -> bool:
+        """Whether all of these GPUs are free here."""
+        return all(node in self._row and int(self.free[self._row[node]]) & mask == mask for node, mask in placement)
+
+    def drop(self, placement: Placement) -> Placement:
+        """Give away whatever of these GPUs is free here; what that was."""
+        there = ((node, mask & int(self.free[self._row[node]])) for node, mask in placement if node in self._row)
+        dropped = tuple((node, mask) for node, mask in there if mask)
+        self.take(dropped)
+        return dropped
+
+    def counts_on(self, placement: Placement) -> dict[int, int]:
+        """Row -> how many GPUs of a placement lie there and are fit for use."""
+        counts = {
+            self._row[node]: (mask & int(self.slots[self._row[node]])).bit_count()
+            for node, mask in placement
+            if node in self._row
+        }
+        return {row: gpus for row, gpus in counts.items() if gpus}
 
     def copy(self) -> "Room":
         """The same room, to try something out."""

@@ -30,6 +30,18 @@ class Entitled:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Keep these GPUs, some of which are still on their way back, for a waiting job: later rounds do not choose anew.
+
+    Without it a round may promise the job other GPUs than those that leases were ended for, and end more.
+    """
+
+    job: JobId
+    placement: Placement
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
     """Step a lease (or withdraw it): admit, refuse, pause, resume, stop."""
 
@@ -110,6 +122,7 @@ class Plan:
     at_us: int
     job_starts: tuple[JobStart, ...] = ()
     entitled: tuple[Entitled, ...] = ()
+    kept: tuple[Kept, ...] = ()
     notices: tuple[Notice, ...] = ()
     moves: tuple[Move, ...] = ()
     grants: tuple[Grant, ...] = ()

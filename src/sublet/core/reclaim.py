@@ -5,11 +5,10 @@ The loss of a victim is the work since its last checkpoint, its restart, and the
 never before its exempt window's: notice and exempt window overlap, they do not add up.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from sublet.core.cover import Victim, cheapest_cover, total_cost
 from sublet.core.fleet import Placement
 from sublet.core.lease import Lease, State
 from sublet.core.owner import OwnerJob
@@ -19,17 +18,6 @@ from sublet.core.terms import Breaking, Pool
 from sublet.core.units import charge_micro
 
 RECLAIMABLE = frozenset({State.RESERVED, State.STARTING, State.ACTIVE})
-
-
-@dataclass(frozen=True, slots=True)
-class Victim:
-    """A lease that may be ended: when at the earliest, and what that costs."""
-
-    lease: Lease
-    deadline_us: int
-    loss_micro: int
-    late: bool  # its GPUs would come back after the promised time
-    borrowed: bool  # beyond its tenant's nominal quota: among equals it goes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,104 +61,23 @@ def coming_back(leases: Iterable[Lease], jobs: Iterable[OwnerJob]) -> list[Place
     return back + [job.placement for job in jobs if job.state in {"stopping", "handover"}]
 
 
-def make_room(job: OwnerJob, future: Room, victims: list[Victim]) -> Shortage:
+def make_room(job: OwnerJob, future: Room, victims: Sequence[Victim]) -> Shortage:
     """The cheapest victims that let `job` start, given the room that is free or on its way back.
 
-    Nodes are judged by the least loss that frees enough of them; a gang takes the cheapest nodes one by one, and a lease
-    already chosen costs nothing on its other nodes. Victims that turn out not to be needed are dropped again, dearest first.
+    Leases that are back in time are tried first, all of them only where those do not make room. For a job on one node the
+    choice loses least of all; for a gang it is the better of two searches, at most as many times the least as it has nodes.
     """
-    if (found := future.find(gpus_per_node=job.gpus_per_node, nodes=job.nodes)) is not None:
+    need, nodes = job.gpus_per_node, job.nodes
+    if (found := future.find(gpus_per_node=need, nodes=nodes)) is not None:
         return Shortage(job, (), found)
-    chosen: dict[str, Victim] = {}
-    by_node = _by_node(future, victims)
-    room = future.copy()
-    served: list[int] = []
-    for _ in range(job.nodes):
-        best = _cheapest_node(room, by_node, job.gpus_per_node, chosen, served)
-        if best is None:
-            return Shortage(job, (), None)
-        row, picks = best
-        served.append(row)
-        for victim in picks:
-            chosen[victim.lease.id] = victim
-            room.add(victim.lease.placement)
-    needed = _without_surplus(job, future, list(chosen.values()))
-    final = future.copy()
-    for victim in needed:
-        final.add(victim.lease.placement)
-    return Shortage(job, tuple(needed), final.find(gpus_per_node=job.gpus_per_node, nodes=job.nodes))
-
-
-def _by_node(room: Room, victims: list[Victim]) -> Mapping[int, list[tuple[Victim, int]]]:
-    """Row -> (victim, mask it holds there)."""
-    rows = {node: row for row, node in enumerate(room.nodes)}
-    table: dict[int, list[tuple[Victim, int]]] = {}
-    for victim in victims:
-        for node, mask in victim.lease.placement:
-            if node in rows:
-                table.setdefault(rows[node], []).append((victim, mask & int(room.slots[rows[node]])))
-    return table
-
-
-def _cheapest_node(
-    room: Room, by_node: Mapping[int, list[tuple[Victim, int]]], need: int, chosen: Mapping[str, Victim], served: list[int]
-) -> tuple[int, list[Victim]] | None:
-    """The node that reaches `need` free GPUs at the least loss, and whom that ends."""
-    free = np.bitwise_count(room.free)
-    best: tuple[tuple[int, int, int], int, list[Victim]] | None = None
-    for row in range(len(room.nodes)):
-        if row in served:
-            continue
-        missing = need - int(free[row])
-        picks: list[Victim] = []
-        if missing > 0:
-            open_to = [(victim, mask) for victim, mask in by_node.get(row, []) if victim.lease.id not in chosen]
-            picks = _cover(open_to, missing)
-            if not picks:
-                continue
-        cost = (sum(v.late for v in picks), sum(v.loss_micro for v in picks), int(free[row]))
-        if best is None or cost < best[0]:
-            best = (cost, row, picks)
-    return None if best is None else (best[1], best[2])
-
-
-def _cover(options: list[tuple[Victim, int]], missing: int) -> list[Victim]:
-    """Leases on one node that free at least `missing` GPUs: by loss for each GPU that helps, then without surplus."""
-    order = sorted(options, key=lambda option: _rank(option[0], min(option[1].bit_count(), missing)))
-    picks: list[tuple[Victim, int]] = []
-    freed = 0
-    for victim, mask in order:
-        if freed >= missing:
-            break
-        picks.append((victim, mask.bit_count()))
-        freed += mask.bit_count()
-    if freed < missing:
-        return []
-    for victim, gpus in sorted(picks, key=lambda pick: -pick[0].loss_micro):
-        if freed - gpus >= missing:
-            picks.remove((victim, gpus))
-            freed -= gpus
-    alone = [(victim, mask) for victim, mask in options if mask.bit_count() >= missing and not victim.late]
-    if alone:
-        single = min(alone, key=lambda option: (option[0].loss_micro, not option[0].borrowed))
-        if single[0].loss_micro < sum(victim.loss_micro for victim, _ in picks):
-            return [single[0]]
-    return [victim for victim, _ in picks]
-
-
-def _rank(victim: Victim, helps: int) -> tuple[bool, float, bool, int]:
-    """Order of victims: in time before late, then least loss for each useful GPU, borrowers first, youngest first."""
-    return (victim.late, victim.loss_micro / max(1, helps), not victim.borrowed, -(victim.lease.granted_us or 0))
-
-
-def _without_surplus(job: OwnerJob, future: Room, chosen: list[Victim]) -> list[Victim]:
-    """The chosen less those without whom the job fits just as well, dearest first."""
-    kept = sorted(chosen, key=lambda victim: -victim.loss_micro)
-    for victim in list(kept):
-        room = future.copy()
-        for other in kept:
-            if other is not victim:
-                room.add(other.lease.placement)
-        if room.find(gpus_per_node=job.gpus_per_node, nodes=job.nodes) is not None:
-            kept.remove(victim)
-    return kept
+    in_time = [victim for victim in victims if not victim.late]
+    for allowed in (in_time, victims):
+        ways = (False, True) if nodes > 1 else (False,)
+        covers = [cheapest_cover(future, allowed, gpus_per_node=need, nodes=nodes, shared=shared) for shared in ways]
+        chosen = min((cover for cover in covers if cover is not None), key=total_cost, default=None)
+        if chosen is not None:
+            room = future.copy()
+            for victim in chosen:
+                room.add(victim.lease.placement)
+            return Shortage(job, chosen, room.find(gpus_per_node=need, nodes=nodes))
+    return Shortage(job, (), None)

@@ -66,4 +66,6 @@ def risk_share_of(view: PoolView, terms: ClassTerms, term_us: int, *, lent_of_cl
     The probability is that of the last GPU which may be lent: everybody of the class pays the same.
     """
     ahead = view.forecasts.get(term_us)
-    return Fraction(0) if ahead is None else risk_share(terms, ahead.exceeds(capacity - lent_of_class - 1))
+    if ahead is None or not len(ahead.samples):
+        return Fraction(0)  # unknown: nothing of the class is lent, so there is no price to put on it
+    return risk_share(terms, ahead.exceeds(capacity - lent_of_class - 1))

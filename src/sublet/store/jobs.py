@@ -1,19 +1,23 @@
 """The owner's jobs and holds in the database."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
 
 from sublet.core.errors import NotFound, Stale
+from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, PoolId
 from sublet.core.owner import JOB_HELD, JobState, OwnerJob
 from sublet.store.bulk import portions
-from sublet.store.rows import placement_of, placement_text, plain
+from sublet.store.rows import placement_of, placement_text
 from sublet.store.schema import jobs, workloads
 
-_FIELDS = tuple(column.name for column in jobs.columns)
+_FIELDS = tuple(field.name for field in fields(OwnerJob))
+assert _FIELDS == tuple(jobs.c.keys()), "a row is read in the order of the value's fields"
+_ALL = select(jobs)
 _read_row = attrgetter(*_FIELDS)
 _LIVE = [state.value for state in JobState if state is not JobState.ENDED]
 
@@ -23,10 +27,14 @@ def to_row(job: OwnerJob) -> dict[str, Any]:
     return dict(zip(_FIELDS, _read_row(job), strict=True)) | {"placement": placement_text(job.placement)}
 
 
+_PLACEMENT, _STATE = _FIELDS.index("placement"), _FIELDS.index("state")
+
+
 def of_row(row: Any) -> OwnerJob:
     """The job behind a row."""
-    values = plain(row)
-    return OwnerJob(**values | {"placement": placement_of(values["placement"]), "state": JobState(values["state"])})
+    values = list(row)
+    values[_PLACEMENT], values[_STATE] = placement_of(values[_PLACEMENT]), JobState(values[_STATE])
+    return OwnerJob(*values)
 
 
 def insert_all(tx: Connection, new: Sequence[OwnerJob]) -> None:
@@ -56,9 +64,17 @@ def note_entitled(tx: Connection, seen: Iterable[tuple[JobId, int]]) -> None:
         tx.execute(update(jobs).where(mine).values(entitled_us=bindparam("b_at")), rows)
 
 
+def note_kept(tx: Connection, kept: Iterable[tuple[JobId, Placement]]) -> None:
+    """Record which GPUs are kept for a job while it waits; it does not hold them yet."""
+    rows = [{"b_id": job, "b_placement": placement_text(placement)} for job, placement in kept]
+    if rows:
+        mine = (jobs.c.id == bindparam("b_id")) & (jobs.c.state == JobState.WAITING)
+        tx.execute(update(jobs).where(mine).values(placement=bindparam("b_placement")), rows)
+
+
 def get(tx: Connection, job: JobId) -> OwnerJob:
     """One job."""
-    row = tx.execute(select(jobs).where(jobs.c.id == job)).one_or_none()
+    row = tx.execute(_ALL.where(jobs.c.id == job)).one_or_none()
     if row is None:
         raise NotFound(f"there is no owner job {job}", field="job", hint="`sublet owner ps` lists them")
     return of_row(row)
@@ -66,21 +82,21 @@ def get(tx: Connection, job: JobId) -> OwnerJob:
 
 def live(tx: Connection) -> list[OwnerJob]:
     """Every job that waits or holds GPUs, in order of submission."""
-    query = select(jobs).where(jobs.c.state.in_(_LIVE)).order_by(jobs.c.submitted_us, jobs.c.id)
+    query = _ALL.where(jobs.c.state.in_(_LIVE)).order_by(jobs.c.submitted_us, jobs.c.id)
     return [of_row(row) for row in tx.execute(query)]
 
 
 def held(tx: Connection) -> list[OwnerJob]:
     """Every job that holds GPUs."""
     states = [state.value for state in JOB_HELD]
-    return [of_row(row) for row in tx.execute(select(jobs).where(jobs.c.state.in_(states)))]
+    return [of_row(row) for row in tx.execute(_ALL.where(jobs.c.state.in_(states)))]
 
 
 def page(
     tx: Connection, *, states: Iterable[JobState] | None = None, after: tuple[int, JobId] | None = None, limit: int = 100
 ) -> list[OwnerJob]:
     """Jobs, newest first; `after` is (submitted_us, id) of the last one seen."""
-    query = select(jobs)
+    query = _ALL
     if states is not None:
         query = query.where(jobs.c.state.in_([state.value for state in states]))
     if after is not None:
@@ -96,12 +112,12 @@ def last_freed_us(tx: Connection, pool: PoolId) -> int:
 
 def some(tx: Connection, wanted: Iterable[JobId]) -> list[OwnerJob]:
     """Some of them by id; one that does not exist is absent."""
-    query = select(jobs)
+    query = _ALL
     return [of_row(row) for part in portions(wanted) for row in tx.execute(query.where(jobs.c.id.in_(part)))]
 
 
 def ended_with_workload(tx: Connection, *, before_us: int, limit: int) -> list[OwnerJob]:
     """Those that ended before an instant and whose workload is still kept."""
-    kept = select(jobs).join(workloads, workloads.c.holder == jobs.c.id)
+    kept = _ALL.join(workloads, workloads.c.holder == jobs.c.id)
     old = (jobs.c.state == JobState.ENDED) & (jobs.c.since_us < before_us)
     return [of_row(row) for row in tx.execute(kept.where(old).order_by(jobs.c.since_us).limit(limit))]

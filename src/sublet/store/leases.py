@@ -1,6 +1,7 @@
 """Leases in the database. A stepped lease is written only over the version it was read at."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
@@ -10,10 +11,12 @@ from sublet.core.errors import NotFound, Stale
 from sublet.core.ids import LeaseId, TenantId
 from sublet.core.lease import HELD, Access, Cause, Lease, LeaseClass, State
 from sublet.store.bulk import portions
-from sublet.store.rows import placement_of, placement_text, plain
+from sublet.store.rows import placement_of, placement_text
 from sublet.store.schema import leases, workloads
 
-_FIELDS = tuple(column.name for column in leases.columns)
+_FIELDS = tuple(field.name for field in fields(Lease))
+assert _FIELDS == tuple(leases.c.keys()), "a row is read in the order of the value's fields"
+_ALL = select(leases)
 _SIDE = frozenset({"checkpoint_us", "metered_us", "usage_seq", "funded_until_us"})  # moved without a step
 _read_row = attrgetter(*_FIELDS)
 
@@ -25,15 +28,22 @@ def to_row(lease: Lease) -> dict[str, Any]:
     return row
 
 
+_AT = {name: place for place, name in enumerate(_FIELDS)}
+_TYPES = [
+    (_AT["placement"], placement_of),
+    (_AT["state"], State),
+    (_AT["lease_class"], LeaseClass),
+    (_AT["access"], Access),
+    (_AT["cause"], lambda cause: Cause(cause) if cause else None),
+]
+
+
 def of_row(row: Any) -> Lease:
     """The lease behind a row."""
-    values = plain(row)
-    values["placement"] = placement_of(values["placement"])
-    values["state"] = State(values["state"])
-    values["lease_class"] = LeaseClass(values["lease_class"])
-    values["access"] = Access(values["access"])
-    values["cause"] = Cause(values["cause"]) if values["cause"] else None
-    return Lease(**values)
+    values = list(row)
+    for place, typed in _TYPES:
+        values[place] = typed(values[place])
+    return Lease(*values)
 
 
 def insert_all(tx: Connection, new: Sequence[Lease]) -> None:
@@ -87,7 +97,7 @@ def note_waits(tx: Connection, reasons: Iterable[tuple[LeaseId, str]]) -> None:
 
 def get(tx: Connection, lease: LeaseId, *, tenant: TenantId | None = None) -> Lease:
     """One lease; with `tenant`, another tenant's lease does not exist."""
-    query = select(leases).where(leases.c.id == lease)
+    query = _ALL.where(leases.c.id == lease)
     if tenant is not None:
         query = query.where(leases.c.tenant == tenant)
     row = tx.execute(query).one_or_none()
@@ -100,20 +110,19 @@ def live(tx: Connection) -> list[Lease]:
     """Every lease that holds GPUs or waits for some, oldest request first."""
     states = [state.value for state in State if state is not State.ENDED]
     return [
-        of_row(row)
-        for row in tx.execute(select(leases).where(leases.c.state.in_(states)).order_by(leases.c.requested_us, leases.c.id))
+        of_row(row) for row in tx.execute(_ALL.where(leases.c.state.in_(states)).order_by(leases.c.requested_us, leases.c.id))
     ]
 
 
 def held(tx: Connection) -> list[Lease]:
     """Every lease that holds GPUs."""
     states = [state.value for state in HELD]
-    return [of_row(row) for row in tx.execute(select(leases).where(leases.c.state.in_(states)))]
+    return [of_row(row) for row in tx.execute(_ALL.where(leases.c.state.in_(states)))]
 
 
 def in_states(tx: Connection, states: Iterable[State], *, limit: int) -> list[Lease]:
     """Leases in some states, oldest first."""
-    query = select(leases).where(leases.c.state.in_([state.value for state in states]))
+    query = _ALL.where(leases.c.state.in_([state.value for state in states]))
     return [of_row(row) for row in tx.execute(query.order_by(leases.c.since_us, leases.c.id).limit(limit))]
 
 
@@ -126,7 +135,7 @@ def page(
     limit: int = 100,
 ) -> list[Lease]:
     """Leases, newest request first; `after` is (requested_us, id) of the last one seen."""
-    query = select(leases)
+    query = _ALL
     if tenant is not None:
         query = query.where(leases.c.tenant == tenant)
     if states is not None:
@@ -138,12 +147,12 @@ def page(
 
 def some(tx: Connection, wanted: Iterable[LeaseId]) -> list[Lease]:
     """Some of them by id; one that does not exist is absent."""
-    query = select(leases)
+    query = _ALL
     return [of_row(row) for part in portions(wanted) for row in tx.execute(query.where(leases.c.id.in_(part)))]
 
 
 def ended_with_workload(tx: Connection, *, before_us: int, limit: int) -> list[Lease]:
     """Those that ended before an instant and whose workload is still kept."""
-    kept = select(leases).join(workloads, workloads.c.holder == leases.c.id)
+    kept = _ALL.join(workloads, workloads.c.holder == leases.c.id)
     old = (leases.c.state == State.ENDED) & (leases.c.since_us < before_us)
     return [of_row(row) for row in tx.execute(kept.where(old).order_by(leases.c.since_us).limit(limit))]

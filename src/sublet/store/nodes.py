@@ -1,13 +1,12 @@
 """Nodes of the fleet."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from sublet.core.ids import NodeId, PoolId
-from sublet.store.rows import plain
 from sublet.store.schema import nodes
 
 
@@ -47,6 +46,15 @@ def set_down(tx: Connection, node: NodeId, *, down: bool, reason: str) -> None:
     tx.execute(update(nodes).where(nodes.c.id == node).values(down=down, reason=reason))
 
 
+_COLUMNS = [nodes.c[field.name] for field in fields(NodeRow)]
+
+
 def everything(tx: Connection) -> list[NodeRow]:
     """All nodes by name."""
-    return [NodeRow(**plain(row)) for row in tx.execute(select(nodes).order_by(nodes.c.id))]
+    return [NodeRow(*row) for row in tx.execute(select(*_COLUMNS).order_by(nodes.c.id))]
+
+
+def sizes(tx: Connection) -> list[tuple[PoolId, int, int]]:
+    """(pool, GPUs of a node, how many nodes have so many)."""
+    query = select(nodes.c.pool, nodes.c.gpus, func.count()).group_by(nodes.c.pool, nodes.c.gpus)
+    return [(PoolId(pool), gpus, number) for pool, gpus, number in tx.execute(query)]

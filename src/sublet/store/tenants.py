@@ -57,6 +57,11 @@ def everything(tx: Connection) -> list[Tenant]:
     return [Tenant(**plain(row)) for row in tx.execute(select(tenants).order_by(tenants.c.id))]
 
 
+def suspended(tx: Connection) -> frozenset[TenantId]:
+    """Tenants who get nothing new."""
+    return frozenset(tx.execute(select(tenants.c.id).where(tenants.c.suspended)).scalars())
+
+
 def page(tx: Connection, *, after: TenantId | None = None, limit: int = 100) -> list[Tenant]:
     """Tenants by id, from the one after `after`."""
     query = select(tenants).order_by(tenants.c.id).limit(limit)

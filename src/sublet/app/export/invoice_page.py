@@ -29,6 +29,7 @@ def _template() -> Template:
         "headline": wording.headline,
         "span": wording.span,
         "line_label": wording.line_label,
+        "given_label": wording.given_label,
         "ending": wording.ending,
     }
     return templates.get_template("invoice.html")

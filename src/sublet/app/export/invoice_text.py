@@ -5,7 +5,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sublet.app.export.wording import ending, gpu_hours_short, headline, line_label, money, price, span
+from sublet.app.export.wording import day_time, ending, given_label, gpu_hours_short, headline, line_label, money, price, span
 from sublet.core.invoice import Invoice, LeaseBill, merged
 
 
@@ -45,9 +45,11 @@ def _add_lease(table: Table, bill: LeaseBill) -> None:
                 money(line.amount_micro),
             )
         for given in attempt.adjustments:
-            table.add_row(f"  {given.purpose}, attempt {attempt.attempt}", "", "", "", f"[green]{money(given.amount_micro)}[/]")
+            table.add_row(
+                f"  {given_label(given, attempt)}", day_time(given.at_us), "", "", f"[green]{money(given.amount_micro)}[/]"
+            )
         if (how := ending(attempt)) is not None:
-            table.add_row(f"  [dim]{escape(how)}[/]")
+            table.add_row(f"  [dim]{how[0]}[/]", f"[dim]{how[1]}[/]")
     table.add_row()
 
 

@@ -1,8 +1,9 @@
 """The words and figures that invoices share on paper, in a browser and in a terminal."""
 
 from sublet.app.export.figures import decimal, moment
-from sublet.core.invoice import AttemptBill, Invoice, Line
+from sublet.core.invoice import Adjustment, AttemptBill, Invoice, Line
 from sublet.core.lease import Cause
+from sublet.core.ledger import Purpose
 from sublet.core.units import HOUR_US
 from sublet.core.usage import UsageKind
 
@@ -15,6 +16,7 @@ _ENDED = {
     Cause.REFUSED: "refused",
     Cause.BUDGET: "the spend limit was reached",
 }
+_GIVEN = {Purpose.REFUND: "refund of its charges", Purpose.CREDIT: "credit for the broken promise"}
 _FREE = {UsageKind.GRACE: "grace after the notice, free", UsageKind.UNFUNDED: "ran past its funds, free"}
 
 
@@ -31,8 +33,11 @@ def money(micro: int) -> str:
 
 
 def price(line: Line) -> str:
-    """The price of a GPU-hour; a dash where nothing is charged."""
-    return decimal(line.price_micro, places=4) if line.kind is UsageKind.BILLED else "-"
+    """The exact price of a GPU-hour, with two decimals at least; a dash where nothing is charged."""
+    if line.kind is not UsageKind.BILLED:
+        return "-"
+    whole, fraction = decimal(line.price_micro).split(".")
+    return f"{whole}.{fraction.rstrip('0'):0<2}"
 
 
 def gpu_hours_short(gpu_us: int) -> str:
@@ -65,9 +70,16 @@ def line_label(line: Line, attempt: AttemptBill) -> str:
     return f"attempt {attempt.attempt}: {what}{counted}"
 
 
-def ending(attempt: AttemptBill) -> str | None:
-    """How an attempt ended, with its notice; None while it runs without one."""
-    noticed = f"notice at {day_time(attempt.noticed_us)}" if attempt.noticed_us is not None else ""
+def given_label(given: Adjustment, attempt: AttemptBill) -> str:
+    """What a refund or credit is for."""
+    return f"attempt {attempt.attempt}: {_GIVEN.get(given.purpose, given.purpose)}"
+
+
+def ending(attempt: AttemptBill) -> tuple[str, str] | None:
+    """How an attempt ended, and when (from its notice, if it had one); None while it runs without a notice."""
+    about = f"attempt {attempt.attempt}: "
     if attempt.stopped_us is None or attempt.cause is None:
-        return noticed or None
-    return f"{_ENDED[attempt.cause]} at {day_time(attempt.stopped_us)}" + (f", {noticed}" if noticed else "")
+        return None if attempt.noticed_us is None else (about + "its end was announced", day_time(attempt.noticed_us))
+    if attempt.noticed_us is None:
+        return about + _ENDED[attempt.cause], day_time(attempt.stopped_us)
+    return f"{about}{_ENDED[attempt.cause]}, notice to end", span(attempt.noticed_us, attempt.stopped_us)

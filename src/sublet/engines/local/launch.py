@@ -6,7 +6,6 @@ Standard library only; runs between fork and exec of the keeper.
 import ctypes
 import os
 import signal
-import sys
 from typing import Any, NamedTuple
 
 from sublet.engines.local import limits
@@ -87,12 +86,3 @@ def become_user(uid: int) -> None:
     os.setgroups([])
     os.setresgid(uid, uid, uid)
     os.setresuid(uid, uid, uid)
-
-
-def user_step(uid: int) -> list[str]:
-    """The command prefix that drops to `uid` inside a sandbox, which itself had to be built with full rights."""
-    script = (
-        "import os,sys;u=int(sys.argv[1]);"
-        "os.setgroups([]);os.setresgid(u,u,u);os.setresuid(u,u,u);os.execv(sys.argv[2],sys.argv[2:])"
-    )
-    return [sys.executable, "-I", "-S", "-c", script, str(uid)]

@@ -12,7 +12,7 @@ from sublet.core.ids import NodeId
 from sublet.engines.local import environment, records, sandbox
 from sublet.engines.local.devices import Devices
 from sublet.engines.local.environment import Places
-from sublet.engines.local.identity import free_uid
+from sublet.engines.local.identity import UID_BASE, free_uid
 from sublet.engines.local.limits import Applied, Mechanism
 from sublet.engines.local.rundir import SCRIPT_NAME, RunDir
 from sublet.engines.protocol import StartOrder
@@ -71,7 +71,7 @@ def _user(site: Site, order: StartOrder) -> int | None:
         return None
     if order.volume is not None and (site.volumes / order.volume).exists():
         kept = (site.volumes / order.volume).stat().st_uid
-        if kept in site.users:
+        if kept >= UID_BASE:
             return kept
     uid = free_uid(site.users, (path.stat().st_uid for path in site.holds()))
     if uid is None:
@@ -115,7 +115,7 @@ def _places(run: RunDir, volume: Path | None, *, sandboxed: bool) -> Places:
 def _spec(site: Site, order: StartOrder, run: RunDir, uid: int | None, volume: Path | None) -> dict[str, Any]:
     (_, mask) = order.placement[0]
     slots = [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
-    sandboxed = site.bwrap is not None and not order.is_owner
+    sandboxed = is_sandboxed(site, order)
     places = _places(run, volume, sandboxed=sandboxed)
     argv = [environment.shell(), str(places.told / SCRIPT_NAME)]
     if sandboxed:
@@ -142,11 +142,19 @@ def _spec(site: Site, order: StartOrder, run: RunDir, uid: int | None, volume: P
     }
 
 
+def is_sandboxed(site: Site, order: StartOrder) -> bool:
+    """The owner's own jobs are not confined."""
+    return site.bwrap is not None and not order.is_owner
+
+
 def apply_limits(site: Site, order: StartOrder) -> Applied:
     """Make the limits of the order ready; may be repeated, as after a reboot between preparation and start."""
     workload = order.workload
     own_user = site.users is not None and not order.is_owner
-    return site.mechanism.prepare(order.run, workload.memory_mib, workload.processes, own_user=own_user)
+    processes = workload.processes
+    if processes is not None and is_sandboxed(site, order):
+        processes += sandbox.OWN_PROCESSES
+    return site.mechanism.prepare(order.run, workload.memory_mib, processes, own_user=own_user)
 
 
 def _plain(applied: Applied) -> dict[str, Any]:

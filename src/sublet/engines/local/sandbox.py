@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sublet.engines.local.launch import user_step
-
 SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "opt", "sys")
 SCRATCH = Path("/scratch")
 CHECKPOINT = Path("/checkpoint")
 TOLD = Path("/run/sublet")
 PROBE_S = 10
+OWN_PROCESSES = 2
+"""bubblewrap itself, outside and inside; they count against a limit of processes like the tenant's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,22 @@ def command(bwrap: str, walls: Walls, argv: Sequence[str]) -> list[str]:
     if walls.volume is not None:
         words += ["--bind", str(walls.volume), str(CHECKPOINT)]
     words += ["--remount-ro", "/", "--chdir", str(SCRATCH), "--"]
-    return [*words, *(user_step(walls.uid) if walls.uid is not None else []), *argv]
+    return [*words, *(_user_step(walls.uid) if walls.uid is not None else []), *argv]
+
+
+def _user_step(uid: int) -> list[str]:
+    """The command prefix that drops to `uid` inside a sandbox, which itself had to be built with full rights.
+
+    Busybox has a setpriv that cannot do this; where it is the only one, Python does it, more slowly.
+    """
+    setpriv = shutil.which("setpriv", path="/usr/bin:/bin")
+    if setpriv is not None and Path(setpriv).resolve().name == "setpriv":
+        return [setpriv, f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--"]
+    script = (
+        "import os,sys;u=int(sys.argv[1]);"
+        "os.setgroups([]);os.setresgid(u,u,u);os.setresuid(u,u,u);os.execv(sys.argv[2],sys.argv[2:])"
+    )
+    return [sys.executable, "-I", "-S", "-c", script, str(uid)]
 
 
 def _system() -> list[str]:

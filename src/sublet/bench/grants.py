@@ -1,0 +1,138 @@
+"""Durable grants a second through the whole loop, beside a bare loop of single-row commits on the same store.
+
+A grant counts when its lease is active in the database: decided, stored as a plan, applied with its hold, spans and journal
+entries, ordered from the engine, and seen running. The requests come in before, by the use case that the API calls, one commit
+each; they are timed apart, and `end_to_end` counts both. The engine is the fake one, so the control plane is what is measured.
+SQLite runs with `synchronous=FULL`: what was committed is on disk.
+"""
+
+import os
+import platform
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from sublet.app import leases as leasing
+from sublet.app.clock import Clock
+from sublet.app.control import ControlPlane
+from sublet.app.settings import Settings
+from sublet.app.tasks import LeaseRequest
+from sublet.core.errors import Unavailable
+from sublet.core.ids import TenantId
+from sublet.core.lease import State
+from sublet.core.ledger import tenant_accounts
+from sublet.core.workload import Workload
+from sublet.engines.fake import FakeEngine
+from sublet.store import facts, ledger, tenants
+from sublet.store import leases as lease_rows
+from sublet.store.database import Database
+from sublet.store.tenants import Tenant
+
+_TENANT = TenantId("bench")
+_TICKS_MAX = 200
+_BARE_COMMITS = 500
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One repetition; all figures are events a second, the round trip in seconds."""
+
+    bare_commits: float
+    requests: float
+    grants: float
+    end_to_end: float
+
+
+def measure(*, url: str, folder: Path, leases: int, repeats: int, progress: Progress) -> dict[str, Any]:
+    """Medians over `repeats` repetitions of `leases` grants each, on a fresh control plane in `folder`."""
+    database = Database(url)
+    clock = Clock()
+    engine = FakeEngine(clock=clock.now_us, nodes=-(-leases // 8), gpus=8)
+    plane = ControlPlane(Settings(data_dir=folder, database=url), database, engine, clock)
+    try:
+        with database.write() as tx:
+            tenants.insert_one(tx, Tenant(_TENANT, "bench", "USD", clock.now_us()))
+            ledger.open_accounts(tx, tenant_accounts(_TENANT, "USD"))
+        samples = []
+        for nth in range(repeats):
+            progress("grants", nth, repeats)
+            samples.append(_repetition(plane, engine, leases))
+        progress("grants", repeats, repeats)
+    finally:
+        plane.stop()
+        database.close()
+    return _report(database, samples, leases)
+
+
+def _repetition(plane: ControlPlane, engine: FakeEngine, leases: int) -> Sample:
+    bare = _bare_commits(plane.database)
+    began = perf_counter()
+    for _ in range(leases):
+        with plane.database.write() as tx:
+            leasing.request(
+                tx,
+                plane.forecaster,
+                LeaseRequest(Workload(run="true"), bid_micro=5_000_000),
+                tenant=_TENANT,
+                now_us=plane.clock.now_us(),
+            )
+    asked = perf_counter()
+    _tick_until(plane, State.ACTIVE, leases)
+    granted = perf_counter()
+    with plane.database.read() as tx:
+        runs = [lease.run for lease in lease_rows.live(tx)]
+    for run in runs:
+        engine.finish(run)
+    _tick_until(plane, None, 0)
+    engine.forget(runs)
+    return Sample(bare, leases / (asked - began), leases / (granted - asked), leases / (granted - began))
+
+
+def _bare_commits(database: Database) -> float:
+    """Single-row commits a second: what this store can do at most, one thing at a time."""
+    began = perf_counter()
+    for nth in range(_BARE_COMMITS):
+        with database.write() as tx:
+            facts.put(tx, "bench", str(nth))
+    return _BARE_COMMITS / (perf_counter() - began)
+
+
+def _tick_until(plane: ControlPlane, state: State | None, count: int) -> None:
+    """Tick until so many leases are in a state; without a state, until none lives."""
+    for _ in range(_TICKS_MAX):
+        plane.loops.tick()
+        with plane.database.read() as tx:
+            live = lease_rows.live(tx)
+        if sum(state is None or lease.state is state for lease in live) == count:
+            return
+    raise Unavailable(f"after {_TICKS_MAX} ticks not all leases were {state or 'over'}", hint=f"{plane.loops.failing}")
+
+
+def _report(database: Database, samples: list[Sample], leases: int) -> dict[str, Any]:
+    def median(name: str) -> float:
+        return round(statistics.median(float(getattr(sample, name)) for sample in samples), 1)
+
+    def spread(name: str) -> list[float]:
+        values = [getattr(sample, name) for sample in samples]
+        return [round(min(values), 1), round(max(values), 1)]
+
+    ratios = [sample.grants / sample.bare_commits for sample in samples]
+    whole = [sample.end_to_end / sample.bare_commits for sample in samples]
+    return {
+        "benchmark": "grants",
+        "store": database.url.get_backend_name(),
+        "leases": leases,
+        "repeats": len(samples),
+        "grants_per_s": median("grants"),
+        "grants_per_s_range": spread("grants"),
+        "requests_per_s": median("requests"),
+        "end_to_end_per_s": median("end_to_end"),
+        "bare_commits_per_s": median("bare_commits"),
+        "ratio_to_bare": round(statistics.median(ratios), 3),
+        "end_to_end_ratio_to_bare": round(statistics.median(whole), 3),
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()},
+    }

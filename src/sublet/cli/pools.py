@@ -1,0 +1,118 @@
+"""Pools and nodes: what the owner sells, and on which terms."""
+
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from sublet.cli.client import connect
+from sublet.cli.output import Json, duration, price, show, table
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this noun."""
+    pool = typer.Typer(name="pool", help="What the owner sells, and on which terms.", no_args_is_help=True)
+    pool.command("ls")(everything)
+    pool.command("show")(one)
+    pool.command("set")(put)
+    pool.command("nodes")(nodes)
+    pool.command("down")(down)
+    pool.command("up")(back)
+    app.add_typer(pool)
+
+
+def everything(*, as_json: Json = False) -> None:
+    """All pools."""
+    with connect() as client:
+        found = client.get("/v1/pools")["items"]
+    headings = ("pool", "GPU", "site", "classes", "pricing", "price / GPU-h", "reserve", "hand-back promise")
+    rows = (
+        (
+            (pool := row["settings"])["id"],
+            pool["gpu_model"],
+            pool["site"],
+            ", ".join(pool["classes"]),
+            pool["pricing"],
+            price(row["price_micro"], pool["currency"]),
+            row["reserve"],
+            _promise(pool["promise"]),
+        )
+        for row in found
+    )
+    empty = "no pools yet: `sublet pool set NAME gpu_model=H100` makes one"
+    show(found, as_json, lambda: table(headings, rows, right=("price / GPU-h", "reserve"), empty=empty))
+
+
+def _promise(promise: dict[str, Any]) -> str:
+    gpus = "all GPUs" if promise["gpus"] is None else f"{promise['gpus']} GPUs"
+    return f"{gpus} within {duration(promise['within_us'])}"
+
+
+def one(pool: Annotated[str, typer.Argument(metavar="POOL")], *, as_json: Json = False) -> None:
+    """One pool with every setting."""
+    with connect() as client:
+        found = client.get(f"/v1/pools/{pool}")
+    rows = [("price_micro now", found["price_micro"]), ("reserve now", found["reserve"]), *_flat(found["settings"])]
+    show(found, as_json, lambda: table(("setting", "value"), rows))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{name}.")
+        else:
+            shown = f"{value} ({duration(value)})" if name.endswith("_us") and isinstance(value, int) else value
+            rows.append((prefix + name, shown))
+    return rows
+
+
+def put(
+    pool: Annotated[str, typer.Argument(metavar="POOL")],
+    settings: Annotated[list[str], typer.Argument(metavar="SETTING=VALUE...", help="As `sublet pool show` names them.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Make a pool or change its settings: sublet pool set h100 price_micro=1500000 promise.gpus=64 classes=[spot]."""
+    change: dict[str, Any] = {}
+    for item in settings:
+        name, separator, value = item.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"{item!r}: write SETTING=VALUE", param_hint="SETTING=VALUE")
+        *blocks, last = name.split(".")
+        target = change
+        for block in blocks:
+            target = target.setdefault(block, {})
+        target[last] = yaml.safe_load(value)
+    with connect() as client:
+        found = client.put(f"/v1/pools/{pool}", change)
+    show(found, as_json, lambda: f"pool [bold]{pool}[/] is set: {', '.join(sorted(change))}")
+
+
+def nodes(*, as_json: Json = False) -> None:
+    """All nodes, and why one is down."""
+    with connect() as client:
+        found = client.get("/v1/nodes")["items"]
+    rows = ((n["id"], n["pool"], n["gpus"], n["gpu_model"], "down" if n["down"] else "up", n["reason"]) for n in found)
+    show(found, as_json, lambda: table(("node", "pool", "GPUs", "model", "", "why"), rows, right=("GPUs",), empty="no nodes"))
+
+
+def down(
+    node: Annotated[str, typer.Argument(metavar="NODE")],
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Keep a node out of offers. What runs on it goes on."""
+    _set_down(node, {"down": True, "reason": reason}, as_json)
+
+
+def back(node: Annotated[str, typer.Argument(metavar="NODE")], *, as_json: Json = False) -> None:
+    """Offer a node again."""
+    _set_down(node, {"down": False}, as_json)
+
+
+def _set_down(node: str, body: dict[str, Any], as_json: bool) -> None:  # noqa: FBT001 (passed on)
+    with connect() as client:
+        found = client.put(f"/v1/nodes/{node}/down", body)
+    show(found, as_json, lambda: f"node [bold]{node}[/] is {'down' if found['down'] else 'up'}")

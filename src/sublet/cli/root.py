@@ -1,0 +1,46 @@
+"""What the composition root hands to the commands: how to open a server, and what its API looks like."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import typer
+
+from sublet.app.control import ControlPlane
+from sublet.app.settings import Settings
+
+
+class Server(Protocol):
+    """A control plane with its API, on an address that is already taken."""
+
+    @property
+    def plane(self) -> ControlPlane:
+        """The control plane."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force, with the port that was taken."""
+
+    def run(self) -> None:
+        """Serve until interrupted."""
+
+    def start(self) -> None:
+        """Serve in the background."""
+
+    def stop(self) -> None:
+        """End what `start` began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Made once by `main`."""
+
+    open_server: Callable[[Settings], Server]
+    openapi: Callable[[], dict[str, Any]]
+
+
+def root_of(context: typer.Context) -> Root:
+    """The root behind a command."""
+    root = context.find_root().obj
+    assert isinstance(root, Root)
+    return root

@@ -1,0 +1,99 @@
+"""The control plane of a demo, its people and their keys: everything that has to stand before the day begins."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sublet.app import settings as settings_file
+from sublet.app.keys import OWNER_KEY_FILE
+from sublet.app.settings import Settings
+from sublet.cli.client import Client
+from sublet.cli.root import Server
+from sublet.core.ids import PoolId
+from sublet.core.occupancy import Level
+from sublet.demo import house
+from sublet.demo.cast import TENANTS
+from sublet.demo.options import Options
+from sublet.demo.schedule import Schedule
+from sublet.demo.terms import pool_terms
+from sublet.engines.registry import ENGINES, EngineOptions
+from sublet.store import spans
+
+TICK_MS = 100
+METER_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A control plane that runs, and a client for each person."""
+
+    server: Server
+    pool: PoolId
+    gpu_model: str
+    owner: Client
+    tenants: dict[str, Client]
+    key: str  # the owner's, for the page
+
+    @property
+    def page_url(self) -> str:
+        """The live page, with the key in the part of the address that is never sent."""
+        return f"{self.server.settings.base_url}/#key={self.key}"
+
+
+@contextmanager
+def built(options: Options, open_server: Callable[[Settings], Server]) -> Iterator[Stage]:
+    """A stage in a fresh data directory; when it is left, nothing of it runs any more."""
+    settings = _settings(options)
+    _end_leftovers(settings, options.data_dir)
+    house.claim(options.data_dir)
+    server = open_server(settings)
+    with ExitStack() as closing:
+        closing.callback(house.end_runs, server.plane.engine)
+        server.start()
+        closing.callback(server.stop)
+        key = (settings.data_dir / OWNER_KEY_FILE).read_text().strip()
+        owner = closing.enter_context(Client(server.settings.base_url, key))
+        (pool,) = owner.get("/v1/pools")["items"]
+        name = pool["settings"]["id"]
+        owner.put(f"/v1/pools/{name}", pool_terms())
+        tenants = {tenant: closing.enter_context(_moved_in(owner, tenant)) for tenant in TENANTS}
+        yield Stage(server, PoolId(name), pool["settings"]["gpu_model"], owner, tenants, key)
+
+
+def seed_history(stage: Stage, schedule: Schedule, *, begin_us: int) -> None:
+    """Write the owner's demand before the day into the books, as if we had been there: the forecast learns from it."""
+    with stage.server.plane.database.write() as tx:
+        for at_us, gpus in schedule.history:
+            spans.note_demand(tx, stage.pool, Level(begin_us + at_us, gpus))
+
+
+def _settings(options: Options) -> Settings:
+    given = {
+        "data_dir": options.data_dir.resolve(),
+        "database": "",
+        "host": "127.0.0.1",
+        "port": options.port,
+        "public_url": "",
+        "engine": "local",
+        "slots": options.slots,
+        "tick_ms": TICK_MS,
+        "meter_ms": METER_MS,
+        "seed": options.seed,
+        "log_level": "error",
+    }
+    return settings_file.changed(Settings(), given)
+
+
+def _moved_in(owner: Client, tenant: str) -> Client:
+    """A tenant with an account and a key of its own."""
+    owner.post("/v1/tenants", {"id": tenant, "name": tenant.capitalize()})
+    made = owner.post("/v1/keys", {"scope": "tenant", "tenant": tenant, "name": "demo"})
+    return Client(owner.url, made["secret"])
+
+
+def _end_leftovers(settings: Settings, directory: Path) -> None:
+    """End what a demo that was killed has left running, before its records are thrown away."""
+    engine = house.left_running(directory)
+    if engine is not None:
+        house.end_runs(ENGINES[settings.engine](EngineOptions(state=engine, slots=settings.slots)))
