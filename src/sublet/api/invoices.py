@@ -7,15 +7,16 @@ from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, Field
 
 from sublet.api.bodies import Body, InPath, Name
-from sublet.api.call import Calling, only
+from sublet.api.call import Call, Calling, only
 from sublet.api.leases import ForTenant
 from sublet.api.pages import After, Limit, Page, instant_and_name, page
-from sublet.api.periods import FromUs, ToUs
+from sublet.api.periods import Begin, ToUs
 from sublet.app import invoicing
 from sublet.app.export.invoice_page import invoice_page
 from sublet.app.keys import Scope
 from sublet.core.ids import TenantId
 from sublet.core.invoice import Invoice
+from sublet.store import tenants
 
 router = APIRouter(prefix="/v1/invoices", tags=["invoices"])
 _READERS = [only(Scope.TENANT, Scope.FINANCE, Scope.READ_ONLY)]
@@ -59,19 +60,23 @@ def issue(body: NewInvoice, call: Calling) -> InvoiceView:
 
 
 @router.get("/draft", dependencies=_READERS)
-def draft(call: Calling, from_us: FromUs = 0, to_us: ToUs = None, tenant: ForTenant = None) -> InvoiceView:
+def draft(call: Calling, from_us: Begin = None, to_us: ToUs = None, tenant: ForTenant = None) -> InvoiceView:
     """What the invoice of a period looks like now."""
-    end = call.until(to_us)
-    whose = call.caller.tenant_for(tenant)
-    return InvoiceView.of(invoicing.draft(call.plane.database, whose, from_us=from_us, to_us=end))
+    return InvoiceView.of(_draft(call, from_us, to_us, tenant))
 
 
 @router.get("/draft/page", dependencies=_READERS, response_class=HTMLResponse)
-def draft_page(call: Calling, from_us: FromUs = 0, to_us: ToUs = None, tenant: ForTenant = None) -> str:
+def draft_page(call: Calling, from_us: Begin = None, to_us: ToUs = None, tenant: ForTenant = None) -> str:
     """The draft as a page to print."""
-    end = call.until(to_us)
+    return invoice_page(_draft(call, from_us, to_us, tenant))
+
+
+def _draft(call: Call, from_us: int | None, to_us: int | None, tenant: str | None) -> Invoice:
     whose = call.caller.tenant_for(tenant)
-    return invoice_page(invoicing.draft(call.plane.database, whose, from_us=from_us, to_us=end))
+    if from_us is None:
+        with call.read() as tx:
+            from_us = tenants.get(tx, whose).created_us
+    return invoicing.draft(call.plane.database, whose, from_us=from_us, to_us=call.until(to_us))
 
 
 @router.get("/{invoice}", dependencies=_READERS)

@@ -80,7 +80,7 @@ class _Applying:
     def _load(self) -> None:
         plan = self.plan
         wanted = {item.lease for group in (plan.notices, plan.moves, plan.grants) for item in group}
-        self.leases = {lease.id: [lease] for lease in leases.some(self.tx, wanted)}
+        self.leases = {lease.id: [lease] for lease in leases.some(self.tx, wanted, lock=True)}
         self.jobs = {job.id: [job] for job in jobs.some(self.tx, {item.job for item in plan.job_starts})}
 
     def _current(self, lease: LeaseId, version: int) -> list[Lease] | None:

@@ -15,24 +15,27 @@ from sublet.core.view import PoolView
 from sublet.store import spans
 
 KEPT_US = 29 * 24 * HOUR_US  # four weeks, and a day so that a week ago is always inside
+_LASTS = 6  # a forecast is used for this part of its shortest horizon at most: of seconds ahead, nothing holds for a minute
 
 
 class Forecaster:
     """Keeps each pool's forecasts for a while: a window of hours does not change within a minute."""
 
     def __init__(self, *, every_us: int = MINUTE_US) -> None:
-        """`every_us`: how long a forecast is used."""
+        """`every_us`: how long a forecast is used, where its shortest horizon is not short itself."""
         self._every_us = every_us
         self._kept: dict[PoolId, tuple[int, Pool, Mapping[int, WindowMax]]] = {}
 
     def forecasts(self, tx: Tx, pool: Pool, *, now_us: int) -> Mapping[int, WindowMax]:
         """M(now, H) for every horizon that a decision about the pool needs."""
         kept = self._kept.get(pool.id)
-        if kept is not None and kept[1] == pool and now_us - kept[0] < self._every_us:
+        ahead = horizons(pool)
+        lasts_us = min(self._every_us, min(ahead) // _LASTS)
+        if kept is not None and kept[1] == pool and now_us - kept[0] < lasts_us:
             return kept[2]
         history = history_of(spans.demand_levels(tx, pool.id, now_us - KEPT_US))
         method = FORECASTS[pool.forecast]
-        made = {horizon: method(history, now_us, horizon) for horizon in horizons(pool)}
+        made = {horizon: method(history, now_us, horizon) for horizon in ahead}
         self._kept[pool.id] = (now_us, pool, made)
         return made
 

@@ -60,7 +60,7 @@ def request(tx: Tx, forecaster: Forecaster, asked: LeaseRequest, *, tenant: Tena
 
 def release(tx: Tx, lease: LeaseId, *, tenant: TenantId | None, now_us: int) -> Lease:
     """Give a lease back: it is not billed from now on, and not queued again. Releasing it twice is harmless."""
-    found = leases.get(tx, lease, tenant=tenant)
+    found = leases.get(tx, lease, tenant=tenant, lock=True)
     if found.state is State.ENDED:
         return found
     at = max(now_us, found.since_us)

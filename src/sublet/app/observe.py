@@ -49,15 +49,15 @@ def observe(database: Database, sight: Sight) -> Steps:
         return Steps()
     with database.write() as tx:
         _note_health(tx, sight)
-        steps = _steps(tx, sight)  # anew: now nobody else writes
+        steps = _steps(tx, sight, lock=True)  # anew: now nobody else writes
         _write(tx, sight, steps)
         leases.note_checkpoints(tx, _checkpoints(tx, sight))
     return steps
 
 
-def _steps(tx: Tx, sight: Sight) -> Steps:
+def _steps(tx: Tx, sight: Sight, *, lock: bool = False) -> Steps:
     sold = {row.pool.id: row.pool for row in pools.everything(tx)}
-    lease_chains = [_lease_chain(lease, sold[lease.pool], sight) for lease in leases.held(tx)]
+    lease_chains = [_lease_chain(lease, sold[lease.pool], sight) for lease in leases.held(tx, lock=lock)]
     job_chains = [_job_chain(job, sight) for job in jobs.held(tx)]
     return Steps(
         tuple(chain for chain in lease_chains if len(chain) > 1), tuple(chain for chain in job_chains if len(chain) > 1)

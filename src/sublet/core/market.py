@@ -99,10 +99,13 @@ class Trading:
         """The lease as a candidate of this round, or None with the step or the reason noted."""
         if lease.state not in {State.REQUESTED, State.QUEUED, State.PAUSED}:
             return None
+        tenant = self.tenants[lease.tenant]
+        if lease.state is State.REQUESTED and not self._admitted(lease, tenant):
+            return None
         terms = self.pool.terms[lease.lease_class]
         term = term_of(terms, lease.term_us, self.pool.hold_us)
-        candidate = Candidate(lease, self.tenants[lease.tenant], terms, term, self._share(lease.lease_class, terms, term))
-        if not self._admitted(candidate):
+        candidate = Candidate(lease, tenant, terms, term, self._share(lease.lease_class, terms, term))
+        if lease.state is State.PAUSED and not self._resumed(candidate):
             return None
         why = self._obstacle(candidate) or self._no_room(lease)
         if why is not None:
@@ -110,25 +113,26 @@ class Trading:
             return None
         return candidate
 
-    def _admitted(self, candidate: Candidate) -> bool:
-        """Take the step that brings the lease into the queue, or the one that ends it.
+    def _admitted(self, lease: Lease, tenant: TenantView) -> bool:
+        """Bring a new lease into the queue, or refuse it."""
+        refused = refusal(self.ground.view, tenant, lease, self.ground.slots)
+        if refused is not None:
+            reason = f"{refused.field}: {refused.message}; {refused.hint}"
+            self.draft.move(lease, Event.REFUSE, reason, Cause.REFUSED)
+            return False
+        self.draft.move(lease, Event.ADMIT, "admitted")
+        return True
 
-        A paused lease goes on only if its tenant can pay the price that is to be expected, or it would be paused again at
-        once, and so on each round.
+    def _resumed(self, candidate: Candidate) -> bool:
+        """Bring a paused lease back into the queue once its tenant can pay the price that is to be expected.
+
+        At any lower sum it would be paused again at once, and so on each round.
         """
         lease, tenant = candidate.lease, candidate.tenant
-        if lease.state is State.REQUESTED:
-            refused = refusal(self.ground.view, tenant, lease, self.ground.slots)
-            if refused is not None:
-                reason = f"{refused.field}: {refused.message}; {refused.hint}"
-                self.draft.move(lease, Event.REFUSE, reason, Cause.REFUSED)
-                return False
-            self.draft.move(lease, Event.ADMIT, "admitted")
-        elif lease.state is State.PAUSED:
-            needed = hold_micro(self.ground.view, lease, candidate.pays(self.expected_micro))
-            if tenant.suspended or over_budget(tenant, self.draft.spent.get(lease.tenant, 0) + needed):
-                return False
-            self.draft.move(lease, Event.RESUME, "the spend limit allows it again")
+        needed = hold_micro(self.ground.view, lease, candidate.pays(self.expected_micro))
+        if tenant.suspended or over_budget(tenant, self.draft.spent.get(lease.tenant, 0) + needed):
+            return False
+        self.draft.move(lease, Event.RESUME, "the spend limit allows it again")
         return True
 
     def _obstacle(self, candidate: Candidate) -> str | None:

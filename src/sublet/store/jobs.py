@@ -16,7 +16,7 @@ from sublet.store.rows import placement_of, placement_text
 from sublet.store.schema import jobs, workloads
 
 _FIELDS = tuple(field.name for field in fields(OwnerJob))
-assert _FIELDS == tuple(jobs.c.keys()), "a row is read in the order of the value's fields"
+assert tuple(jobs.c.keys()) == _FIELDS, "a row is read in the order of the value's fields"
 _ALL = select(jobs)
 _read_row = attrgetter(*_FIELDS)
 _LIVE = [state.value for state in JobState if state is not JobState.ENDED]

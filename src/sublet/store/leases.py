@@ -15,7 +15,7 @@ from sublet.store.rows import placement_of, placement_text
 from sublet.store.schema import leases, workloads
 
 _FIELDS = tuple(field.name for field in fields(Lease))
-assert _FIELDS == tuple(leases.c.keys()), "a row is read in the order of the value's fields"
+assert tuple(leases.c.keys()) == _FIELDS, "a row is read in the order of the value's fields"
 _ALL = select(leases)
 _SIDE = frozenset({"checkpoint_us", "metered_us", "usage_seq", "funded_until_us"})  # moved without a step
 _read_row = attrgetter(*_FIELDS)
@@ -52,7 +52,11 @@ def insert_all(tx: Connection, new: Sequence[Lease]) -> None:
         tx.execute(insert(leases), [to_row(lease) for lease in new])
 
 
-_SAVE = update(leases).where((leases.c.id == bindparam("b_id")) & (leases.c.version == bindparam("b_version")))
+_SAVE = update(leases).where(
+    (leases.c.id == bindparam("b_id"))
+    & (leases.c.version == bindparam("b_version"))
+    & (leases.c.usage_seq == bindparam("b_usage_seq"))  # or what was metered since would be billed never, or twice
+)
 _STEPPED = [name for name in _FIELDS if name != "id"]
 
 
@@ -64,7 +68,7 @@ def save_all(tx: Connection, moved: Iterable[tuple[Lease, Lease]]) -> None:
     rows = []
     for read, stepped in moved:
         assert stepped.version > read.version, f"{read.id} was not stepped"
-        rows.append(to_row(stepped) | {"b_id": read.id, "b_version": read.version})
+        rows.append(to_row(stepped) | {"b_id": read.id, "b_version": read.version, "b_usage_seq": stepped.usage_seq})
     if not rows:
         return
     statement = _SAVE.values({name: bindparam(name) for name in _STEPPED})
@@ -95,12 +99,12 @@ def note_waits(tx: Connection, reasons: Iterable[tuple[LeaseId, str]]) -> None:
         )
 
 
-def get(tx: Connection, lease: LeaseId, *, tenant: TenantId | None = None) -> Lease:
-    """One lease; with `tenant`, another tenant's lease does not exist."""
+def get(tx: Connection, lease: LeaseId, *, tenant: TenantId | None = None, lock: bool = False) -> Lease:
+    """One lease; with `tenant`, another tenant's lease does not exist. `lock`: it will be stepped, nobody else may write it."""
     query = _ALL.where(leases.c.id == lease)
     if tenant is not None:
         query = query.where(leases.c.tenant == tenant)
-    row = tx.execute(query).one_or_none()
+    row = tx.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise NotFound(f"there is no lease {lease}", field="lease", hint="`sublet ps --all` lists yours")
     return of_row(row)
@@ -114,10 +118,10 @@ def live(tx: Connection) -> list[Lease]:
     ]
 
 
-def held(tx: Connection) -> list[Lease]:
-    """Every lease that holds GPUs."""
-    states = [state.value for state in HELD]
-    return [of_row(row) for row in tx.execute(_ALL.where(leases.c.state.in_(states)))]
+def held(tx: Connection, *, lock: bool = False) -> list[Lease]:
+    """Every lease that holds GPUs. `lock`: they will be stepped, nobody else may write them."""
+    query = _ALL.where(leases.c.state.in_([state.value for state in HELD])).order_by(leases.c.id)
+    return [of_row(row) for row in tx.execute(query.with_for_update() if lock else query)]
 
 
 def in_states(tx: Connection, states: Iterable[State], *, limit: int) -> list[Lease]:
@@ -145,10 +149,11 @@ def page(
     return [of_row(row) for row in tx.execute(query.order_by(leases.c.requested_us.desc(), leases.c.id.desc()).limit(limit))]
 
 
-def some(tx: Connection, wanted: Iterable[LeaseId]) -> list[Lease]:
-    """Some of them by id; one that does not exist is absent."""
-    query = _ALL
-    return [of_row(row) for part in portions(wanted) for row in tx.execute(query.where(leases.c.id.in_(part)))]
+def some(tx: Connection, wanted: Iterable[LeaseId], *, lock: bool = False) -> list[Lease]:
+    """Some of them by id; one that does not exist is absent. `lock`: they will be stepped, nobody else may write them."""
+    query = _ALL.with_for_update() if lock else _ALL
+    parts = portions(sorted(wanted))
+    return [of_row(row) for part in parts for row in tx.execute(query.where(leases.c.id.in_(part)).order_by(leases.c.id))]
 
 
 def ended_with_workload(tx: Connection, *, before_us: int, limit: int) -> list[Lease]:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from sublet.store.bulk import insert_new
 from sublet.store.schema import replies
 
 _OPEN = 0  # the status of a claim whose effect is still being made, in the same transaction
@@ -33,8 +33,7 @@ def claim(tx: Connection, key_id: str, idempotency_key: str, request_sha256: str
         "body": "",
         "at_us": now_us,
     }
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    if tx.execute(dialect.insert(replies).values(row).on_conflict_do_nothing()).rowcount == 1:
+    if insert_new(tx, replies, [row], key=(replies.c.key_id, replies.c.idempotency_key)):
         return None
     found = tx.execute(select(replies).where(_mine(key_id, idempotency_key))).one()
     return Reply(found.request_sha256, found.status, found.body)

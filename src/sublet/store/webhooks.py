@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from sublet.store.bulk import insert_new
 from sublet.store.rows import plain
 from sublet.store.schema import webhooks
 
@@ -25,9 +25,7 @@ class Webhook:
 
 def put_all(tx: Connection, new: Sequence[Webhook]) -> None:
     """Add messages; one with a known id is left as it is."""
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    for webhook in new:
-        tx.execute(dialect.insert(webhooks).values(asdict(webhook)).on_conflict_do_nothing())
+    insert_new(tx, webhooks, [asdict(webhook) for webhook in new], key=(webhooks.c.id,))
 
 
 def due(tx: Connection, *, now_us: int, limit: int) -> list[Webhook]:

@@ -7,27 +7,23 @@ directory. Where systemd starts the control plane, its unit needs `KillMode=proc
 
 import errno
 import fcntl
-import hashlib
 import os
 import re
-import socket
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from sublet.core.errors import Invalid, NotFound, SubletError, Unavailable
-from sublet.core.ids import NodeId, RunId
-from sublet.engines.local import environment, limits, output, records, sandbox
-from sublet.engines.local.devices import find_devices
+from sublet.core.ids import RunId
+from sublet.engines.local import environment, output, records
 from sublet.engines.local.handover import hand_over, remove_tree
-from sublet.engines.local.identity import reachable_by_others, uid_range
 from sublet.engines.local.observation import Observer, never_started
-from sublet.engines.local.preparation import Site, apply_limits, prepare
+from sublet.engines.local.preparation import apply_limits, prepare
 from sublet.engines.local.rundir import RunDir, keeper_lives, locked_orders, put_orders, try_lock, wake
+from sublet.engines.local.survey import survey
 from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, Phase, Seen, StartOrder, StopOrder
 
 LOG_BYTES = 64 << 20
@@ -60,50 +56,18 @@ class LocalEngine:
             for directory in (self._state, self._state / "runs", self._state / "volumes"):
                 directory.mkdir(parents=True, exist_ok=True)
                 directory.chmod(0o711)
-        self._site, self._isolation = self._survey(slots, node, hidden, readable, use_sandbox=use_sandbox, log_bytes=log_bytes)
+            self._site, self._isolation = survey(
+                self._state,
+                slots=slots,
+                node=node,
+                hidden=hidden,
+                readable=readable,
+                use_sandbox=use_sandbox,
+                log_bytes=log_bytes,
+            )
         with self._alone():
             for path in [*self._site.runs.glob(".*"), *self._site.volumes.glob(".*")]:
                 remove_tree(path)  # half-made or half-removed when an earlier engine died
-
-    def _survey(
-        self,
-        slots: int | None,
-        node: str | None,
-        hidden: Sequence[Path],
-        readable: Sequence[Path] | None,
-        *,
-        use_sandbox: bool,
-        log_bytes: int,
-    ) -> tuple[Site, str]:
-        shown = tuple(sandbox.interpreter_paths() if readable is None else (path.resolve() for path in readable))
-        masked = (self._state, *(path.resolve() for path in hidden))
-        bwrap, why_not = self._probe(shown, masked) if use_sandbox else (None, "the sandbox is switched off")
-        users = uid_range(self._state)
-        if users is not None and bwrap is None and not all(map(reachable_by_others, (self._state, *shown))):
-            users = None
-            why_not += "; no users of their own, as other users cannot reach the engine's directories"
-        label = f"sublet-{hashlib.sha256(str(self._state).encode()).hexdigest()[:8]}"
-        site = Site(
-            node=NodeId(node or f"local-{socket.gethostname()}"),
-            runs=self._state / "runs",
-            volumes=self._state / "volumes",
-            devices=find_devices(slots),
-            mechanism=limits.find(label),
-            bwrap=bwrap,
-            users=users,
-            readable=shown,
-            hidden=masked,
-            log_bytes=log_bytes,
-        )
-        return site, _isolation(site, why_not)
-
-    def _probe(self, readable: Iterable[Path], hidden: Iterable[Path]) -> tuple[str | None, str]:
-        """Build a sandbox once, exactly as runs will."""
-        users = uid_range(self._state)
-        with self._on_disk(), tempfile.TemporaryDirectory(dir=self._state) as scratch:
-            (Path(scratch) / "tmp").mkdir()
-            path, user = Path(scratch), users[0] if users else None
-            return sandbox.probe(sandbox.Walls(path, path, path, [], list(readable), list(hidden), user))
 
     @property
     def capabilities(self) -> Capabilities:
@@ -304,7 +268,8 @@ class LocalEngine:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One engine at a time makes runs here, so that no user is given out twice."""
-        fd = os.open(self._state / "engine.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        with self._on_disk():
+            fd = os.open(self._state / "engine.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
@@ -318,7 +283,7 @@ def _spawn_keeper(run: RunDir) -> int:
     to_log = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     files = [
         (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_OPEN, 1, str(run.path / "keeper.err"), to_log, 0o600),
+        (os.POSIX_SPAWN_OPEN, 1, str(run.complaints), to_log, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
     return os.posix_spawn(sys.executable, words, {"LANG": "C.UTF-8"}, file_actions=files, setsid=True)
@@ -329,16 +294,6 @@ def _safe(name: str, field: str) -> str:
     if not _SAFE.fullmatch(name):
         raise Invalid(f"{name!r} cannot name a {field} here", field=field, hint="use letters, digits, '.', '_' and '-'")
     return name
-
-
-def _isolation(site: Site, why_not: str) -> str:
-    """What separates tenants on this machine, in words fit for a contract."""
-    users = "a user of its own" if site.users is not None else "the service's user"
-    bounds = f"limits by {site.mechanism.name}; network shared with the host"
-    if site.bwrap is not None:
-        return f"bubblewrap: own view of files, processes and IPC, read-only system; {users}; {bounds}"
-    files = "files of others unreadable" if site.users is not None else "no wall between tenants' files"
-    return f"plain processes in sessions of their own; {users}: {files}; {bounds} ({why_not})"
 
 
 def _now_us() -> int:

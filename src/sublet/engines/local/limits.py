@@ -4,6 +4,7 @@ The engine prepares (`prepare`), the keeper's child enters (`enter`), and both a
 travels between them and that says honestly which mechanism holds.
 """
 
+import contextlib
 import os
 import resource
 from collections.abc import Iterable, Mapping
@@ -40,7 +41,7 @@ class Watched:
     Memory is limited for each process on its private data, not on address space, which CUDA reserves by the terabyte.
     """
 
-    name = "watched"
+    name = "rlimits and watching"
 
     def prepare(self, run: str, memory_mib: int | None, processes: int | None, *, own_user: bool) -> Applied:  # noqa: ARG002
         """Only values: nothing is made on the system. The kernel counts processes by user, so that limit needs an own one."""
@@ -265,4 +266,8 @@ def remove(groups: Iterable[str]) -> bool:
                 continue
             except OSError:
                 gone = False
+        # The engine's own group goes with its last run; in v2 it stays, as it carries the delegation.
+        if not (group.parent / "cgroup.subtree_control").exists():
+            with contextlib.suppress(OSError):
+                group.parent.rmdir()
     return gone

@@ -80,7 +80,7 @@ class Observer:
             "code": None,
             "checkpoint_us": last_checkpoint(volume, claimed_us=claim["at_us"], started_us=started_us, now_us=now_us),
             "ended_by": "",
-            "error": f"its keeper (process {claim['keeper']}) died; the end is its last sign of life",
+            "error": f"its keeper (process {claim['keeper']}) died; the end is its last sign of life{_last_words(run)}",
             "outlived": 0,
             "out_of_memory": False,
         }
@@ -103,6 +103,13 @@ class Observer:
             if record is not None:
                 self._fixed[path] = record
         return record
+
+
+def _last_words(run: RunDir) -> str:
+    """What the keeper itself complained of, if it did."""
+    lines = run.complaints.read_text(errors="replace").split("\n") if run.complaints.exists() else []
+    said = [line for line in lines if line.strip()]
+    return f" ({said[-1]})" if said else ""
 
 
 def never_started(now_us: int, why: str) -> Record:

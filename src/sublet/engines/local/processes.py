@@ -4,6 +4,7 @@ A process is a pid *and* its start time; a signal goes through a pidfd whose sta
 so a pid that was used again in between is never hit.
 """
 
+import errno
 import os
 import signal
 from pathlib import Path
@@ -68,6 +69,10 @@ def send(process: Process, number: signal.Signals) -> bool:
         fd = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return False
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        return _send_by_pid(process, number)
     try:
         now = look(process.pid)
         if now is None or now.born != process.born:
@@ -77,6 +82,18 @@ def send(process: Process, number: signal.Signals) -> bool:
         return False
     finally:
         os.close(fd)
+    return True
+
+
+def _send_by_pid(process: Process, number: signal.Signals) -> bool:
+    """For kernels before 5.3, which have no pidfds: the start time is checked right before."""
+    now = look(process.pid)
+    if now is None or now.born != process.born:
+        return False
+    try:
+        os.kill(process.pid, number)
+    except ProcessLookupError:
+        return False
     return True
 
 

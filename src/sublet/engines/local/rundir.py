@@ -9,6 +9,8 @@ A run's life is in its files, so that the engine, the keeper and a person with a
     exit.json     it is over
     clean.json    the verdict of the hand-over
     keeper.lock   held by the keeper as long as it lives; its mtime is the keeper's last sign of life
+    keeper.err    what went wrong in the keeper itself
+    log.*         what the workload printed
     wake          FIFO that makes the keeper look at its orders now
     told/         what the workload may read: its script and its notice
     scratch/      the workload's own; wiped at hand-over
@@ -68,6 +70,11 @@ class RunDir(NamedTuple):
     def lock(self) -> Path:
         """Held by a living keeper."""
         return self.path / "keeper.lock"
+
+    @property
+    def complaints(self) -> Path:
+        """What the keeper itself prints: nothing, unless it fails."""
+        return self.path / "keeper.err"
 
     @property
     def wake(self) -> Path:

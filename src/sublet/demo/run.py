@@ -1,0 +1,69 @@
+"""One demo from beginning to end."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from sublet.app.settings import Settings
+from sublet.cli.root import Server
+from sublet.demo import options as checking
+from sublet.demo.billing import issue_invoices, wait_until_booked
+from sublet.demo.cast import wishes
+from sublet.demo.director import play, wind_down
+from sublet.demo.figures import Summary, draw
+from sublet.demo.learning import read
+from sublet.demo.options import Options
+from sublet.demo.schedule import Schedule, lay_out
+from sublet.demo.stage import Stage, built, seed_history
+from sublet.demo.view import prologue, viewing
+from sublet.traces import read_jobs
+
+PACKAGED = Path(__file__).parent.parent / "traces" / "philly_day.parquet"
+
+Afterwards = Callable[[Stage, Summary], None]
+"""What is done with the summary while the control plane is still up."""
+
+
+def run_demo(options: Options, open_server: Callable[[Settings], Server], *, screen: Console, then: Afterwards) -> Summary:
+    """Play a day and return its figures. `screen` shows how it goes; `then` is called while everything still stands."""
+    checking.check(options)
+    table = read_jobs(options.trace or PACKAGED)
+    day = lay_out(table, slots=options.slots, speed=options.speed, hours=options.hours, seed=options.seed)
+    prologue(screen, options, table, day)
+    with _interruptible(), built(options, open_server) as stage:
+        summary = _played(stage, options, day, screen)
+        then(stage, summary)
+        return summary
+
+
+def _played(stage: Stage, options: Options, day: Schedule, screen: Console) -> Summary:
+    clock = stage.server.plane.clock
+    asked = wishes(length_us=day.length_us, slots=options.slots, gpu_model=stage.gpu_model, seed=options.seed)
+    begin_us = clock.now_us()
+    seed_history(stage, day, begin_us=begin_us)
+    with viewing(screen, stage, options, day) as watch:
+        played = play(stage, day, asked, watch)
+        wind_down(stage, length_us=day.length_us, watch=watch)
+    end_us = clock.now_us()
+    booked_us = wait_until_booked(stage)
+    bills = issue_invoices(stage, options.data_dir / "invoices", from_us=begin_us, to_us=booked_us)
+    learning = read(stage.tenants["aurora"], played.leases["aurora"][0])
+    return draw(stage, options, played, learning, bills, begin_us=begin_us, end_us=end_us, booked_us=booked_us)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does: in order, with nothing left running."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
