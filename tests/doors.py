@@ -11,7 +11,7 @@ import httpx
 import uvicorn
 
 from sublet.api.server import create_app
-from sublet.app import keys
+from sublet.app import keys, logging
 from sublet.app.clock import Clock
 from sublet.app.control import ControlPlane
 from sublet.app.settings import Settings
@@ -77,6 +77,7 @@ def refused(answer: httpx.Response, status: int) -> dict[str, Any]:
 @contextmanager
 def open_doors(database: Database, data_dir: Path, **more: Any) -> Iterator[Doors]:
     """Doors on a free port; the loops do not run by themselves."""
+    logging.configure(Settings(log_level="warning"))
     listening = socket.create_server(("127.0.0.1", 0))
     settings = Settings(data_dir=data_dir, port=listening.getsockname()[1], **more)
     clock = Clock()

@@ -14,9 +14,10 @@ from sublet.app.clock import Clock
 from sublet.app.complaints import meant
 from sublet.app.control import ControlPlane
 from sublet.app.settings import Settings
-from sublet.cli.app import run
+from sublet.cli.app import app, run
 from sublet.cli.root import Root
 from sublet.core.errors import Conflict, Invalid
+from sublet.demo import command
 from sublet.engines.registry import ENGINES, EngineOptions
 from sublet.store.database import Database
 
@@ -36,12 +37,12 @@ class Server:
         self.plane = ControlPlane(self.settings, self._database, ENGINES[settings.engine](options), Clock())
         with self._database.write() as tx:
             keys.ensure_owner_key(tx, data_dir, now_us=self.plane.clock.now_us())
-        app = create_app(self.plane)
+        api = create_app(self.plane)
         router = getattr(sublet.console, "router", None)
         if router is not None:
-            app.include_router(router)
+            api.include_router(router)
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2)
+            uvicorn.Config(api, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2)
         )
         self._thread: threading.Thread | None = None
 
@@ -87,6 +88,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 def main() -> None:
     """The `sublet` command."""
+    command.register(app)
     sys.exit(run(sys.argv[1:], Root(open_server=Server, openapi=document)))
 
 

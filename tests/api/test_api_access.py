@@ -37,10 +37,10 @@ def test_no_list_shows_a_secret_or_its_hash(doors):
     assert secret not in text and "sha256" not in text
 
 
-def test_another_tenants_lease_does_not_exist(doors):
-    mine, yours = doors.tenant("mine"), doors.tenant("yours")
+def test_another_tenants_lease_does_not_exist(everywhere):
+    mine, yours = everywhere.tenant("mine"), everywhere.tenant("yours")
     lease = good(mine.post("/v1/leases", json=TASK))["id"]
-    doors.tick(2)
+    everywhere.tick(2)
     for path in ("", "/explain", "/usage", "/logs"):
         problem = refused(yours.get(f"/v1/leases/{lease}{path}"), 404)
         assert problem["detail"] == f"there is no lease {lease}"

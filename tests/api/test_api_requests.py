@@ -8,8 +8,8 @@ import pytest
 from doors import TASK, good, refused
 
 
-def test_a_repeated_request_has_one_effect_and_one_answer(doors):
-    acme = doors.tenant("acme")
+def test_a_repeated_request_has_one_effect_and_one_answer(everywhere):
+    acme = everywhere.tenant("acme")
     once = {"Idempotency-Key": "order-1"}
     first = acme.post("/v1/leases", json=TASK, headers=once)
     again = acme.post("/v1/leases", json=TASK, headers=once)
@@ -33,21 +33,21 @@ def test_the_keys_of_two_callers_do_not_meet(doors):
     assert good(one.post("/v1/leases", json=TASK, headers=once)) != good(two.post("/v1/leases", json=TASK, headers=once))
 
 
-def test_a_refused_request_may_be_repeated_with_the_same_key(doors):
+def test_a_refused_request_may_be_repeated_with_the_same_key(everywhere):
     once = {"Idempotency-Key": "order-1"}
-    acme = doors.tenant("acme", limit_micro=0)
+    acme = everywhere.tenant("acme", limit_micro=0)
     refused(acme.post("/v1/leases", json=TASK, headers=once), 402)
-    good(doors.owner.put("/v1/tenants/acme/limit", json={"limit_micro": 100_000_000}))
+    good(everywhere.owner.put("/v1/tenants/acme/limit", json={"limit_micro": 100_000_000}))
     good(acme.post("/v1/leases", json=TASK, headers=once))
 
 
-def test_requests_at_the_same_time_with_one_key_have_one_effect(doors):
-    acme = doors.tenant("acme")
+def test_requests_at_the_same_time_with_one_key_have_one_effect(everywhere):
+    acme = everywhere.tenant("acme")
     answers: list[httpx.Response] = []
     begin = threading.Barrier(4)
 
     def ask() -> None:
-        with doors.client(acme.headers["Authorization"].split()[1]) as client:
+        with everywhere.client(acme.headers["Authorization"].split()[1]) as client:
             begin.wait()
             answers.append(client.post("/v1/leases", json=TASK, headers={"Idempotency-Key": "order-1"}))
 
@@ -97,14 +97,14 @@ def test_every_wrong_field_is_named_with_what_was_meant(doors):
 
 
 @pytest.mark.parametrize("name", ["a\u0000b", "\ud800"])
-def test_text_that_no_database_holds_is_refused(doors, name):
+def test_text_that_no_database_holds_is_refused(everywhere, name):
     escaped = '{"run": "x", "name": "a\\u0000b"}' if "\0" in name else '{"run": "x", "name": "\\ud800"}'
-    answer = doors.owner.post("/v1/jobs", content=escaped, headers={"Content-Type": "application/json"})
+    answer = everywhere.owner.post("/v1/jobs", content=escaped, headers={"Content-Type": "application/json"})
     refused(answer, 422)
 
 
-def test_pages_cover_everything_once(doors):
-    acme = doors.tenant("acme")
+def test_pages_cover_everything_once(everywhere):
+    acme = everywhere.tenant("acme")
     made = [good(acme.post("/v1/leases", json=TASK))["id"] for _ in range(7)]
     seen, after = [], None
     while True:

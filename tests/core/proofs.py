@@ -158,7 +158,8 @@ def one_price_and_nobody_above_the_bid(view: View, plan: Plan) -> None:
         assert price >= floor == item.floor_micro
         assert plan.at_us - seen.price_at_us >= seen.pool.price_period_us
         step = max(1, seen.price_micro * seen.pool.smoothing_bps // 10_000)
-        assert seen.pool.pricing == "fixed" or abs(price - seen.price_micro) <= step or price == floor
+        free = seen.pool.pricing == "fixed" or not seen.pool.smoothing_bps
+        assert free or abs(price - seen.price_micro) <= step or price == floor
     lent = sum(x.gpus for x in view.leases if x.state in HELD and x.lease_class is LeaseClass.GUARDED)
     capacity = len(usable(view))
     for grant in plan.grants:

@@ -1,11 +1,12 @@
 """Random histories of a small fleet: whatever tenants, the owner and the machines do, the promises hold in every round."""
 
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from builders import BID, S, job_of, lease_of, short_terms
 from proofs import ROUND_CHECKS, the_view_is_untouched
@@ -17,103 +18,113 @@ from sublet.core.terms import Breaking, Pool, Promise
 from sublet.core.view import Quota
 from world import ROUND_US, Purse, Work, World, gpus
 
-TENANTS = [TenantId(name) for name in ("acme", "beta", "cyan")]
-WORKS = st.builds(
-    Work,
-    life_us=st.integers(1, 400).map(lambda s: s * S),
-    exit_code=st.sampled_from([0, 0, 1, 85]),
-    heeds=st.booleans(),
-)
 
 
-class History(RuleBasedStateMachine):
-    """The default contracts: spot and guarded, uniform price, no limits."""
+@dataclass(frozen=True)
+class Setting:
+    """What a family of histories has in common."""
 
-    pool: Pool = short_terms()
+    pool: Pool
     limits: tuple[int | None, ...] = (None, None, 20_000_000)
     quotas: tuple[Quota | None, ...] = (None, Quota(2), Quota(1, 3))
-    breaks_nodes = False
-    forces = False
+    breaks_nodes: bool = False
+    forces: bool = False
 
-    @initialize(sizes=st.lists(st.sampled_from([1, 2, 4, 8]), min_size=1, max_size=5), peak=st.integers(0, 4))
-    def open(self, sizes: list[int], peak: int) -> None:
-        self.world = World(self.pool, tuple(sizes), peak=peak)
-        for name, limit, quota in zip(TENANTS, self.limits, self.quotas, strict=True):
+
+TENANTS = [TenantId(name) for name in ("acme", "beta", "cyan")]
+LIVES = st.sampled_from([3, 20, 60, 150, 600]).map(lambda s: s * S)
+WORKS = st.builds(Work, life_us=LIVES, exit_code=st.sampled_from([0, 0, 1, 85]), heeds=st.booleans())
+PICK = st.integers(0, 999)
+EVENTS = {
+    "request": st.fixed_dictionaries(
+        {
+            "tenant": st.sampled_from(TENANTS),
+            "nodes": st.sampled_from([1, 1, 1, 2]),
+            "each": st.sampled_from([1, 1, 2, 4]),
+            "kind": st.sampled_from([0, 0, 0, 1, 1, 2, 3]),
+            "whole": st.sampled_from([False, False, False, True]),
+            "bid_micro": st.sampled_from([50_000, 300_000, 900_000, 1_500_000, BID, BID]),
+            "restartable": st.sampled_from([True, True, False]),
+            "work": WORKS,
+        }
+    ),
+    "submit": st.fixed_dictionaries(
+        {"nodes": st.sampled_from([1, 1, 1, 2]), "each": st.sampled_from([1, 2, 3, 4, 8]), "work": WORKS, "forced": st.booleans()}
+    ),
+    "release": st.fixed_dictionaries({"pick": PICK}),
+    "cancel": st.fixed_dictionaries({"pick": PICK}),
+    "checkpoint": st.fixed_dictionaries({"pick": PICK}),
+    "break_or_mend": st.fixed_dictionaries({"pick": PICK, "down": st.booleans()}),
+    "raise_a_limit": st.fixed_dictionaries({"tenant": st.sampled_from(TENANTS)}),
+}
+WEIGHTS = [*["request"] * 8, *["submit"] * 4, "release", "cancel", "checkpoint", "break_or_mend", "raise_a_limit"]
+SCRIPTS = st.lists(
+    st.tuples(st.sampled_from(WEIGHTS).flatmap(lambda name: st.tuples(st.just(name), EVENTS[name])), st.sampled_from([0, 0, 1, 3, 9])),
+    min_size=15,
+    max_size=50,
+)
+SIZES = st.lists(st.sampled_from([1, 2, 4, 4, 8]), min_size=1, max_size=5)
+
+
+class History:
+    """A world and the script of what people do in it; after each event some rounds pass, and each of them is checked."""
+
+    def __init__(self, setting: Setting, sizes: list[int], peak: int) -> None:
+        self.setting, self.pool = setting, setting.pool
+        self.world = World(setting.pool, tuple(sizes), peak=peak)
+        for name, limit, quota in zip(TENANTS, setting.limits, setting.quotas, strict=True):
             self.world.purses[name] = Purse(limit)
             if quota is not None:
                 self.world.quotas[name] = quota
         self.number = 0
         self.excused: set[JobId] = set()  # nodes broke, or the contracts stood in the way, while they waited
 
+    def play(self, script: Sequence[tuple[tuple[str, dict[str, Any]], int]]) -> None:
+        for (event, details), rounds in script:
+            getattr(self, event)(**details)
+            for _ in range(rounds):
+                self._round()
+        for _ in range(60):
+            self._round()
+        self._check_progress()
+
     def _name(self, kind: str) -> str:
         self.number += 1
         return f"{kind}{self.number}"
 
-    @rule(
-        tenant=st.sampled_from(TENANTS),
-        nodes=st.integers(1, 2),
-        each=st.sampled_from([1, 1, 2, 4]),
-        lease_class=st.sampled_from(LeaseClass),
-        whole=st.booleans(),
-        bid=st.integers(50_000, BID),
-        restartable=st.booleans(),
-        work=WORKS,
-    )
-    def request(
-        self, tenant: TenantId, nodes: int, each: int, lease_class: LeaseClass, whole: bool, bid: int, restartable: bool, work: Work
-    ) -> None:
+    def request(self, *, kind: int, nodes: int, each: int, work: Work, whole: bool, **wishes: Any) -> None:
+        lease_class = self.pool.classes[min(kind, len(self.pool.classes) - 1)]
         terms = self.pool.terms[lease_class]
-        lease = lease_of(
-            self._name("l"),
-            tenant=tenant,
-            gpus=nodes * each,
-            nodes=nodes,
-            lease_class=lease_class,
-            whole_nodes=whole,
-            bid_micro=bid,
-            restartable=restartable,
-            grace_us=terms.grace_us,
-            term_us=terms.terms_us[0] if terms.terms_us else None,
-        )
-        self.world.request(lease, work)
+        each = self.world.sizes[self.number % len(self.world.sizes)] if whole else each
+        length = terms.terms_us[0] if terms.terms_us else None
+        fixed = {"gpus": nodes * each, "nodes": nodes, "lease_class": lease_class, "whole_nodes": whole, "term_us": length}
+        self.world.request(lease_of(self._name("l"), **fixed, **wishes, grace_us=terms.grace_us), work)
 
-    @rule(data=st.data())
-    def release(self, data: st.DataObject) -> None:
-        may = [x.id for x in self.world.leases.values() if x.state not in {State.STOPPING, State.HANDOVER, State.ENDED}]
-        if may:
-            self.world.release(data.draw(st.sampled_from(may)))
+    def release(self, pick: int) -> None:
+        over = {State.STOPPING, State.HANDOVER, State.ENDED}
+        if may := [x.id for x in self.world.leases.values() if x.state not in over]:
+            self.world.release(may[pick % len(may)])
 
-    @rule(nodes=st.integers(1, 2), each=st.sampled_from([1, 2, 3, 4, 8]), work=WORKS, forced=st.booleans())
-    def submit(self, nodes: int, each: int, work: Work, forced: bool) -> None:
-        self.world.submit(job_of(self._name("j"), nodes * each, nodes, forced=forced and self.forces), work)
+    def submit(self, *, nodes: int, each: int, work: Work, forced: bool) -> None:
+        self.world.submit(job_of(self._name("j"), nodes * each, nodes, forced=forced and self.setting.forces), work)
 
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
+    def cancel(self, pick: int) -> None:
         if self.world.jobs:
-            self.world.cancel(data.draw(st.sampled_from(sorted(self.world.jobs))))
+            self.world.cancel(list(self.world.jobs)[pick % len(self.world.jobs)])
 
-    @rule(data=st.data())
-    def checkpoint(self, data: st.DataObject) -> None:
-        active = [x.id for x in self.world.leases.values() if x.state is State.ACTIVE]
-        if active:
-            name = data.draw(st.sampled_from(active))
-            self.world.leases[name] = replace(self.world.leases[name], checkpoint_us=self.world.now)
+    def checkpoint(self, pick: int) -> None:
+        if active := [x for x in self.world.leases.values() if x.state is State.ACTIVE]:
+            lease = active[pick % len(active)]
+            self.world.leases[lease.id] = replace(lease, checkpoint_us=self.world.now)
 
-    @precondition(lambda self: self.breaks_nodes)
-    @rule(data=st.data(), down=st.booleans())
-    def break_or_mend(self, data: st.DataObject, down: bool) -> None:
-        self.world.set_down(data.draw(st.integers(0, len(self.world.sizes) - 1)), down=down)
-        self.excused |= {x.id for x in self.world.jobs.values() if x.state in {JobState.WAITING, JobState.STARTING}}
+    def break_or_mend(self, pick: int, *, down: bool) -> None:
+        if self.setting.breaks_nodes:
+            self.world.set_down(pick % len(self.world.sizes), down=down)
+            self.excused |= {x.id for x in self.world.jobs.values() if x.state in {JobState.WAITING, JobState.STARTING}}
 
-    @rule(tenant=st.sampled_from(TENANTS))
-    def raise_the_spend_limit(self, tenant: TenantId) -> None:
+    def raise_a_limit(self, tenant: TenantId) -> None:
         purse = self.world.purses[tenant]
-        purse.limit = None if purse.limit is None else purse.limit + 500_000
-
-    @rule(rounds=st.integers(1, 12))
-    def let_time_pass(self, rounds: int) -> None:
-        for _ in range(rounds):
-            self._round()
+        purse.limit = None if purse.limit is None else purse.limit + 100_000
 
     def _round(self) -> None:
         world = self.world
@@ -149,11 +160,11 @@ class History(RuleBasedStateMachine):
                 until = self.world.now - ROUND_US if waits else job.started_us
                 assert (until or 0) - job.entitled_us <= self.pool.promise.within_us, f"{job}"
 
-    def teardown(self) -> None:
+    def _check_progress(self) -> None:
         """No cycle without progress (volcano-sh/volcano#3729, kubernetes-sigs/kueue#14468, ROCm/spur#881): each attempt that
         a reclaim cut off had its exempt time, unless its own workload left sooner, and attempts stand ever further apart."""
         ends: dict[LeaseId, int] = {}
-        for attempt in getattr(self, "world", World(self.pool, (1,))).ended:
+        for attempt in self.world.ended:
             if attempt.cause is not Cause.RECLAIMED:
                 continue
             assert attempt.granted_us is not None and attempt.stopped_us is not None and attempt.deadline_us is not None
@@ -166,9 +177,20 @@ class History(RuleBasedStateMachine):
             ends[attempt.id] = attempt.stopped_us
 
 
-class LimitedHistory(History):
-    """A safety limit, a lending limit, a fixed price, block leases and force; promised are two GPUs only."""
+_SETTINGS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
+
+@_SETTINGS
+@given(script=SCRIPTS, sizes=SIZES, peak=st.integers(0, 3))
+def test_the_owner_is_served_in_time_and_no_tenant_is_wronged(script: Any, sizes: list[int], peak: int) -> None:
+    """Spot and guarded leases at a uniform price, one tenant without limits, one with a quota, one with both."""
+    History(Setting(short_terms()), sizes, peak).play(script)
+
+
+@_SETTINGS
+@given(script=SCRIPTS, sizes=SIZES)
+def test_limits_and_force_hold_over_any_history(script: Any, sizes: list[int]) -> None:
+    """A safety limit, a lending limit, a posted price, all classes and force; two GPUs are promised."""
     pool = short_terms(
         classes=tuple(LeaseClass),
         reclaim_limit=3,
@@ -177,27 +199,18 @@ class LimitedHistory(History):
         price_micro=900_000,
         promise=Promise(within_us=120 * S, gpus=2),
     )
-    forces = True
+    History(Setting(pool, forces=True), sizes, 0).play(script)
 
 
-class BrokenHistory(History):
-    """Nodes break and come back."""
+@_SETTINGS
+@given(script=SCRIPTS, sizes=SIZES)
+def test_nodes_that_break_and_come_back_confuse_nobody(script: Any, sizes: list[int]) -> None:
+    History(Setting(short_terms(), breaks_nodes=True), sizes, 0).play(script)
 
-    breaks_nodes = True
 
-
-class FrugalHistory(History):
-    """Every tenant has little to spend, and a reserve is held back."""
-
+@_SETTINGS
+@given(script=SCRIPTS, sizes=SIZES)
+def test_small_purses_are_never_overspent(script: Any, sizes: list[int]) -> None:
+    """Tenants run out of money, are paused and go on; a reserve is held back and the price moves at once."""
     pool = short_terms(reserve_min=1, smoothing_bps=0, hold_us=60 * S)
-    limits = (200_000, 100_000, 50_000)
-
-
-_SETTINGS = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
-TestHistory = History.TestCase
-TestLimitedHistory = LimitedHistory.TestCase
-TestBrokenHistory = BrokenHistory.TestCase
-TestFrugalHistory = FrugalHistory.TestCase
-TestHistory.settings = TestLimitedHistory.settings = TestBrokenHistory.settings = TestFrugalHistory.settings = _SETTINGS
+    History(Setting(pool, limits=(200_000, 100_000, 50_000)), sizes, 1).play(script)

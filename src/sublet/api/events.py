@@ -26,6 +26,11 @@ HEARTBEAT_S = 10.0
 POLL_S = 0.25
 _BATCH = 500
 Sequence = Annotated[int, Query(ge=0, le=2**53, description="what happened after this sequence number")]
+_SENT = {
+    "type": "object",
+    "description": "One event: `id` is its sequence number, `event` its kind, `data` an EventView as JSON",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+}
 OfLease = Annotated[str | None, Query(pattern=NAME_PATTERN)]
 
 
@@ -65,13 +70,12 @@ class EventPage(BaseModel):
 
 @router.get("")
 def journal(call: Calling, after: Sequence = 0, limit: Limit = 100, lease: OfLease = None) -> EventPage:
-    """What happened, oldest first. A tenant sees what concerns it."""
+    """What happened, oldest first. A tenant sees what concerns it. To follow without gaps, use the stream."""
     found = events.after(
         call.plane.database,
         after,
         tenant=call.caller.sees,
         lease=LeaseId(lease) if lease else None,
-        now_us=call.now_us,
         limit=limit,
     )
     return EventPage(items=[EventView.of(entry) for entry in found], last=found[-1].seq if found else after)
@@ -80,7 +84,7 @@ def journal(call: Calling, after: Sequence = 0, limit: Limit = 100, lease: OfLea
 @router.get(
     "/stream",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Server-sent events"}},
+    responses={200: {"content": {"text/event-stream": {"schema": _SENT}}, "description": "Server-sent events"}},
 )
 async def stream(
     request: Request,
@@ -93,6 +97,8 @@ async def stream(
 
     A reader that does not say `Accept: text/event-stream` gets what is there and the stream ends.
     """
+    if request.app.state.streams >= call.plane.settings.streams_max:
+        raise Unavailable("too many event streams are open", hint="close one, or ask for pages at /v1/events")
     begin = int(last_event_id) if last_event_id else after
     if begin is None:
         begin = await run_in_threadpool(events.newest, call.plane.database)
@@ -108,7 +114,7 @@ class _Follower:
         self.call, self.seq, self.follow = call, after, follow
 
     async def text(self, request: Request) -> AsyncIterator[str]:
-        with _counted(request.app.state, self.call.plane.settings.streams_max):
+        with _counted(request.app.state):
             yield "retry: 2000\n\n"
             said = time.monotonic()
             while not await request.is_disconnected():
@@ -127,7 +133,7 @@ class _Follower:
 
     def _next(self) -> list[Entry]:
         call = self.call
-        found = events.after(call.plane.database, self.seq, tenant=call.caller.sees, now_us=call.now_us, limit=_BATCH)
+        found = events.settled_after(call.plane.database, self.seq, tenant=call.caller.sees, now_us=call.now_us, limit=_BATCH)
         if found:
             self.seq = found[-1].seq
         return found
@@ -138,12 +144,9 @@ def _line(entry: Entry) -> str:
 
 
 @contextmanager
-def _counted(state: Any, at_most: int) -> Iterator[None]:
-    """Bound the streams that are open at once; the event loop is one thread, so a plain count will do."""
-    open_now = getattr(state, "streams", 0)
-    if open_now >= at_most:
-        raise Unavailable("too many event streams are open", hint="close one, or ask for pages at /v1/events")
-    state.streams = open_now + 1
+def _counted(state: Any) -> Iterator[None]:
+    """Count the streams that are open; the event loop is one thread, so a plain number will do."""
+    state.streams += 1
     try:
         yield
     finally:

@@ -143,7 +143,7 @@ class UsageView(BaseModel):
 
 @router.post("", status_code=201, response_model=RequestedView, dependencies=_TENANTS, responses=OVER_BUDGET)
 def request(body: Task, call: Posting, tenant: ForTenant = None) -> Response:
-    """Ask for a lease with a task, as in a task file. `GET /v1/quote` says beforehand what it costs."""
+    """Ask for a lease with a task, as in a task file. `POST /v1/quote` says beforehand what it costs."""
     asked = body.request()
     whose = call.caller.tenant_for(tenant)
 

@@ -71,5 +71,5 @@ def _describe(app: FastAPI) -> None:
 
 def _problems_named(responses: dict[str, Any]) -> None:
     for status, answer in responses.items():
-        if int(status) >= 400 and "application/json" in answer.get("content", {}):
-            answer["content"] = {MEDIA_TYPE: answer["content"].pop("application/json")}
+        if int(status) >= 400:
+            answer["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}

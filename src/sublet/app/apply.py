@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from sublet.app import moves
-from sublet.app.fitness import down_nodes
 from sublet.app.notices import announce
 from sublet.core import lifecycle
 from sublet.core.ids import JobId, LeaseId
@@ -69,9 +68,8 @@ class _Applying:
         jobs.note_kept(self.tx, [(item.job, item.placement) for item in plan.kept])
         chains = [tuple(chain) for chain in self.leases.values() if len(chain) > 1]
         job_chains = [tuple(chain) for chain in self.jobs.values() if len(chain) > 1]
-        down = down_nodes(self.tx)
-        moves.save_leases(self.tx, chains, down=down)
-        moves.save_jobs(self.tx, job_chains, down=down)
+        moves.save_leases(self.tx, chains)
+        moves.save_jobs(self.tx, job_chains)
         leases.note_waits(self.tx, [(wait.lease, wait.reason) for wait in plan.waits])
         self._set_levels()
         announce(self.tx, [chain[-1] for chain in chains], at_us=plan.at_us)

@@ -4,7 +4,6 @@ from sublet.app.world import fleet_of
 from sublet.core import invariants
 from sublet.core.ids import PoolId
 from sublet.core.invariants import Books
-from sublet.core.lease import State
 from sublet.core.ledger import check
 from sublet.core.occupancy import Capacity
 from sublet.store import jobs, leases, ledger, nodes, pools, spans, usage
@@ -20,7 +19,7 @@ def read_books(tx: Tx, pool: PoolId, *, from_us: int, to_us: int) -> Books:
         nodes=[Capacity(n.id, (1 << n.gpus) - 1, n.since_us) for n in nodes.everything(tx) if n.pool == pool],
         spans=spans.between(tx, pool, from_us, to_us),
         reserve=spans.reserve_levels(tx, pool, to_us),
-        usage=[one for one in usage.between(tx, from_us, to_us) if one.pool == pool],
+        usage=usage.touching(tx, pool, from_us, to_us),
     )
 
 
@@ -45,8 +44,12 @@ def check_time(tx: Tx, *, from_us: int, to_us: int) -> list[str]:
 
 def metered_until(tx: Tx, *, now_us: int) -> int:
     """Up to where the usage of every lease is recorded: the end of a period whose books can be checked."""
-    running = [lease for lease in leases.held(tx) if lease.state in {State.ACTIVE, State.NOTICED} and lease.started_us]
-    return min([now_us, *(lease.metered_us or lease.started_us or now_us for lease in running)])
+    open_ends = [now_us]
+    for lease in leases.held(tx):
+        measured = lease.metered_us or lease.started_us
+        if lease.started_us is not None and measured is not None and measured != lease.stopped_us:
+            open_ends.append(measured)  # it runs, or its last interval is written when its end is seen
+    return min(open_ends)
 
 
 def findings(tx: Tx, *, from_us: int, now_us: int) -> list[str]:

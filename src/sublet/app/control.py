@@ -44,6 +44,7 @@ class ControlPlane:
         """Takes the clock up where an earlier process left it, and enters the engine's nodes into the fleet."""
         self.settings, self.database, self.engine, self.clock = settings, database, engine, clock
         self._lock = _only_one(settings.data_dir)
+        database.claim()
         database.migrate()
         with database.read() as tx:
             clock.resume(max(int(facts.get(tx, LAST_INSTANT) or 0), events.last_instant_us(tx)))

@@ -24,9 +24,14 @@ class Decider:
         self._demand: dict[PoolId, int] = {}
         self._alarms: frozenset[str] = frozenset()
 
-    def decide(self, *, now_us: int) -> tuple[View, Plan]:
-        """One round; its plan is stored unless there is nothing to do."""
+    def decide(self, *, now_us: int) -> tuple[View, Plan] | None:
+        """One round; its plan is stored unless there is nothing to do.
+
+        None while an older plan waits to be applied: two plans made from one state would sell the same GPUs twice.
+        """
         with self._database.read() as tx:
+            if plans.pending(tx, limit=1):
+                return None
             view = read_view(tx, self._forecaster, now_us=now_us)
         plan = self._without_old_alarms(decide(view, now=now_us))
         levels = self._new_levels(view, now_us)

@@ -28,14 +28,16 @@ def enforce(database: Database, engine: Engine, sight: Sight, *, run_env: RunEnv
         phases = {run: seen.phase for run, seen in sight.runs.items()}
         to_start = [lease for lease in held if _starts(lease, phases)]
         jobs_to_start = [job for job in work if job.state is JobState.STARTING and phases.get(job.run) in _UNPROVEN]
-        found = workloads.get_all(tx, [*(lease.id for lease in to_start), *(job.id for job in jobs_to_start)])
+        to_tell = [lease for lease in held if _tells(lease, phases)]
+        named = [*(lease.id for lease in (*to_start, *to_tell)), *(job.id for job in jobs_to_start)]
+        found = workloads.get_all(tx, named)
     engine.start(
         [
             *(_job_order(job, found[job.id]) for job in jobs_to_start),
             *(_lease_order(lease, found[lease.id], sold[lease.pool], run_env) for lease in to_start),
         ]
     )
-    engine.notify([_notice(lease) for lease in held if _tells(lease, phases)])
+    engine.notify([_notice(lease, found[lease.id]) for lease in to_tell])
     engine.stop([*_lease_stops(held, sold, phases), *_job_stops(work, sold, phases)])
     engine.clean([*_runs_in(held, State.HANDOVER, phases), *_runs_in(work, JobState.HANDOVER, phases)])
 
@@ -70,9 +72,9 @@ def _job_order(job: OwnerJob, workload: Workload) -> StartOrder:
     return StartOrder(run=job.run, task=job.id, placement=job.placement, workload=workload, is_owner=True)
 
 
-def _notice(lease: Lease) -> NoticeOrder:
+def _notice(lease: Lease, workload: Workload) -> NoticeOrder:
     assert lease.deadline_us is not None and lease.cause is not None, f"{lease.id} was noticed without a deadline"
-    return NoticeOrder(lease.run, lease.deadline_us, lease.cause)
+    return NoticeOrder(lease.run, lease.deadline_us, lease.cause, workload.notice_signal)
 
 
 def _lease_stops(held: Iterable[Lease], sold: Mapping[PoolId, Pool], phases: Mapping[RunId, Phase]) -> list[StopOrder]:

@@ -7,16 +7,20 @@ from sublet.store.database import Database
 from sublet.store.events import Entry
 
 LAG_US = SECOND_US
-"""On PostgreSQL, several writers may commit sequence numbers out of order; a follower stays so far behind."""
+"""On PostgreSQL, several writers may commit sequence numbers out of order: a follower stays so far behind, and misses none."""
 
 
-def after(
-    database: Database, seq: int, *, tenant: TenantId | None, lease: LeaseId | None = None, now_us: int, limit: int
-) -> list[Entry]:
-    """What happened after `seq`, oldest first."""
+def after(database: Database, seq: int, *, tenant: TenantId | None, lease: LeaseId | None = None, limit: int) -> list[Entry]:
+    """What happened after `seq` as it is known now, oldest first."""
+    with database.read() as tx:
+        return events.page(tx, after=seq, tenant=tenant, lease=lease, limit=limit)
+
+
+def settled_after(database: Database, seq: int, *, tenant: TenantId | None, now_us: int, limit: int) -> list[Entry]:
+    """What happened after `seq`, for a reader that goes on from the last entry it got."""
     until = None if database.is_sqlite else now_us - LAG_US
     with database.read() as tx:
-        return events.page(tx, after=seq, tenant=tenant, lease=lease, until_us=until, limit=limit)
+        return events.page(tx, after=seq, tenant=tenant, until_us=until, limit=limit)
 
 
 def newest(database: Database) -> int:

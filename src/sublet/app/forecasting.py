@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import numpy as np
-from sublet.store.database import Tx
 
 from sublet.core.forecast import FORECASTS, History, WindowMax
 from sublet.core.ids import PoolId
@@ -13,6 +12,7 @@ from sublet.core.terms import Pool
 from sublet.core.units import HOUR_US, MINUTE_US
 from sublet.core.view import PoolView
 from sublet.store import spans
+from sublet.store.database import Tx
 
 KEPT_US = 29 * 24 * HOUR_US  # four weeks, and a day so that a week ago is always inside
 _LASTS = 6  # a forecast is used for this part of its shortest horizon at most: of seconds ahead, nothing holds for a minute

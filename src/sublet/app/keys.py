@@ -1,6 +1,6 @@
 """API keys: who may knock, and which doors open.
 
-A key is 256 random bits, shown once. Its SHA-256 is kept (docs/decisions/0003: a slow hash protects secrets that can be
+A key is 256 random bits, shown once. Its SHA-256 is kept (docs/decisions/0009: a slow hash protects secrets that can be
 guessed; these cannot). The first owner key is made at the first start and written to `owner.key` in the data directory.
 """
 
@@ -51,12 +51,17 @@ class Caller:
         return self.tenant
 
     def require(self, *scopes: Scope) -> None:
-        """Raise `Forbidden` unless the key has one of `scopes`; an owner's key always passes."""
+        """Raise `Forbidden` unless the key has one of `scopes`; an owner's key always passes.
+
+        A key that names a tenant opens only what is open to tenants: all else shows more than one tenant's things.
+        """
         if self.scope is not Scope.OWNER and self.scope not in scopes:
             fits = " or ".join(sorted({Scope.OWNER, *scopes}))
             raise Forbidden(
                 f"a {self.scope} key may not do this", hint=f"use a key of scope {fits}: `sublet key add` makes one"
             )
+        if self.tenant is not None and Scope.TENANT not in scopes:
+            raise Forbidden("a tenant's key does not open this", hint="use a key that belongs to no tenant")
 
     def tenant_for(self, wanted: str | None) -> TenantId:
         """The tenant a request is made for: a tenant's key names it itself, an owner must say."""

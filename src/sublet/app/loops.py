@@ -68,12 +68,14 @@ class Loops:
         with self._part("observe"):
             sight = self._look(now)
             self._tally.observed(observe(self._database, sight))
-        with self._part("decide"):
-            view, plan = self._decider.decide(now_us=max(now, self._clock.now_us()))
-            self._tally.decided(view, plan)
         with self._part("apply"):
-            applied = apply_pending(self._database, now_us=self._clock.now_us())
-            self._tally.observed(Steps(tuple(applied.leases), tuple(applied.jobs)))
+            self._apply()  # what an earlier process decided and did not get to apply
+        with self._part("decide"):
+            decided = self._decider.decide(now_us=max(now, self._clock.now_us()))
+            if decided is not None:
+                self._tally.decided(*decided)
+        with self._part("apply"):
+            self._apply()
         if sight is not None:
             with self._part("enforce"):
                 enforce(self._database, self._engine, sight, run_env=self._run_env)
@@ -87,6 +89,10 @@ class Loops:
         sight = self._look(self._clock.now_us())
         self._tally.observed(observe(self._database, sight))
         self._meter(sight, every_us=0)
+
+    def _apply(self) -> None:
+        applied = apply_pending(self._database, now_us=self._clock.now_us())
+        self._tally.observed(Steps(tuple(applied.leases), tuple(applied.jobs)))
 
     def _look(self, now: int) -> Sight:
         nodes: Sequence[NodeSeen] = ()

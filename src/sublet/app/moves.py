@@ -7,14 +7,14 @@ span in which it ran.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from sublet.store.database import Tx
-
+from sublet.app.fitness import down_nodes
 from sublet.core.fleet import Placement
 from sublet.core.ids import NodeId, PoolId
 from sublet.core.lease import HELD, Lease, State
 from sublet.core.occupancy import Span
 from sublet.core.owner import JobState, OwnerJob
 from sublet.store import events, jobs, leases, spans
+from sublet.store.database import Tx
 from sublet.store.events import Entry
 
 LeaseChain = Sequence[Lease]
@@ -59,19 +59,19 @@ def job_gpu_state(job: OwnerJob) -> str | None:
     return "handover" if job.state is JobState.HANDOVER else "owner"
 
 
-def save_leases(tx: Tx, chains: Iterable[LeaseChain], *, down: frozenset[NodeId] = frozenset()) -> None:
-    """Write stepped leases with their spans and events. `down`: nodes whose freed GPUs are not fit for use."""
+def save_leases(tx: Tx, chains: Iterable[LeaseChain]) -> None:
+    """Write stepped leases with their spans and events."""
     moved = [chain for chain in chains if len(chain) > 1]
     leases.save_all(tx, [(chain[0], chain[-1]) for chain in moved])
-    _save_spans(tx, [[_lease_hold(lease) for lease in chain] for chain in moved], down)
+    _save_spans(tx, [[_lease_hold(lease) for lease in chain] for chain in moved])
     events.append(tx, (entry for chain in moved for lease in chain[1:] if (entry := lease_entry(lease)) is not None))
 
 
-def save_jobs(tx: Tx, chains: Iterable[JobChain], *, down: frozenset[NodeId] = frozenset()) -> None:
+def save_jobs(tx: Tx, chains: Iterable[JobChain]) -> None:
     """Write stepped jobs of the owner with their spans and events."""
     moved = [chain for chain in chains if len(chain) > 1]
     jobs.save_all(tx, [(chain[0], chain[-1]) for chain in moved])
-    _save_spans(tx, [[_job_hold(job) for job in chain] for chain in moved], down)
+    _save_spans(tx, [[_job_hold(job) for job in chain] for chain in moved])
     events.append(tx, (_job_entry(job) for chain in moved for job in chain[1:]))
 
 
@@ -101,8 +101,9 @@ def _job_hold(job: OwnerJob) -> _Hold:
     return _Hold(job.since_us, job_gpu_state(job), job.pool, job.placement, job.id, 1)
 
 
-def _save_spans(tx: Tx, chains: Sequence[Sequence[_Hold]], down: frozenset[NodeId]) -> None:
+def _save_spans(tx: Tx, chains: Sequence[Sequence[_Hold]]) -> None:
     """Close and open spans along each chain of holds."""
+    down = down_nodes(tx) if any(chain[-1].state is None for chain in chains) else frozenset()
     closing: list[tuple[str, int]] = []
     opening: list[Span] = []
     for chain in chains:

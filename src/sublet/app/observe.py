@@ -120,14 +120,15 @@ def _with_checkpoint(lease: Lease, seen: Seen) -> Lease:
 def _write(tx: Tx, sight: Sight, steps: Steps) -> None:
     """Save the steps; attempts that ended are metered to their last second in the same transaction."""
     _quarantine(tx, sight, steps)
-    down = fitness.down_nodes(tx)
     chains = dict(enumerate(steps.leases))
     ended = [(i, n) for i, chain in chains.items() for n, lease in enumerate(chain) if n and lease.state is State.HANDOVER]
-    closed = metering.close_attempt(tx, [chains[i][n] for i, n in ended], now_us=sight.at_us)
+    over = [chains[i][n] for i, n in ended]
+    until = max([sight.at_us, *(lease.stopped_us or 0 for lease in over)])  # a release may be younger than the look
+    closed = metering.close_attempt(tx, over, now_us=until)
     for (i, n), lease in zip(ended, closed, strict=True):
         chains[i] = _carry(chains[i], n, lease)
-    moves.save_leases(tx, chains.values(), down=down)
-    moves.save_jobs(tx, steps.jobs, down=down)
+    moves.save_leases(tx, chains.values())
+    moves.save_jobs(tx, steps.jobs)
     evidence.put_all(tx, _hand_overs(sight, steps))
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
+from sublet.app.addresses import callable_url
 from sublet.app.quantities import Hours, Price, Quantity, Seconds, Text
 from sublet.core.lease import Access, LeaseClass
 from sublet.core.units import SECOND_US
@@ -175,7 +176,7 @@ class Terms(_Block):
     @field_validator("webhook")
     @classmethod
     def _http(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
+        if value is not None and not callable_url(value):
             raise ValueError("a webhook is an http:// or https:// address")
         return value
 

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 import httpx
 import structlog
 
+from sublet.app.addresses import callable_url
 from sublet.app.metrics import Metrics
 from sublet.core.units import MINUTE_US, SECOND_US
 from sublet.store import webhooks
@@ -52,7 +52,7 @@ def _tried(webhook: Webhook, client: httpx.Client, now_us: int) -> Webhook:
     tries = webhook.tries + 1
     if error is None:
         return replace(webhook, tries=tries, done_us=now_us, error=None)
-    hopeless = tries >= TRIES_MAX or urlsplit(webhook.url).scheme not in {"http", "https"}
+    hopeless = tries >= TRIES_MAX or not callable_url(webhook.url)
     wait = min(_FIRST_WAIT_US * 2 ** (tries - 1), _LONGEST_WAIT_US)
     _log.warning("webhook_failed", webhook=webhook.id, url=webhook.url, tries=tries, error=error, given_up=hopeless)
     return replace(webhook, tries=tries, error=error, due_us=now_us + wait, done_us=now_us if hopeless else None)
@@ -60,8 +60,8 @@ def _tried(webhook: Webhook, client: httpx.Client, now_us: int) -> Webhook:
 
 def _send(webhook: Webhook, client: httpx.Client) -> str | None:
     """What went wrong; None when the receiver took it."""
-    if urlsplit(webhook.url).scheme not in {"http", "https"}:
-        return "only http and https addresses are called"
+    if not callable_url(webhook.url):
+        return "only http:// and https:// addresses are called"
     headers = {"Content-Type": "application/json", "Idempotency-Key": webhook.id, "User-Agent": "sublet"}
     try:
         answer = client.post(webhook.url, content=webhook.body, headers=headers, timeout=TIMEOUT_S, follow_redirects=False)

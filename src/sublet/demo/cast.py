@@ -92,4 +92,3 @@ def _low(rng: np.random.Generator, length_us: int, slots: int, gpu_model: str) -
         )
         at += int(rng.uniform(2.0, 4.5) * SECOND_US)
         number += 1
-

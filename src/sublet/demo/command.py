@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     context: typer.Context,
+    *,
     slots: Annotated[int, typer.Option(help="Slots of the fleet.")] = _DEFAULT.slots,
     speed: Annotated[float, typer.Option(help="Seconds of the trace for each real second.")] = _DEFAULT.speed,
     hours: Annotated[float, typer.Option(help="How much of the trace is played: its last hours.")] = _DEFAULT.hours,
@@ -38,9 +39,9 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Decides bids, tasks and their instants.")] = _DEFAULT.seed,
     data_dir: Annotated[Path, typer.Option(help="Where everything is kept; made anew by each run.")] = _DEFAULT.data_dir,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the API and the page; 0 takes a free one.")] = 0,
-    plain: Annotated[bool, typer.Option("--plain", "--no-view", help="Lines instead of the live view.")] = False,  # noqa: FBT002
-    keep: Annotated[bool, typer.Option("--keep", help="Stay up after the day, so that the page can be looked at.")] = False,  # noqa: FBT002
-    as_json: Json = False,  # noqa: FBT002
+    plain: Annotated[bool, typer.Option("--plain", "--no-view", help="Lines instead of the live view.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Stay up after the day, so that the page can be looked at.")] = False,
+    as_json: Json = False,
 ) -> int:
     """Play a compressed day: real processes, three tenants, reclaims, invoices. Takes about a minute and needs no set-up."""
     options = Options(slots, speed, hours, trace, seed, data_dir, port, live=not plain, keep=keep)

@@ -29,7 +29,7 @@ class Played:
 
 def play(stage: Stage, schedule: Schedule, wishes: tuple[Wish, ...], watch: Watch) -> Played:
     """Submit everything at its instant, and return when the day is over."""
-    acts = sorted([*schedule.pieces, *wishes], key=attrgetter("at_us"))
+    acts: list[OwnerPiece | Wish] = sorted([*schedule.pieces, *wishes], key=attrgetter("at_us"))
     played = Played(leases={tenant: [] for tenant in stage.tenants})
     began = time.monotonic()
     for act in acts:

@@ -189,7 +189,11 @@ def draw(
         owner=owner_figures(jobs, within_us=PROMISE_US),
         tenants=tuple(_tenant(name, played, attempts, books, bill) for name, bill in bills.items()),
         money=Money(
-            total["revenue_micro"], total["refund_micro"], total["credit_micro"], total["cost_micro"], total["margin_micro"],
+            total["revenue_micro"],
+            total["refund_micro"],
+            total["credit_micro"],
+            total["cost_micro"],
+            total["margin_micro"],
             total["depreciation_micro"],
         ),
         learning=learning,
@@ -230,9 +234,7 @@ def _lost(attempts: Sequence[Attempt]) -> float:
     return seconds(sum(one.gpus * one.lost_us for one in attempts))
 
 
-def _tenant(
-    tenant: str, played: Played, attempts: Sequence[Attempt], books: Books, bill: Bill
-) -> TenantFigures:
+def _tenant(tenant: str, played: Played, attempts: Sequence[Attempt], books: Books, bill: Bill) -> TenantFigures:
     mine = [one for one in attempts if one.tenant == tenant]
     by_kind = billed_and_grace(one for one in books.usage if one.tenant == tenant)
     return TenantFigures(

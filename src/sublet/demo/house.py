@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from sublet.core.errors import Conflict, Unavailable
+from sublet.core.ids import RunId
 from sublet.engines.protocol import Engine, Phase, StopOrder
 
 MARKER = ".sublet-demo"
@@ -39,7 +40,7 @@ def left_running(directory: Path) -> Path | None:
 
 
 def end_runs(engine: Engine) -> int:
-    """End every run of an engine for good; returns how many were still going. Bounded: what resists is reported by `observe`."""
+    """End every run of an engine for good, in bounded time; returns how many were still going."""
     alive = _alive(engine)
     deadline = time.monotonic() + _WAIT_S
     going = alive
@@ -50,7 +51,7 @@ def end_runs(engine: Engine) -> int:
     return len(alive)
 
 
-def _alive(engine: Engine) -> list[str]:
+def _alive(engine: Engine) -> list[RunId]:
     return [run for run, seen in engine.observe().items() if seen.phase in {Phase.STARTING, Phase.RUNNING}]
 
 

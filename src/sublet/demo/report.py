@@ -74,45 +74,53 @@ def _money(summary: Summary) -> RenderableType:
     for name, micro in (
         ("revenue", money.revenue_micro),
         ("refunds and credits", -money.refunds_micro - money.credits_micro),
-        ("cost of leasing (energy, wear, operations)", -money.cost_micro),
+        ("cost: energy, wear, operations", -money.cost_micro),
         ("margin", money.margin_micro),
     ):
         style = "bold" if name == "margin" else ""
         made.add_row(name, _usd(micro), f"{micro * summary.options.speed / MICRO:,.2f}", style=style)
-    depreciation = f"depreciation of the leased time, which runs either way: {_usd(money.depreciation_micro)}"
+    depreciation = f"depreciation of the leased time (runs either way): {_usd(money.depreciation_micro)}"
     return Group(made, Text(depreciation, style="dim"))
 
 
 def _waiting(summary: Summary) -> RenderableType:
     owner = summary.owner
     made = Table.grid(padding=(0, 2))
-    for name, delay_s in (("half of the jobs", owner.delay.p50), ("99 of 100", owner.delay.p99), ("the longest", owner.delay.max)):
+    for name, delay_s in (
+        ("half of the jobs", owner.delay.p50),
+        ("99 of 100", owner.delay.p99),
+        ("the longest", owner.delay.max),
+    ):
         filled = min(_WIDE, round(delay_s / PROMISE_S * _WIDE))
         colour = "green" if delay_s <= PROMISE_S else "red"
         bar = Text("█" * filled, style=colour) + Text("░" * (_WIDE - filled), style="bright_black")
         made.add_row(name, bar, f"{delay_s:.2f} s")
     made.add_row("the promise", Text("█" * _WIDE, style="bright_black"), f"{PROMISE_S:g} s")
-    broken = summary.owner.promises_broken
-    verdict = (
-        Text("no promise was broken", style="bold green") if not broken else Text(f"{broken} promises were broken", style="bold red")
-    )
-    line = Text.assemble(f"{owner.jobs} jobs, {owner.started} started; ", verdict)
-    lost = f"{summary.reclaims} reclaims, {summary.resumed} attempts resumed from a checkpoint; {summary.lost_gpu_s:.1f} GPU-s of tenants' work lost"
-    return Group(made, Text(), line, Text(lost))
+    broken = owner.promises_broken
+    said, style = (f"{broken} promises were broken", "bold red") if broken else ("no promise was broken", "bold green")
+    jobs = Text.assemble(f"{owner.jobs} jobs, {owner.started} started; ", (said, style))
+    resumed = f"{_times(summary.reclaims, 'reclaim')}, {_times(summary.resumed, 'attempt')} resumed from a checkpoint"
+    return Group(made, Text(), jobs, Text(f"{resumed}; {summary.lost_gpu_s:.1f} GPU-s of work lost"))
 
 
 def _bills(summary: Summary) -> RenderableType:
     made = Table(box=None, pad_edge=False, header_style="dim", expand=False)
     made.add_column("tenant")
-    for heading in ("leases", "reclaims", "billed GPU-s", "free grace", "work lost", "usage", "refunds, credits", "to pay, USD"):
-        made.add_column(heading, justify="right")
+    for heading in ("leases", "reclaims", "GPU-s", "lost", "usage", "returned", "to pay"):
+        made.add_column(heading, justify="right", no_wrap=True)
     for one in summary.tenants:
         made.add_row(
-            one.tenant, str(one.leases), str(one.reclaims), f"{one.billed_gpu_s:.1f}", f"{one.grace_gpu_s:.1f}",
-            f"{one.lost_gpu_s:.1f}", _usd(one.usage_micro), _usd(one.refund_micro + one.credit_micro),
+            one.tenant,
+            str(one.leases),
+            str(one.reclaims),
+            f"{one.billed_gpu_s:.1f}",
+            f"{one.lost_gpu_s:.1f}",
+            _usd(one.usage_micro),
+            _usd(one.refund_micro + one.credit_micro),
             Text(_usd(one.due_micro), style="bold"),
-        )  # fmt: skip
-    return made
+        )
+    legend = "GPU-s: billed; lost: work that a reclaim cost, in GPU-s; amounts in USD"
+    return Group(made, Text(legend, style="dim"))
 
 
 def _training(learning: Learning) -> RenderableType:
@@ -127,7 +135,7 @@ def _training(learning: Learning) -> RenderableType:
         curve.append(bar, style="green" if attempt % 2 == 0 else "bright_cyan")
     first, last = learning.losses[0], learning.losses[-1]
     word = "went on falling" if learning.falling else "did not keep falling"
-    said = f"loss {first:.4f} to {last:.4f} over {len(learning.runs)} attempts: it {word}"
+    said = f"loss {first:.4f} to {last:.4f} over {_times(len(learning.runs), 'attempt')}: it {word}"
     return Group(Text.assemble(("aurora's training  ", "dim"), curve), Text(said, style="green" if learning.falling else "red"))
 
 
@@ -168,3 +176,7 @@ def _ends(learning: Learning, width: int) -> list[int]:
 def _usd(micro: int) -> str:
     """An amount with all the ledger's decimals."""
     return f"{micro / MICRO:,.6f}"
+
+
+def _times(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

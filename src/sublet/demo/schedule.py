@@ -82,9 +82,7 @@ def _thinned(
     return np.random.default_rng(seed).random(len(table)) < share, share
 
 
-def _demand(
-    submit: Ints, run: Ints, gpus: Ints, *, slots: int, begin: int, speed: float
-) -> tuple[tuple[int, int], ...]:
+def _demand(submit: Ints, run: Ints, gpus: Ints, *, slots: int, begin: int, speed: float) -> tuple[tuple[int, int], ...]:
     """The demand before the day as a step function: the GPUs of all jobs submitted and not yet done, at most the slots."""
     before = submit < begin
     at = np.concatenate([submit[before], (submit + run)[before]])

@@ -17,6 +17,7 @@ from sublet.demo.cast import TENANTS
 from sublet.demo.options import Options
 from sublet.demo.schedule import Schedule
 from sublet.demo.terms import pool_terms
+from sublet.engines.local.devices import find_devices
 from sublet.engines.registry import ENGINES, EngineOptions
 from sublet.store import spans
 
@@ -75,7 +76,7 @@ def _settings(options: Options) -> Settings:
         "host": "127.0.0.1",
         "port": options.port,
         "public_url": "",
-        "engine": "local",
+        "engine": _engine(options.slots),
         "slots": options.slots,
         "tick_ms": TICK_MS,
         "meter_ms": METER_MS,
@@ -83,6 +84,12 @@ def _settings(options: Options) -> Settings:
         "log_level": "error",
     }
     return settings_file.changed(Settings(), given)
+
+
+def _engine(slots: int) -> str:
+    """This machine's GPUs where it has enough of them, else CPU slots, honestly called so."""
+    found = find_devices(None)
+    return "cpu" if found.model == "cpu" or found.count < slots else "local"
 
 
 def _moved_in(owner: Client, tenant: str) -> Client:

@@ -1,6 +1,6 @@
 """The view of a running day: the fleet, the leases, the price and what happens, drawn from the public API.
 
-On a terminal it redraws itself; elsewhere (a log, CI) it prints what happens, line by line, and a line of progress now and then.
+On a terminal it redraws itself; elsewhere (a log, CI) it prints a line of progress now and then.
 """
 
 from collections import deque
@@ -25,7 +25,14 @@ from sublet.demo.stage import Stage
 from sublet.demo.terms import NOTICE_US, PROMISE_US
 from sublet.traces import JobTable
 
-COLOURS = {"owner": "blue", "leased": "green", "noticed": "yellow", "handover": "magenta", "reserve": "cyan", "idle": "bright_black"}
+COLOURS = {
+    "owner": "blue",
+    "leased": "green",
+    "noticed": "yellow",
+    "handover": "magenta",
+    "reserve": "cyan",
+    "idle": "bright_black",
+}
 _SPARK = "▁▂▃▄▅▆▇█"
 _EVENTS = 9
 _PLAIN_EVERY_US = 5 * SECOND_US
@@ -85,25 +92,31 @@ def _held(leases: list[Any], jobs: list[Any]) -> Iterator[tuple[int, tuple[str, 
 def prologue(screen: Console, options: Options, table: JobTable, day: Schedule) -> None:
     """What is about to be played, and what was done to the trace for it."""
     name = str(options.trace) if options.trace else "a team's day on Microsoft's Philly cluster (packaged, real)"
-    remarks = [f"{len(day.pieces)} owner jobs in {options.hours:g} h, {options.speed:g} times as fast: {options.length_s:.0f} s"]
+    jobs = f"{len(day.pieces)} owner jobs in {options.hours:g} h"
+    remarks = [f"{jobs}, {options.speed:g} times as fast: {options.length_s:.0f} s"]
     if day.share < 1:
-        remarks.append(f"the trace asks for more than {options.slots} slots bear: a random {day.share:.1%} of its jobs is played")
+        asked = f"the trace asks for more than {options.slots} slots bear"
+        remarks.append(f"{asked}: a random {day.share:.1%} of its jobs is played")
     if day.shrunk:
         remarks.append(f"{day.shrunk} jobs were larger than the machine and take all of it")
     remarks += [f"left out {fault.rows} rows: {fault.reason} (first at {fault.first})" for fault in table.faults]
-    screen.print(Text.assemble(("trace    ", "dim"), name), soft_wrap=True)
+    _say(screen, "trace", name)
     for remark in remarks:
-        screen.print(Text.assemble(("         ", "dim"), remark), soft_wrap=True)
-    terms = f"notice {NOTICE_US / SECOND_US:g} s, GPUs back within {PROMISE_US / SECOND_US:g} s: a pool's terms with seconds for minutes"
-    screen.print(Text.assemble(("terms    ", "dim"), terms), soft_wrap=True)
+        _say(screen, "", remark)
+    promise = f"notice {NOTICE_US / SECOND_US:g} s, GPUs back within {PROMISE_US / SECOND_US:g} s"
+    _say(screen, "terms", f"{promise}: a pool's terms with seconds for minutes")
+
+
+def _say(screen: Console, label: str, text: str) -> None:
+    screen.print(Text.assemble((f"{label:<9}", "dim"), text), soft_wrap=True)
 
 
 @contextmanager
 def viewing(screen: Console, stage: Stage, options: Options, day: Schedule) -> Iterator[Watch]:
     """A view for the time of the block; gives what is to be called as time passes."""
     scene = Scene(seq=stage.owner.get("/v1/events", limit=1)["last"])
+    _say(screen, "page", stage.page_url)
     if not (options.live and screen.is_terminal):
-        screen.print(f"page     {stage.server.settings.base_url}/", soft_wrap=True)
         yield _plain(screen, scene, stage, options, day)
         return
     with Live(console=screen, auto_refresh=False, transient=True) as live:
@@ -140,13 +153,17 @@ def _drawn(scene: Scene, stage: Stage, options: Options, day: Schedule, into_us:
     head.add_column(ratio=1)
     head.add_column(justify="right")
     clock = f"[bold]{int(hour):02d}:{int(hour * 60) % 60:02d}[/] of the day"
-    head.add_row(f"[bold]Sublet demo[/]   {clock}", f"[dim]page[/] [link={stage.page_url}]{stage.server.settings.base_url}/[/link]")
+    head.add_row(
+        f"[bold]Sublet demo[/]   {clock}", f"[dim]page[/] [link={stage.page_url}]{stage.server.settings.base_url}/[/link]"
+    )
     bar = ProgressBar(total=day.length_us, completed=min(into_us, day.length_us), complete_style="blue")
     market = Table.grid(expand=True, padding=(0, 2))
     market.add_column(ratio=1)
     market.add_column(ratio=1)
     market.add_row(_price(scene), _queue(scene))
-    body = Group(head, bar, Text(), _fleet(scene, options.slots), Text(), market, Text(), _leases(scene), Text(), _happened(scene))
+    body = Group(
+        head, bar, Text(), _fleet(scene, options.slots), Text(), market, Text(), _leases(scene), Text(), _happened(scene)
+    )
     return Panel(body, border_style="bright_black", padding=(0, 1))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sublet.core.errors import Invalid
 from sublet.engines.fake import FakeEngine
+from sublet.engines.local.devices import CpuSlots, find_devices
 from sublet.engines.local.engine import LocalEngine
 from sublet.engines.protocol import Engine
 
@@ -34,9 +35,15 @@ def _local(options: EngineOptions) -> Engine:
     return LocalEngine(options.state, slots=options.slots, hidden=options.hidden)
 
 
+def _cpu(options: EngineOptions) -> Engine:
+    slots = CpuSlots(options.slots or find_devices(None).count)
+    return LocalEngine(options.state, devices=slots, name="cpu", hidden=options.hidden)
+
+
 ENGINES: Mapping[str, Callable[[EngineOptions], Engine]] = {
     "fake": _fake,
     "local": _local,
+    "cpu": _cpu,  # the local engine on CPU slots, also where the machine has GPUs
 }
 
 

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from sublet.core.errors import Unavailable
+from sublet.core.errors import Conflict, Unavailable
 
 _BUSY_MS = 10_000
+_CLAIM = 7_440_001  # the advisory lock of whoever runs the loops
 Tx = Connection
 """An open transaction, for those who pass one on and never look inside."""
 
@@ -27,6 +28,7 @@ class Database:
         if self.is_sqlite and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         self._engine = create_engine(self.url, **({} if self.is_sqlite else {"pool_size": 10, "pool_pre_ping": True}))
+        self._claim: Connection | None = None
         if self.is_sqlite:
             _prepare_sqlite(self._engine)
 
@@ -55,8 +57,31 @@ class Database:
                 connection.exec_driver_sql("BEGIN")
             yield connection
 
+    def claim(self) -> None:
+        """Become the one that runs the loops on this database, until `close`; raises `Conflict` if somebody else is.
+
+        On PostgreSQL an advisory lock of a session of its own, which the server gives back when this process dies. SQLite's
+        file lies in a data directory that is locked as a whole.
+        """
+        if self.is_sqlite or self._claim is not None:
+            return
+        with _answerable():
+            session = self._engine.connect()
+            if not session.exec_driver_sql(f"SELECT pg_try_advisory_lock({_CLAIM})").scalar_one():
+                session.close()
+                raise Conflict(
+                    "another control plane runs the loops on this database",
+                    field="database",
+                    hint="stop it first, or give this one a database of its own",
+                )
+            session.commit()
+            self._claim = session
+
     def close(self) -> None:
-        """Give all connections back."""
+        """Give all connections back, and the claim with them."""
+        if self._claim is not None:
+            self._claim.invalidate()
+            self._claim = None
         self._engine.dispose()
 
 

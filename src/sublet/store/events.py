@@ -79,5 +79,5 @@ def _of_row(row: Any) -> Entry:
 
 
 def last_instant_us(tx: Connection) -> int:
-    """When the newest entry was made; 0 when nothing has happened yet."""
-    return tx.execute(select(events.c.at_us).order_by(events.c.seq.desc()).limit(1)).scalar_one_or_none() or 0
+    """The latest instant in the journal; 0 when nothing has happened yet."""
+    return tx.execute(select(func.max(events.c.at_us))).scalar_one() or 0

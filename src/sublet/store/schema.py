@@ -306,6 +306,7 @@ events = Table(
     Column("pool", _ID),
     Column("reason", Text, nullable=False),
     Column("data", Text, nullable=False),
+    Index("ix_events_at_us", "at_us"),
     Index("ix_events_lease_seq", "lease", "seq"),
     Index("ix_events_tenant_seq", "tenant", "seq"),
 )

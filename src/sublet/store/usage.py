@@ -107,6 +107,12 @@ def between(tx: Connection, from_us: int, to_us: int, *, tenant: TenantId | None
     return [_usage_of(row) for row in tx.execute(query.order_by(usage.c.lease, usage.c.seq))]
 
 
+def touching(tx: Connection, pool: PoolId, from_us: int, to_us: int) -> list[Usage]:
+    """Intervals of a pool that overlap a period, also those that began before it."""
+    inside = (usage.c.pool == pool) & (usage.c.from_us < to_us) & (usage.c.to_us > from_us)
+    return [_usage_of(row) for row in tx.execute(select(*_USAGE).where(inside).order_by(usage.c.lease, usage.c.seq))]
+
+
 def insert_attempts(tx: Connection, finished: Iterable[Attempt]) -> int:
     """Add finished attempts and return how many were new."""
     return len(insert_new(tx, attempts, [asdict(one) for one in finished], key=(attempts.c.lease, attempts.c.attempt)))

@@ -19,6 +19,7 @@ from typing import TypeVar
 from sublet.core.errors import Invalid, NotFound, SubletError, Unavailable
 from sublet.core.ids import RunId
 from sublet.engines.local import environment, output, records
+from sublet.engines.local.devices import Devices
 from sublet.engines.local.handover import hand_over, remove_tree
 from sublet.engines.local.observation import Observer, never_started
 from sublet.engines.local.preparation import apply_limits, prepare
@@ -43,13 +44,15 @@ class LocalEngine:
         state: Path,
         *,
         slots: int | None = None,
+        devices: Devices | None = None,
+        name: str = "local",
         node: str | None = None,
         hidden: Sequence[Path] = (),
         readable: Sequence[Path] | None = None,
         use_sandbox: bool = True,
         log_bytes: int = LOG_BYTES,
     ) -> None:
-        self._state = state.resolve()
+        self._state, self._name = state.resolve(), name
         self._children: dict[RunId, int] = {}
         self._observer = Observer()
         with self._on_disk():
@@ -59,6 +62,7 @@ class LocalEngine:
             self._site, self._isolation = survey(
                 self._state,
                 slots=slots,
+                devices=devices,
                 node=node,
                 hidden=hidden,
                 readable=readable,
@@ -72,7 +76,7 @@ class LocalEngine:
     @property
     def capabilities(self) -> Capabilities:
         """What it can do, as found on this machine."""
-        return Capabilities(name="local", isolation=self._isolation, gangs=False)
+        return Capabilities(name=self._name, isolation=self._isolation, gangs=False)
 
     def nodes(self) -> Sequence[NodeSeen]:
         """This machine."""

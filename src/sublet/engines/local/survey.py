@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sublet.core.ids import NodeId
 from sublet.engines.local import limits, sandbox
-from sublet.engines.local.devices import find_devices
+from sublet.engines.local.devices import Devices, find_devices
 from sublet.engines.local.identity import reachable_by_others, uid_range
 from sublet.engines.local.preparation import Site
 
@@ -17,6 +17,7 @@ def survey(
     state: Path,
     *,
     slots: int | None,
+    devices: Devices | None,
     node: str | None,
     hidden: Sequence[Path],
     readable: Sequence[Path] | None,
@@ -35,7 +36,7 @@ def survey(
         node=NodeId(node or f"local-{socket.gethostname()}"),
         runs=state / "runs",
         volumes=state / "volumes",
-        devices=find_devices(slots),
+        devices=devices or find_devices(slots),
         mechanism=limits.find(f"sublet-{hashlib.sha256(str(state).encode()).hexdigest()[:8]}"),
         bwrap=bwrap,
         users=users,

@@ -41,6 +41,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_events")),
     )
     with op.batch_alter_table("events", schema=None) as batch_op:
+        batch_op.create_index("ix_events_at_us", ["at_us"], unique=False)
         batch_op.create_index("ix_events_lease_seq", ["lease", "seq"], unique=False)
         batch_op.create_index("ix_events_tenant_seq", ["tenant", "seq"], unique=False)
 
@@ -191,6 +192,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_jobs")),
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.create_index("ix_jobs_pool_state_since_us", ["pool", "state", "since_us"], unique=False)
         batch_op.create_index("ix_jobs_state", ["state"], unique=False)
 
     op.create_table(
@@ -383,6 +385,7 @@ def downgrade() -> None:
     op.drop_table("keys")
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_index("ix_jobs_state")
+        batch_op.drop_index("ix_jobs_pool_state_since_us")
 
     op.drop_table("jobs")
     op.drop_table("invoices")
@@ -413,6 +416,7 @@ def downgrade() -> None:
     with op.batch_alter_table("events", schema=None) as batch_op:
         batch_op.drop_index("ix_events_tenant_seq")
         batch_op.drop_index("ix_events_lease_seq")
+        batch_op.drop_index("ix_events_at_us")
 
     op.drop_table("events")
     op.drop_table("demand")

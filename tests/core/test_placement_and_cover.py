@@ -1,0 +1,220 @@
+"""Where gangs fit and whom a reclaim ends, against every possible choice on small fleets."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import S, T0, job_of, node, place, pool_of, running
+from sublet.core.cover import Victim, total_cost
+from sublet.core.fleet import gpus_of, lowest_bits, overlaps
+from sublet.core.lease import LeaseClass, State
+from sublet.core.placement import Room, can_ever_fit
+from sublet.core.reclaim import coming_back, loss_micro, make_room, victim_of
+from sublet.core.units import HOUR_US
+
+PROFILE = settings(deadline=None, derandomize=True, max_examples=150)
+
+
+def room_of(*nodes: tuple[int, int]) -> Room:
+    """Nodes as (size, mask of the free GPUs)."""
+    slots = np.array([(1 << size) - 1 for size, _ in nodes], np.uint64)
+    return Room(tuple(node(i) for i in range(len(nodes))), slots, np.array([free for _, free in nodes], np.uint64))
+
+
+ROOMS = st.lists(
+    st.sampled_from([1, 2, 4, 8]).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, (1 << size) - 1))), min_size=1, max_size=6
+)
+
+
+@PROFILE
+@given(nodes=ROOMS, per_node=st.integers(1, 8), gang=st.integers(1, 3), whole=st.booleans())
+def test_a_gang_is_placed_whole_on_the_fullest_nodes_or_not_at_all(nodes: list[tuple[int, int]], per_node: int, gang: int, whole: bool) -> None:  # noqa: FBT001
+    """Filling the fullest nodes first leaves the most untouched; no other choice of nodes leaves fewer GPUs over."""
+    room = room_of(*nodes)
+    fitting = [i for i, (size, free) in enumerate(nodes) if free.bit_count() >= per_node and (not whole or free.bit_count() == per_node == size)]
+    found = room.find(gpus_per_node=per_node, nodes=gang, whole=whole)
+    if len(fitting) < gang:
+        assert found is None
+        return
+    assert found is not None and len({where for where, _ in found}) == gang
+    assert all(mask.bit_count() == per_node and mask & ~nodes[int(where[1:])][1] == 0 for where, mask in found)
+    left_over = sum(nodes[int(where[1:])][1].bit_count() for where, _ in found)
+    assert left_over == min(sum(nodes[i][1].bit_count() for i in chosen) for chosen in itertools.combinations(fitting, gang))
+    room.take(found)
+    assert room.gpus == sum(free.bit_count() for _, free in nodes) - per_node * gang
+    assert not room.has(found)
+    room.add(found)
+    assert room.has(found)
+
+
+@pytest.mark.parametrize(("per_node", "gang", "whole", "fits"), [(4, 2, False, True), (8, 2, False, False), (4, 1, True, True), (2, 1, True, False)])
+def test_a_request_is_measured_against_all_nodes_of_the_pool(per_node: int, gang: int, whole: bool, fits: bool) -> None:  # noqa: FBT001
+    slots = np.array([0b1111, 0xFF], np.uint64)
+    assert can_ever_fit(slots, gpus_per_node=per_node, nodes=gang, whole=whole) is fits
+
+
+def test_a_room_gives_only_what_it_has() -> None:
+    room = room_of((4, 0b0110))
+    with pytest.raises(AssertionError, match="are not free"):
+        room.take(place((0, 0b1000)))
+    assert room.drop(place((0, 0b1100), (9, 1))) == place((0, 0b0100))
+    assert room.drop(place((0, 0b1000))) == ()
+    room.add(place((0, 0b110000), (9, 1)))
+    assert room.gpus == 1, "what is not of these nodes is not counted"
+    assert room.counts_on(place((0, 0b11000), (9, 1))) == {0: 1}
+    assert not room.has(place((9, 1)))
+
+
+def test_placements_as_masks() -> None:
+    assert gpus_of(place((0, 0b101), (1, 1))) == 3
+    assert overlaps(place((0, 0b101)), place((1, 1), (0, 0b100)))
+    assert not overlaps(place((0, 0b101)), place((0, 0b010)))
+    assert lowest_bits(0b11010, 2) == 0b01010
+    with pytest.raises(AssertionError):
+        lowest_bits(0b1, 2)
+
+
+def victim(name: str, *masks: tuple[int, int], loss: int = 1, late: bool = False, borrowed: bool = False, age: int = 0) -> Victim:
+    return Victim(running(name, *masks, granted_us=T0 - age), T0, loss, late, borrowed)
+
+
+@st.composite
+def shortages(draw: st.DrawFn, *, widest: int) -> tuple[Room, list[Victim]]:
+    """Up to four nodes of eight GPUs with up to eight leases, some of them gangs, in what is not free."""
+    left = {i: draw(st.integers(0, 8)) for i in range(draw(st.integers(1, 4)))}
+    room = room_of(*((8, (1 << 8) - (1 << (8 - free))) for free in left.values()))
+    used = dict.fromkeys(left, 0)
+    found = []
+    for number in range(draw(st.integers(0, 8))):
+        size, width = draw(st.sampled_from([1, 1, 2, 4])), draw(st.integers(1, widest))
+        where = [i for i in left if 8 - left[i] - used[i] >= size][:: draw(st.sampled_from([1, -1]))][:width]
+        if where:
+            masks = [(i, ((1 << size) - 1) << used[i]) for i in where]
+            for i in where:
+                used[i] += size
+            found.append(victim(f"v{number}", *masks, loss=draw(st.integers(0, 40)), late=draw(st.integers(0, 5)) == 0))
+    return room, found
+
+
+def cheapest_by_trying_all(room: Room, victims: Sequence[Victim], per_node: int, gang: int) -> int | None:
+    """The least loss of any cover; None if there is none."""
+    losses = []
+    for size in range(len(victims) + 1):
+        for chosen in itertools.combinations(victims, size):
+            tried = room.copy()
+            for one in chosen:
+                tried.add(one.lease.placement)
+            if tried.find(gpus_per_node=per_node, nodes=gang) is not None:
+                losses.append(sum(one.loss_micro for one in chosen))
+    return min(losses, default=None)
+
+
+@PROFILE
+@given(shortage=shortages(widest=3), per_node=st.integers(1, 8))
+def test_for_a_job_on_one_node_no_choice_loses_less(shortage: tuple[Room, list[Victim]], per_node: int) -> None:
+    """Several small victims are combined (volcano-sh/volcano#4151, #4808) and none is evicted in vain (volcano#4918)."""
+    room, victims = shortage
+    found = make_room(job_of(gpus=per_node), room, victims)
+    in_time = cheapest_by_trying_all(room, [v for v in victims if not v.late], per_node, 1)
+    best = in_time if in_time is not None else cheapest_by_trying_all(room, victims, per_node, 1)
+    assert (found.placement is None) == (best is None)
+    if best is not None:
+        assert total_cost(found.victims)[0] == best
+        assert in_time is None or not any(v.late for v in found.victims), "late ones only where there is no other way"
+
+
+@PROFILE
+@given(shortage=shortages(widest=3), per_node=st.integers(1, 8), gang=st.integers(2, 3))
+def test_for_a_gang_a_cover_is_found_where_there_is_one_and_loses_little_more(shortage: tuple[Room, list[Victim]], per_node: int, gang: int) -> None:
+    """Each node taken costs at most the whole best cover, as that one would serve it: n nodes lose at most n times the least."""
+    room, victims = shortage
+    victims = [v for v in victims if not v.late]
+    found = make_room(job_of(gpus=per_node * gang, nodes=gang), room, victims)
+    best = cheapest_by_trying_all(room, victims, per_node, gang)
+    assert (found.placement is None) == (best is None)
+    if best is not None:
+        assert best <= total_cost(found.victims)[0] <= gang * best
+        for spared in found.victims:
+            others = room.copy()
+            for one in found.victims:
+                if one is not spared:
+                    others.add(one.lease.placement)
+            assert others.find(gpus_per_node=per_node, nodes=gang) is None, "a superfluous victim"
+
+
+def test_leases_of_one_node_are_as_cheap_as_they_can_be_even_for_gangs() -> None:
+    """Without leases that span nodes the cheapest nodes are the cheapest cover."""
+    room = room_of(*[(4, 0)] * 4)
+    victims = [victim(f"v{i}", (i, 0b1111), loss=loss) for i, loss in enumerate([5, 2, 9, 3])]
+    found = make_room(job_of(gpus=8, nodes=2), room, victims)
+    assert {v.lease.id for v in found.victims} == {"v1", "v3"}
+
+
+def test_the_last_nodes_of_a_gang_that_is_hit_anyway_are_free() -> None:
+    """One lease over two nodes for 10 against two leases for 6 each: only its loss shared among its nodes shows the better way."""
+    room = room_of(*[(4, 0)] * 4)
+    gang = victim("gang", (0, 0b1111), (1, 0b1111), loss=10)
+    found = make_room(job_of(gpus=8, nodes=2), room, [gang, victim("a", (2, 0b1111), loss=6), victim("b", (3, 0b1111), loss=6)])
+    assert [v.lease.id for v in found.victims] == ["gang"]
+
+
+def test_among_equals_borrowers_go_first_then_few_gpus_then_the_youngest() -> None:
+    room = room_of((8, 0))
+    owner = victim("within", (0, 0b1), loss=5)
+    borrower = victim("borrowed", (0, 0b10), loss=5, borrowed=True)
+    assert make_room(job_of(), room, [owner, borrower]).victims == (borrower,)
+    large = victim("large", (0, 0b1100), loss=5)
+    assert make_room(job_of(), room, [large, owner]).victims == (owner,)
+    older = victim("older", (0, 0b10000), loss=5, age=9)
+    assert make_room(job_of(), room, [older, owner]).victims == (owner,)
+
+
+def test_a_large_fleet_is_covered_in_no_time() -> None:
+    """A gang over 500 nodes of 1,000, each lent to eight leases: the work grows with nodes and leases, not with their product."""
+    room = room_of(*[(8, 0)] * 1_000)
+    victims = [victim(f"v{i}", (i % 1_000, 1 << i // 1_000), loss=i % 97) for i in range(8_000)]
+    found = make_room(job_of(gpus=4_000, nodes=500), room, victims)
+    assert len(found.victims) == 4_000
+
+
+def test_a_loss_is_work_since_the_checkpoint_restart_and_what_is_owed() -> None:
+    """The last checkpoint decides who goes (kubernetes-sigs/kueue#477)."""
+    pool, price = pool_of(restart_us=60 * S), 3_600_000  # one micro-unit a GPU-millisecond
+    spot = running("s", (0, 0b11), price_micro=price)
+    at = T0 + 600 * S
+    assert loss_micro(pool, spot, at_us=at) == 2 * (600 + 60) * 1_000
+    saved = running("s", (0, 0b11), price_micro=price, checkpoint_us=at - 10 * S)
+    assert loss_micro(pool, saved, at_us=at) == 2 * (10 + 60) * 1_000
+    unstarted = running("s", (0, 0b11), price_micro=price, started_us=None)
+    assert loss_micro(pool, unstarted, at_us=at) == 2 * 60 * 1_000
+    guarded = running("g", (0, 0b1), price_micro=price, lease_class=LeaseClass.GUARDED, term_us=HOUR_US)
+    assert loss_micro(pool, guarded, at_us=at) == (600 + 60) * 1_000 + price + 600 * 1_000, "work, restart, credit, refund"
+
+
+def test_victims_are_what_the_contracts_allow() -> None:
+    pool = pool_of()
+    kinds = {c: running("l", (0, 1), lease_class=c, grace_us=120 * S, exempt_until_us=T0 + 200 * S) for c in LeaseClass}
+
+    def allowed(*, forced: bool) -> set[LeaseClass]:
+        found = {c: victim_of(pool, x, now_us=T0, due_us=T0 + 280 * S, forced=forced, borrowed=False) for c, x in kinds.items()}
+        return {c for c, v in found.items() if v is not None}
+
+    assert allowed(forced=False) == {LeaseClass.SPOT, LeaseClass.GUARDED}
+    assert allowed(forced=True) == {LeaseClass.SPOT, LeaseClass.GUARDED, LeaseClass.BLOCK}
+    spot = victim_of(pool, kinds[LeaseClass.SPOT], now_us=T0, due_us=T0 + 280 * S, forced=False, borrowed=False)
+    assert spot is not None and (spot.deadline_us, spot.late) == (T0 + 200 * S, False), "notice and exempt window overlap"
+    later = victim_of(pool, kinds[LeaseClass.SPOT], now_us=T0 + 100 * S, due_us=T0 + 280 * S, forced=False, borrowed=True)
+    assert later is not None and (later.deadline_us, later.late) == (T0 + 220 * S, True)
+
+
+@pytest.mark.parametrize("state", State)
+def test_what_already_ends_counts_as_coming_back_and_is_no_victim(state: State) -> None:
+    lease = running("l", (0, 1), state=state)
+    ending = state in {State.NOTICED, State.STOPPING, State.HANDOVER}
+    assert coming_back([lease], []) == ([lease.placement] if ending else [])
+    may = victim_of(pool_of(), lease, now_us=T0, due_us=T0, forced=True, borrowed=False) is not None
+    assert may == (state in {State.RESERVED, State.STARTING, State.ACTIVE})
