@@ -14,10 +14,11 @@ from sublet.app.clock import Clock
 from sublet.app.complaints import meant
 from sublet.app.control import ControlPlane
 from sublet.app.settings import Settings
+from sublet.bench import command as bench
 from sublet.cli.app import app, run
 from sublet.cli.root import Root
 from sublet.core.errors import Conflict, Invalid
-from sublet.demo import command
+from sublet.demo import command as demo
 from sublet.engines.registry import ENGINES, EngineOptions
 from sublet.store.database import Database
 
@@ -88,7 +89,8 @@ def _listen(settings: Settings) -> socket.socket:
 
 def main() -> None:
     """The `sublet` command."""
-    command.register(app)
+    demo.register(app)
+    bench.register(app)
     sys.exit(run(sys.argv[1:], Root(open_server=Server, openapi=document)))
 
 

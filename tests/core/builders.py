@@ -79,7 +79,9 @@ def running_job(name: str, *masks: tuple[int, int], **fields: object) -> OwnerJo
     return replace(made, **{"started_us": T0, **fields})  # type: ignore[arg-type]
 
 
-def fleet_of(sizes: Iterable[int], leases: Iterable[Lease] = (), jobs: Iterable[OwnerJob] = (), down: Iterable[int] = ()) -> Fleet:
+def fleet_of(
+    sizes: Iterable[int], leases: Iterable[Lease] = (), jobs: Iterable[OwnerJob] = (), down: Iterable[int] = ()
+) -> Fleet:
     """One pool of nodes n0, n1, ... with so many GPUs each, held by whoever holds them; whole nodes may be down."""
     slots = [(1 << size) - 1 for size in sizes]
     rows = {node(number): number for number in range(len(slots))}
@@ -99,7 +101,9 @@ def fleet_of(sizes: Iterable[int], leases: Iterable[Lease] = (), jobs: Iterable[
         slots=np.array(slots, np.uint64),
         owner=np.array(owner, np.uint64),
         leased=np.array(leased, np.uint64),
-        down=np.array([s & ~(o | t) if i in unfit else 0 for i, (s, o, t) in enumerate(zip(slots, owner, leased, strict=True))], np.uint64),
+        down=np.array(
+            [s & ~(o | t) if i in unfit else 0 for i, (s, o, t) in enumerate(zip(slots, owner, leased, strict=True))], np.uint64
+        ),
         unfit=np.array([number in unfit for number in range(len(slots))], np.bool_),
     )
 
@@ -160,6 +164,3 @@ def short_terms(**fields: object) -> Pool:
         promise=Promise(within_us=(12 + 40 + 6 + 10 + 6) * S),
     )
     return replace(pool, **fields)  # type: ignore[arg-type]
-
-
-

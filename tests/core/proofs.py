@@ -99,7 +99,10 @@ def every_eviction_is_needed_and_used(view: View, plan: Plan) -> None:
     for notice in plan.notices:
         if notice.cause is Cause.RECLAIMED:
             victims[notice.job or ""].append(notice)
-    room, alone = coming(view), usable(view) - {gpu for x in view.jobs if x.state is not JobState.WAITING for gpu in gpus(x.placement)}
+    room, alone = (
+        coming(view),
+        usable(view) - {gpu for x in view.jobs if x.state is not JobState.WAITING for gpu in gpus(x.placement)},
+    )
     old = {job.id: gpus(job.placement) for job in waiting if job.placement and gpus(job.placement) <= coming(view)}
     new = {item.job: gpus(item.placement) for item in (*plan.kept, *plan.job_starts)}
     for job in waiting:
@@ -171,7 +174,17 @@ def one_price_and_nobody_above_the_bid(view: View, plan: Plan) -> None:
 
 def plans_explain_themselves(view: View, plan: Plan) -> None:
     """Nothing is decided without a reason."""
-    for group in (plan.job_starts, plan.kept, plan.notices, plan.moves, plan.grants, plan.waits, plan.prices, plan.reserves, plan.alarms):
+    for group in (
+        plan.job_starts,
+        plan.kept,
+        plan.notices,
+        plan.moves,
+        plan.grants,
+        plan.waits,
+        plan.prices,
+        plan.reserves,
+        plan.alarms,
+    ):
         assert all(item.reason for item in group)
 
 

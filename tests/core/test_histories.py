@@ -19,7 +19,6 @@ from sublet.core.view import Quota
 from world import ROUND_US, Purse, Work, World, gpus
 
 
-
 @dataclass(frozen=True)
 class Setting:
     """What a family of histories has in common."""
@@ -49,7 +48,12 @@ EVENTS = {
         }
     ),
     "submit": st.fixed_dictionaries(
-        {"nodes": st.sampled_from([1, 1, 1, 2]), "each": st.sampled_from([1, 2, 3, 4, 8]), "work": WORKS, "forced": st.booleans()}
+        {
+            "nodes": st.sampled_from([1, 1, 1, 2]),
+            "each": st.sampled_from([1, 2, 3, 4, 8]),
+            "work": WORKS,
+            "forced": st.booleans(),
+        }
     ),
     "release": st.fixed_dictionaries({"pick": PICK}),
     "cancel": st.fixed_dictionaries({"pick": PICK}),
@@ -59,7 +63,9 @@ EVENTS = {
 }
 WEIGHTS = [*["request"] * 8, *["submit"] * 4, "release", "cancel", "checkpoint", "break_or_mend", "raise_a_limit"]
 SCRIPTS = st.lists(
-    st.tuples(st.sampled_from(WEIGHTS).flatmap(lambda name: st.tuples(st.just(name), EVENTS[name])), st.sampled_from([0, 0, 1, 3, 9])),
+    st.tuples(
+        st.sampled_from(WEIGHTS).flatmap(lambda name: st.tuples(st.just(name), EVENTS[name])), st.sampled_from([0, 0, 1, 3, 9])
+    ),
     min_size=15,
     max_size=50,
 )

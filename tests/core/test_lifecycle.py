@@ -104,7 +104,8 @@ def test_what_already_ends_cannot_be_released(state: State) -> None:
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "cause"), [(0, Cause.COMPLETED), (85, Cause.COMPLETED), (1, Cause.FAILED), (-9, Cause.FAILED), (None, Cause.FAILED)]
+    ("exit_code", "cause"),
+    [(0, Cause.COMPLETED), (85, Cause.COMPLETED), (1, Cause.FAILED), (-9, Cause.FAILED), (None, Cause.FAILED)],
 )
 def test_without_an_announced_cause_the_exit_code_speaks(exit_code: int | None, cause: Cause) -> None:
     gone = lifecycle.after_exit(running("l1", (0, 1)), exit_code=exit_code, at_us=T0 + 9 * S)

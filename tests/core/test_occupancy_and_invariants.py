@@ -29,7 +29,9 @@ def span(where: int, mask: int, state: str, from_us: int, to_us: int | None = No
 @st.composite
 def records(draw: st.DrawFn, *, overlapping: bool) -> tuple[list[Span], list[Capacity], list[Level]]:
     """Spans of one to three nodes; without overlaps each GPU's time line is cut into pieces."""
-    nodes = [Capacity(node(i), (1 << draw(st.integers(1, 4))) - 1, draw(st.integers(-5, 20))) for i in range(draw(st.integers(1, 3)))]
+    nodes = [
+        Capacity(node(i), (1 << draw(st.integers(1, 4))) - 1, draw(st.integers(-5, 20))) for i in range(draw(st.integers(1, 3)))
+    ]
     spans = []
     for number, capacity in enumerate(nodes):
         for bit in range(capacity.mask.bit_length()):
@@ -42,7 +44,9 @@ def records(draw: st.DrawFn, *, overlapping: bool) -> tuple[list[Span], list[Cap
                 spans.append(span(number, 1 << bit, draw(st.sampled_from(HELD_STATES)), cuts[-1]))
             if overlapping and cuts:
                 spans.append(span(number, 0b11, draw(st.sampled_from(HELD_STATES)), cuts[0], cuts[-1]))
-    levels = [Level(at, gpus) for at, gpus in zip(sorted(draw(st.sets(st.integers(-5, END), max_size=4))), [2, 0, 5, 1], strict=False)]
+    levels = [
+        Level(at, gpus) for at, gpus in zip(sorted(draw(st.sets(st.integers(-5, END), max_size=4))), [2, 0, 5, 1], strict=False)
+    ]
     return spans, nodes, levels
 
 
@@ -52,7 +56,9 @@ def covers(one: Span, tick: int) -> bool:
 
 @settings(deadline=None, derandomize=True, max_examples=150)
 @given(drawn=records(overlapping=False))
-def test_the_six_states_add_up_and_agree_with_a_count_of_every_tick(drawn: tuple[list[Span], list[Capacity], list[Level]]) -> None:
+def test_the_six_states_add_up_and_agree_with_a_count_of_every_tick(
+    drawn: tuple[list[Span], list[Capacity], list[Level]],
+) -> None:
     spans, nodes, levels = drawn
     counted: Counter[str] = Counter(dict.fromkeys(STATES, 0))
     capacity = 0
@@ -74,7 +80,9 @@ def test_the_six_states_add_up_and_agree_with_a_count_of_every_tick(drawn: tuple
 
 @settings(deadline=None, derandomize=True, max_examples=150)
 @given(drawn=records(overlapping=True))
-def test_a_gpu_in_two_hands_is_found_and_one_in_one_hand_is_not_accused(drawn: tuple[list[Span], list[Capacity], list[Level]]) -> None:
+def test_a_gpu_in_two_hands_is_found_and_one_in_one_hand_is_not_accused(
+    drawn: tuple[list[Span], list[Capacity], list[Level]],
+) -> None:
     spans, nodes, levels = drawn
     known = {one.node: one for one in nodes}
     wrong = False
@@ -147,7 +155,9 @@ def test_a_broken_contract_is_named(fields: dict[str, object], said: str) -> Non
 # usage and books
 
 
-def usage(seq: int, from_us: int, to_us: int, *, lease: str = "a", attempt: int = 1, kind: UsageKind = UsageKind.BILLED) -> Usage:
+def usage(
+    seq: int, from_us: int, to_us: int, *, lease: str = "a", attempt: int = 1, kind: UsageKind = UsageKind.BILLED
+) -> Usage:
     return Usage(LeaseId(lease), seq, TenantId("acme"), POOL, attempt, from_us, to_us, 2, 5, kind)
 
 
@@ -164,7 +174,9 @@ def test_time_measured_twice_or_not_at_all_is_named(intervals: list[Usage], said
 
 
 def test_attempts_and_leases_are_measured_each_for_itself() -> None:
-    assert check_usage([usage(1, 0, 9), usage(2, 20, 30, attempt=2), usage(1, 5, 9, lease="b"), usage(3, 30, 31, attempt=2)]) == []
+    assert (
+        check_usage([usage(1, 0, 9), usage(2, 20, 30, attempt=2), usage(1, 5, 9, lease="b"), usage(3, 30, 31, attempt=2)]) == []
+    )
 
 
 def books(*intervals: Usage, spans: tuple[Span, ...] = ()) -> Books:
@@ -211,6 +223,21 @@ def test_books_that_do_not_agree_say_where(broken: Books, said: str) -> None:
 def test_lost_work_is_what_a_reclaim_cut_off_since_the_last_checkpoint(fields: dict[str, object], lost_us: int) -> None:
     lease = running("a", (0, 1))
     attempt = Attempt(
-        lease.id, 1, lease.tenant, POOL, lease.lease_class, 1, 5, None, T0, T0, None, None, T0 + 50 * S, None, Cause.RECLAIMED, None
+        lease.id,
+        1,
+        lease.tenant,
+        POOL,
+        lease.lease_class,
+        1,
+        5,
+        None,
+        T0,
+        T0,
+        None,
+        None,
+        T0 + 50 * S,
+        None,
+        Cause.RECLAIMED,
+        None,
     )
     assert replace(attempt, **fields).lost_us == lost_us  # type: ignore[arg-type]

@@ -26,16 +26,24 @@ def room_of(*nodes: tuple[int, int]) -> Room:
 
 
 ROOMS = st.lists(
-    st.sampled_from([1, 2, 4, 8]).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, (1 << size) - 1))), min_size=1, max_size=6
+    st.sampled_from([1, 2, 4, 8]).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, (1 << size) - 1))),
+    min_size=1,
+    max_size=6,
 )
 
 
 @PROFILE
 @given(nodes=ROOMS, per_node=st.integers(1, 8), gang=st.integers(1, 3), whole=st.booleans())
-def test_a_gang_is_placed_whole_on_the_fullest_nodes_or_not_at_all(nodes: list[tuple[int, int]], per_node: int, gang: int, whole: bool) -> None:  # noqa: FBT001
+def test_a_gang_is_placed_whole_on_the_fullest_nodes_or_not_at_all(
+    nodes: list[tuple[int, int]], per_node: int, gang: int, whole: bool
+) -> None:  # noqa: FBT001
     """Filling the fullest nodes first leaves the most untouched; no other choice of nodes leaves fewer GPUs over."""
     room = room_of(*nodes)
-    fitting = [i for i, (size, free) in enumerate(nodes) if free.bit_count() >= per_node and (not whole or free.bit_count() == per_node == size)]
+    fitting = [
+        i
+        for i, (size, free) in enumerate(nodes)
+        if free.bit_count() >= per_node and (not whole or free.bit_count() == per_node == size)
+    ]
     found = room.find(gpus_per_node=per_node, nodes=gang, whole=whole)
     if len(fitting) < gang:
         assert found is None
@@ -51,7 +59,9 @@ def test_a_gang_is_placed_whole_on_the_fullest_nodes_or_not_at_all(nodes: list[t
     assert room.has(found)
 
 
-@pytest.mark.parametrize(("per_node", "gang", "whole", "fits"), [(4, 2, False, True), (8, 2, False, False), (4, 1, True, True), (2, 1, True, False)])
+@pytest.mark.parametrize(
+    ("per_node", "gang", "whole", "fits"), [(4, 2, False, True), (8, 2, False, False), (4, 1, True, True), (2, 1, True, False)]
+)
 def test_a_request_is_measured_against_all_nodes_of_the_pool(per_node: int, gang: int, whole: bool, fits: bool) -> None:  # noqa: FBT001
     slots = np.array([0b1111, 0xFF], np.uint64)
     assert can_ever_fit(slots, gpus_per_node=per_node, nodes=gang, whole=whole) is fits
@@ -78,7 +88,9 @@ def test_placements_as_masks() -> None:
         lowest_bits(0b1, 2)
 
 
-def victim(name: str, *masks: tuple[int, int], loss: int = 1, late: bool = False, borrowed: bool = False, age: int = 0) -> Victim:
+def victim(
+    name: str, *masks: tuple[int, int], loss: int = 1, late: bool = False, borrowed: bool = False, age: int = 0
+) -> Victim:
     return Victim(running(name, *masks, granted_us=T0 - age), T0, loss, late, borrowed)
 
 
@@ -129,7 +141,9 @@ def test_for_a_job_on_one_node_no_choice_loses_less(shortage: tuple[Room, list[V
 
 @PROFILE
 @given(shortage=shortages(widest=3), per_node=st.integers(1, 8), gang=st.integers(2, 3))
-def test_for_a_gang_a_cover_is_found_where_there_is_one_and_loses_little_more(shortage: tuple[Room, list[Victim]], per_node: int, gang: int) -> None:
+def test_for_a_gang_a_cover_is_found_where_there_is_one_and_loses_little_more(
+    shortage: tuple[Room, list[Victim]], per_node: int, gang: int
+) -> None:
     """Each node taken costs at most the whole best cover, as that one would serve it: n nodes lose at most n times the least."""
     room, victims = shortage
     victims = [v for v in victims if not v.late]

@@ -41,7 +41,9 @@ PAIRS = st.lists(st.tuples(st.integers(0, 120), st.integers(1, 12)), max_size=12
 @pytest.mark.parametrize("policy", PRICING)
 @PROFILE
 @given(pairs=PAIRS, market=MARKETS)
-def test_no_more_is_sold_than_there_is_and_nobody_pays_above_the_bid(policy: str, pairs: list[tuple[int, int]], market: Market) -> None:
+def test_no_more_is_sold_than_there_is_and_nobody_pays_above_the_bid(
+    policy: str, pairs: list[tuple[int, int]], market: Market
+) -> None:
     """Overselling and surprise bills are what a market must never do, whatever its policy."""
     bids = bids_of(pairs)
     cleared = PRICING[policy](bids, market)
@@ -139,7 +141,9 @@ def test_the_risk_price_is_what_a_guarantee_is_expected_to_cost(p: float, multip
     hours, phi = 4, 0 if refunds else 1
     owed = owed_micro(price, terms, hours * HOUR_US)
     assert owed == multiple * price * hours
-    assert price * float(risk_share(terms, p)) == pytest.approx(p * owed / (hours * (1 - p * (1 - phi))), rel=0.06, abs=1e-3 * price)
+    assert price * float(risk_share(terms, p)) == pytest.approx(
+        p * owed / (hours * (1 - p * (1 - phi))), rel=0.06, abs=1e-3 * price
+    )
 
 
 def test_there_is_no_risk_price_without_a_debt_or_a_risk_and_certainty_is_capped() -> None:

@@ -35,7 +35,9 @@ def test_a_charge_is_rounded_half_up(gpu_us: int, price: int) -> None:
     assert -Fraction(1, 2) < charge_micro(gpu_us, price) - exact <= Fraction(1, 2)
 
 
-@pytest.mark.parametrize(("gpu_us", "price", "charge"), [(HOUR_US, 7, 7), (HOUR_US // 2, 1, 1), (HOUR_US // 2 - 1, 1, 0), (0, 5, 0), (5, 0, 0)])
+@pytest.mark.parametrize(
+    ("gpu_us", "price", "charge"), [(HOUR_US, 7, 7), (HOUR_US // 2, 1, 1), (HOUR_US // 2 - 1, 1, 0), (0, 5, 0), (5, 0, 0)]
+)
 def test_charges_of_note(gpu_us: int, price: int, charge: int) -> None:
     assert charge_micro(gpu_us, price) == charge
 

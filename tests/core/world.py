@@ -97,7 +97,9 @@ class World:
         terms = [us for c in self.pool.classes for us in self.pool.terms[c].terms_us]
         peaks = {us: certain(self.peak) for us in (*terms, self.pool.hold_us, pool.lead_us)}
         tenants = {
-            name: TenantView(name, self.purses[name].headroom, {self.pool.id: self.quotas[name]} if name in self.quotas else None)
+            name: TenantView(
+                name, self.purses[name].headroom, {self.pool.id: self.quotas[name]} if name in self.quotas else None
+            )
             for name in {lease.tenant for lease in live}
         }
         fleet = fleet_of(self.sizes, live, work, self.down)

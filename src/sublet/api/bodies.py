@@ -11,7 +11,7 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, description="letters, digits, dot, dash and underscore; 64 at most")]
 InPath = Annotated[str, Path(pattern=NAME_PATTERN)]
 Label = Annotated[Text, Field(min_length=1, max_length=128)]
-Micro = Annotated[int, Field(ge=0, le=10**15, description="micro-units of currency")]
+Micro = Annotated[int, Field(strict=True, ge=0, le=10**15, description="micro-units of currency")]
 
 
 class Body(BaseModel):

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from sublet.api.bodies import Body, InPath, Label, Name
 from sublet.api.call import Calling, Posting, only
@@ -62,7 +62,7 @@ class ReclaimBody(Body):
     gpus: Annotated[int, Field(ge=1, le=64, description="on each node")]
     nodes: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     name: Label = "reclaim"
-    force: bool = Field(default=False, description="also break block leases and pass the safety limit; audited")
+    force: StrictBool = Field(default=False, description="also break block leases and pass the safety limit; audited")
 
     def asked(self) -> LeaseRequest:
         """In our words."""

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from sublet.api.bodies import Body, InPath, Label
 from sublet.api.call import Calling, only
@@ -20,6 +20,7 @@ _ANYBODY = [only(Scope.TENANT, Scope.FINANCE, Scope.READ_ONLY)]
 _OWNER = [only()]
 Class = Literal["spot", "guarded", "block", "dedicated"]
 DurationUs = Annotated[int, Field(ge=0, le=366 * 86_400_000_000, description="µs")]
+StepUs = Annotated[int, Field(ge=15_625, le=86_400_000_000, description="µs; nothing takes no time")]
 Watts = Annotated[int, Field(ge=0, le=100_000)]
 PriceMicro = Annotated[int, Field(ge=0, le=10**10, description="micro-units for a GPU-hour")]
 Gpus = Annotated[int, Field(ge=0, le=10_000_000)]
@@ -61,10 +62,10 @@ class PoolChange(Body):
     classes: Annotated[list[Class], Field(max_length=4)] | None = None
     terms: dict[Class, TermsChange] | None = None
     promise: PromiseChange | None = None
-    detection_us: DurationUs | None = None
-    stop_us: DurationUs | None = None
-    handover_us: DurationUs | None = None
-    start_us: DurationUs | None = None
+    detection_us: StepUs | None = None
+    stop_us: StepUs | None = None
+    handover_us: StepUs | None = None
+    start_us: StepUs | None = None
     pricing: Label | None = None
     price_micro: PriceMicro | None = None
     price_period_us: DurationUs | None = None
@@ -150,7 +151,7 @@ class NodeList(BaseModel):
 class DownBody(Body):
     """Whether a node is kept out of offers, and why."""
 
-    down: bool
+    down: StrictBool
     reason: Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f]*$")] = ""
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from sublet.api.bodies import Body, InPath, Label, Micro, Name
 from sublet.api.call import Calling, Posting, only
@@ -86,7 +86,7 @@ class QuotaBody(Body):
 class SuspendedBody(Body):
     """Whether nothing new is granted."""
 
-    suspended: bool
+    suspended: StrictBool
 
 
 @router.post("", status_code=201, response_model=TenantView, dependencies=_OWNER)

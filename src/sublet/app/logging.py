@@ -23,7 +23,7 @@ def configure(settings: Settings) -> None:
     if settings.log_format == "json":
         ending: list[structlog.types.Processor] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        ending = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        ending = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]
     level = getattr(logging, settings.log_level.upper())
     structlog.configure(
         processors=[*shared, *ending],

@@ -12,6 +12,7 @@ from sublet.core.lease import LeaseClass
 from sublet.core.ledger import pool_accounts
 from sublet.core.pricing import PRICING
 from sublet.core.terms import TERMS, Pool
+from sublet.core.units import TICK_US
 from sublet.store import events, ledger
 from sublet.store import pools as store
 from sublet.store.database import Tx
@@ -41,7 +42,7 @@ def put(tx: Tx, pool: PoolId, change: Mapping[str, Any], *, now_us: int) -> Pool
 
 
 def _changed(base: Pool, change: Mapping[str, Any]) -> Pool:
-    values = dict(change)
+    values = {name: _on_grid(name, value) for name, value in change.items()}
     for name in ("cost", "promise"):
         if name in values:
             values[name] = replace(getattr(base, name), **values[name])
@@ -53,6 +54,20 @@ def _changed(base: Pool, change: Mapping[str, Any]) -> Pool:
     if "classes" in values:
         values["classes"] = tuple(LeaseClass(name) for name in values["classes"])
     return replace(base, **values)
+
+
+def ceil_to_grid(us: int) -> int:
+    """The first grid duration not below `us`."""
+    return -(-us // TICK_US) * TICK_US
+
+
+def _on_grid(name: str, value: Any) -> Any:
+    """Durations rounded up to the grid, so that every instant that is made with them stays on it."""
+    if isinstance(value, Mapping):
+        return {inner: _on_grid(inner, part) for inner, part in value.items()}
+    if not name.endswith("_us"):
+        return value
+    return tuple(ceil_to_grid(part) for part in value) if isinstance(value, tuple) else ceil_to_grid(value)
 
 
 def _check(before: Pool | None, after: Pool) -> None:

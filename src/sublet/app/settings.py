@@ -114,7 +114,7 @@ def _check_variable(name: str) -> None:
     key = name.removeprefix(_PREFIX).lower()
     if not name.startswith(_PREFIX) or key in Settings.model_fields:
         return
-    near = difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=0.8)
+    near = difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=0.75)
     if near:
         hint = f"did you mean {_PREFIX}{near[0].upper()}?"
         raise Invalid(f"the environment variable {name} is no setting", field=key, hint=hint)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema, field_validator
 
 from sublet.app.addresses import callable_url
 from sublet.app.quantities import Hours, Price, Quantity, Seconds, Text
@@ -170,7 +170,7 @@ class Terms(_Block):
     access: Literal["batch", "ssh", "endpoint", "runner"] = "batch"
     webhook: Annotated[Text, Field(max_length=2_048)] | None = Field(default=None, description="told of notices")
     notice_signal: Literal["TERM", "USR1", "USR2", "INT", "HUP"] = "TERM"
-    restart: bool = Field(default=True, description="queue it again after a reclaim")
+    restart: StrictBool = Field(default=True, description="queue it again after a reclaim")
     processes: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
     @field_validator("webhook")

@@ -34,7 +34,8 @@ from sublet.store.tenants import Tenant
 _TENANT = TenantId("bench")
 _TICKS_MAX = 200
 _BARE_COMMITS = 500
-Progress = Callable[[str, int, int], None]
+Progress = Callable[[int], None]
+"""Told how many repetitions are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,8 @@ def measure(*, url: str, folder: Path, leases: int, repeats: int, progress: Prog
             ledger.open_accounts(tx, tenant_accounts(_TENANT, "USD"))
         samples = []
         for nth in range(repeats):
-            progress("grants", nth, repeats)
             samples.append(_repetition(plane, engine, leases))
-        progress("grants", repeats, repeats)
+            progress(nth + 1)
     finally:
         plane.stop()
         database.close()

@@ -39,7 +39,7 @@ def wishes(*, length_us: int, slots: int, gpu_model: str, seed: int) -> tuple[Wi
 
 def _training(slots: int, gpu_model: str) -> Wish:
     """One lease for the whole day; the price is no object."""
-    gpus = max(1, slots // 4)
+    gpus = max(1, slots * 3 // 8)
     return Wish(
         0,
         "aurora",
@@ -63,7 +63,7 @@ def _guarded(rng: np.random.Generator, length_us: int, slots: int, gpu_model: st
             "borealis",
             {
                 "name": f"serve-{number}",
-                "resources": {"accelerators": {gpu_model: max(1, slots // 4)}},
+                "resources": {"accelerators": {gpu_model: max(1, slots // 8)}},
                 "run": "exec sleep 3600",
                 "lease": {"class": "guarded", "hours": f"{GUARDED_US / SECOND_US:g}s", "max_price": bid, "restart": False},
             },

@@ -80,10 +80,14 @@ class Scene:
 
 def _held(leases: list[Any], jobs: list[Any]) -> Iterator[tuple[int, tuple[str, str]]]:
     for lease in leases:
+        if lease["state"] not in _RUNNING | _ENDING:
+            continue
         state = {"active": "leased", "noticed": "noticed"}.get(lease["state"], "handover")
         for place in lease["placement"]:
             yield from ((gpu, (state, lease["tenant"])) for gpu in place["gpus"])
     for job in jobs:
+        if job["state"] in {"waiting", "ended"}:
+            continue
         state = "handover" if job["state"] == "handover" else "owner"
         for place in job["placement"]:
             yield from ((gpu, (state, job["name"])) for gpu in place["gpus"])

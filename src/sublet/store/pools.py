@@ -1,6 +1,7 @@
 """Pools: the owner's settings as JSON, and what the last round made of them."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -24,8 +25,14 @@ class PoolRow:
     reserve: int
 
 
+@lru_cache(maxsize=1_024)
+def _parsed(settings: str) -> Pool:
+    """Settings rarely change and are read by every round and request."""
+    return _POOL.validate_json(settings)
+
+
 def _of_row(row: Any) -> PoolRow:
-    return PoolRow(_POOL.validate_json(row.settings), row.price_micro, row.price_at_us, row.reserve)
+    return PoolRow(_parsed(row.settings), row.price_micro, row.price_at_us, row.reserve)
 
 
 def put(tx: Connection, pool: Pool, *, now_us: int) -> None:

@@ -1,0 +1,67 @@
+"""API keys at rest."""
+
+import stat
+
+import pytest
+
+from sublet.app import keys, tenants
+from sublet.app.keys import Scope, Unauthenticated
+from sublet.core.errors import Conflict, Invalid, NotFound
+
+NOW = 1_700_000_000_000_000
+
+
+def test_the_first_start_writes_the_owners_key_where_only_he_reads_it(database, tmp_path):
+    with database.write() as tx:
+        file = keys.ensure_owner_key(tx, tmp_path / "data", now_us=NOW)
+    assert file is not None and stat.S_IMODE(file.stat().st_mode) == 0o600
+    with database.write() as tx:
+        assert keys.authenticate(tx, file.read_text().strip()).scope is Scope.OWNER
+        assert keys.ensure_owner_key(tx, tmp_path / "data", now_us=NOW) is None
+
+
+def test_a_crash_between_the_file_and_the_database_is_mended(database, tmp_path):
+    try:
+        with database.write() as tx:
+            keys.ensure_owner_key(tx, tmp_path, now_us=NOW)
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        secret = (tmp_path / "owner.key").read_text().strip()
+    with database.write() as tx:
+        keys.ensure_owner_key(tx, tmp_path, now_us=NOW)
+        assert keys.authenticate(tx, secret).scope is Scope.OWNER
+
+
+def test_a_file_that_holds_no_key_is_not_taken_for_one(database, tmp_path):
+    (tmp_path / "owner.key").write_text("")
+    with database.write() as tx, pytest.raises(Conflict, match="holds no key"):
+        keys.ensure_owner_key(tx, tmp_path, now_us=NOW)
+
+
+def test_what_is_kept_does_not_open_the_door(database):
+    with database.write() as tx:
+        minted = keys.add(tx, scope=Scope.FINANCE, name="books", tenant=None, now_us=NOW)
+        assert len(minted.secret) >= 46 and minted.secret not in repr(minted.row)
+        assert keys.authenticate(tx, minted.secret).scope is Scope.FINANCE
+        for wrong in (minted.row.secret_sha256, minted.secret[:-1], "sk_" + minted.row.secret_sha256, ""):
+            with pytest.raises(Unauthenticated):
+                keys.authenticate(tx, wrong)
+        keys.revoke(tx, minted.row.id, now_us=NOW)
+        with pytest.raises(Unauthenticated):
+            keys.authenticate(tx, minted.secret)
+
+
+def test_a_key_fits_its_scope(database):
+    with database.write() as tx:
+        for scope, tenant, error in (
+            (Scope.TENANT, None, Invalid),
+            (Scope.OWNER, "acme", Invalid),
+            (Scope.FINANCE, "acme", Invalid),
+            (Scope.TENANT, "nobody", NotFound),
+        ):
+            with pytest.raises(error) as told:
+                keys.add(tx, scope=scope, name="k", tenant=tenant, now_us=NOW)
+            assert told.value.field == "tenant" and told.value.hint
+        tenants.add(tx, tenant="acme", name="Acme", currency="USD", limit_micro=None, now_us=NOW)
+        reader = keys.add(tx, scope=Scope.READ_ONLY, name="k", tenant="acme", now_us=NOW)
+        assert keys.authenticate(tx, reader.secret).sees == "acme"

@@ -1,0 +1,85 @@
+"""The command line against a real API, run in this process with what it prints captured."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doors import Doors, open_doors
+from sublet.cli.app import run
+from sublet.cli.root import Root
+from sublet.main import Server
+from sublet.api.server import document
+from sublet.store.database import Database
+
+ROOT = Root(open_server=Server, openapi=document)
+
+
+@pytest.fixture
+def doors(sqlite_template: Path, tmp_path: Path) -> Iterator[Doors]:
+    database = Database(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'sublet.db')}")
+    with open_doors(database, tmp_path / "data") as opened:
+        yield opened
+    database.close()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON document on stdout."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The one JSON document on stderr."""
+        return dict(json.loads(self.err)["error"])
+
+
+Sublet = Callable[..., Ran]
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sublet:
+    """`sublet` in an empty directory, with nobody to answer."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("SUBLET_URL", "http://127.0.0.1:9")
+    monkeypatch.delenv("SUBLET_API_KEY", raising=False)
+
+    def sublet(*arguments: str) -> Ran:
+        code = run(arguments, ROOT)
+        printed = capsys.readouterr()
+        return Ran(code, printed.out, printed.err)
+
+    return sublet
+
+
+@pytest.fixture
+def sublet(offline: Sublet, doors: Doors, monkeypatch: pytest.MonkeyPatch) -> Sublet:
+    """`sublet` as the owner."""
+    monkeypatch.setenv("SUBLET_URL", doors.url)
+    monkeypatch.setenv("SUBLET_API_KEY", doors.owner_key)
+    return offline
+
+
+@pytest.fixture
+def as_acme(sublet: Sublet, doors: Doors, monkeypatch: pytest.MonkeyPatch) -> Sublet:
+    """`sublet` as the tenant acme."""
+    key = doors.tenant("acme").headers["Authorization"].split()[1]
+    monkeypatch.setenv("SUBLET_API_KEY", key)
+    return sublet
