@@ -31,7 +31,7 @@ class Server:
             raise Invalid(f"there is no engine {settings.engine!r}", field="engine", hint=meant(settings.engine, list(ENGINES)))
         self._socket = _listen(settings)
         self.settings = settings.model_copy(update={"port": self._socket.getsockname()[1]})
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)  # runs of other users pass through to their own
         data_dir = settings.data_dir.resolve()
         options = EngineOptions(state=data_dir / "engine", slots=settings.slots, hidden=(data_dir,))
         self._database = Database(settings.database_url)

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -12,13 +13,15 @@ import pytest
 from doors import CHEAP_TERMS, TASK, Doors, good, refused
 from sublet.app import metadata, webhooks
 from sublet.app.metrics import Metrics
+from sublet.core.ids import RunId
 from sublet.store import webhooks as outbox
+from sublet.store.database import Database
 from sublet.store.webhooks import Webhook
 
 SSE = {"Accept": "text/event-stream"}
 
 
-def read(client: httpx.Client, count: int, **more) -> list[dict]:
+def read(client: httpx.Client, count: int, **more: Any) -> list[dict[str, Any]]:
     """The first `count` events of a stream."""
     found = []
     with client.stream("GET", "/v1/events/stream", timeout=20, **more) as answer:
@@ -31,7 +34,7 @@ def read(client: httpx.Client, count: int, **more) -> list[dict]:
     return found
 
 
-def test_a_stream_gives_what_happened_and_then_what_happens(everywhere: Doors):
+def test_a_stream_gives_what_happened_and_then_what_happens(everywhere: Doors) -> None:
     acme = everywhere.tenant("acme")
     later = threading.Timer(0.5, lambda: good(acme.post("/v1/leases", json=TASK)))
     later.start()
@@ -40,7 +43,7 @@ def test_a_stream_gives_what_happened_and_then_what_happens(everywhere: Doors):
     assert (added["kind"], asked["kind"]) == ("tenant.added", "lease.requested") and added["seq"] < asked["seq"]
 
 
-def test_a_reader_that_comes_back_misses_nothing_and_repeats_nothing(doors):
+def test_a_reader_that_comes_back_misses_nothing_and_repeats_nothing(doors: Doors) -> None:
     acme = doors.tenant("acme")
     for _ in range(4):
         good(acme.post("/v1/leases", json=TASK))
@@ -50,19 +53,19 @@ def test_a_reader_that_comes_back_misses_nothing_and_repeats_nothing(doors):
     assert [event["seq"] for event in first + rest] == [event["seq"] for event in page]
 
 
-def test_a_reader_that_does_not_follow_gets_what_is_there(doors):
+def test_a_reader_that_does_not_follow_gets_what_is_there(doors: Doors) -> None:
     doors.tenant("acme")
     text = doors.owner.get("/v1/events/stream", params={"after": 0}).text
     assert text.startswith("retry:") and "tenant.added" in text
 
 
-def test_a_quiet_stream_shows_that_it_lives(doors, monkeypatch):
+def test_a_quiet_stream_shows_that_it_lives(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sublet.api.events.HEARTBEAT_S", 0.2)
     with doors.owner.stream("GET", "/v1/events/stream", headers=SSE, timeout=10) as answer:
         assert next(line for line in answer.iter_lines() if line.startswith(":")) == ": still here"
 
 
-def test_streams_are_bounded(doors, monkeypatch):
+def test_streams_are_bounded(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sublet.api.events.POLL_S", 0.05)
     doors.plane.settings.__dict__["streams_max"] = 1
     with doors.owner.stream("GET", "/v1/events/stream", headers=SSE, timeout=10) as answer:
@@ -71,20 +74,20 @@ def test_streams_are_bounded(doors, monkeypatch):
         refused(doors.owner.get("/v1/events/stream"), 503)
 
 
-def noticed(doors: Doors, task: dict = TASK) -> tuple[str, str]:
+def noticed(doors: Doors, task: dict[str, Any] = TASK) -> tuple[str, str]:
     """A lease that was given notice: its id, and the path of its metadata."""
     acme = doors.tenant("acme")
     good(doors.owner.put("/v1/pools/h100", json=CHEAP_TERMS))
     lease = good(acme.post("/v1/leases", json=task))["id"]
     doors.tick(3)
-    address = doors.plane.metadata.env(f"{lease}.1")["SUBLET_METADATA_URL"]
+    address = doors.plane.metadata.env(RunId(f"{lease}.1"))["SUBLET_METADATA_URL"]
     assert doors.nobody.get(f"{address}/latest/meta-data/spot/instance-action").status_code == 404
     good(doors.owner.post("/v1/reclaim", json={"pool": "h100", "gpus": 4, "nodes": 2}))
     doors.tick()
     return lease, address
 
 
-def test_a_notice_has_the_shape_that_agents_for_aws_know(doors):
+def test_a_notice_has_the_shape_that_agents_for_aws_know(doors: Doors) -> None:
     lease, address = noticed(doors)
     deadline = good(doors.owner.get(f"/v1/leases/{lease}"))["deadline_us"]
     token = doors.nobody.put(f"{address}/latest/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})
@@ -96,7 +99,7 @@ def test_a_notice_has_the_shape_that_agents_for_aws_know(doors):
     assert doors.nobody.get(f"{address}/latest/meta-data/events/recommendations/rebalance").status_code == 404
 
 
-def test_the_metadata_of_others_cannot_be_guessed(doors):
+def test_the_metadata_of_others_cannot_be_guessed(doors: Doors) -> None:
     lease, address = noticed(doors)
     token = address.rpartition("/")[2]
     for guess in (f"{lease}.1", f"{lease}.1~{'0' * 40}", token.replace(".1~", ".2~"), token[:-1] + "z"):
@@ -108,7 +111,8 @@ class Receiver:
     """A tenant's webhook receiver, on a real socket."""
 
     def __init__(self, *, answers: list[int]) -> None:
-        self.answers, self.got = answers, []
+        self.answers = answers
+        self.got: list[tuple[str, dict[str, Any]]] = []
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -136,7 +140,7 @@ def receiver(*answers: int) -> Iterator[Receiver]:
     thread.join()
 
 
-def test_a_notice_reaches_the_webhook_once_it_answers(doors):
+def test_a_notice_reaches_the_webhook_once_it_answers(doors: Doors) -> None:
     metrics = Metrics()
     with receiver(500, 200) as hook, httpx.Client(trust_env=False) as client:
         lease, _ = noticed(doors, TASK | {"lease": {"webhook": hook.url}})
@@ -152,7 +156,7 @@ def test_a_notice_reaches_the_webhook_once_it_answers(doors):
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "gopher://x", "http://127.0.0.1:1/", "http://[bad", "https:///"])
-def test_a_receiver_that_cannot_be_reached_is_given_up_in_the_end(database, url):
+def test_a_receiver_that_cannot_be_reached_is_given_up_in_the_end(database: Database, url: str) -> None:
     now, metrics = 1_000_000_000, Metrics()
     with database.write() as tx:
         outbox.put_all(tx, [Webhook("lease-a:1:5", url, "{}", now)])

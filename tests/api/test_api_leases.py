@@ -1,18 +1,21 @@
 """A tenant's way: offers, quote, launch, look, release; and the owner's: run, take back, give back."""
 
+from typing import Any
+
 import pytest
 
-from doors import CHEAP_TERMS, TASK, good, refused
+from doors import CHEAP_TERMS, TASK, Doors, good, refused
+from sublet.core.ids import RunId
 
 
-def test_an_offer_says_what_is_free_and_on_which_terms(doors):
+def test_an_offer_says_what_is_free_and_on_which_terms(doors: Doors) -> None:
     offers = good(doors.tenant("acme").get("/v1/offers"))["items"]
     (spot,) = [offer for offer in offers if offer["class"] == "spot"]
     assert spot["gpus"] == spot["capacity"] == 8 and spot["price_micro"] >= spot["floor_micro"] > 0
     assert {offer["term_us"] for offer in offers if offer["class"] == "guarded"} == {h * 3_600_000_000 for h in (1, 4, 8, 24)}
 
 
-def test_a_quote_is_what_then_happens_and_writes_nothing(everywhere):
+def test_a_quote_is_what_then_happens_and_writes_nothing(everywhere: Doors) -> None:
     acme = everywhere.tenant("acme")
     before = good(acme.get("/v1/events"))["last"]
     quote = good(acme.post("/v1/quote", json=TASK))
@@ -25,18 +28,18 @@ def test_a_quote_is_what_then_happens_and_writes_nothing(everywhere):
     assert good(acme.get("/v1/tenants/acme"))["held_micro"] == quote["hold_micro"]
 
 
-def test_a_quote_that_must_wait_says_why(doors):
+def test_a_quote_that_must_wait_says_why(doors: Doors) -> None:
     acme = doors.tenant("acme")
     good(doors.owner.post("/v1/jobs", json={"run": "x", "num_nodes": 2, "resources": {"accelerators": "H100:4"}}))
     quote = good(acme.post("/v1/quote", json=TASK))
     assert not quote["starts_now"] and "owner 8" in quote["reason"] and quote["earliest_us"] is None
 
 
-def test_a_lease_lives_and_its_life_can_be_explained(everywhere):
+def test_a_lease_lives_and_its_life_can_be_explained(everywhere: Doors) -> None:
     acme = everywhere.tenant("acme")
     lease = good(acme.post("/v1/leases", json=TASK))["id"]
     everywhere.tick(2)
-    run = f"{lease}.1"
+    run = RunId(f"{lease}.1")
     everywhere.engine.say(run, b"step 1\nstep 2\n")
     everywhere.tick()
     answer = acme.get(f"/v1/leases/{lease}/logs", params={"offset": 7})
@@ -56,7 +59,7 @@ def test_a_lease_lives_and_its_life_can_be_explained(everywhere):
     assert good(acme.get("/v1/tenants/acme"))["balance_micro"] == used["charge_micro"]
 
 
-def test_a_lease_released_early_is_not_billed_from_then_on(doors):
+def test_a_lease_released_early_is_not_billed_from_then_on(doors: Doors) -> None:
     acme = doors.tenant("acme")
     lease = good(acme.post("/v1/leases", json=TASK))["id"]
     doors.tick(3)
@@ -72,7 +75,7 @@ def test_a_lease_released_early_is_not_billed_from_then_on(doors):
     assert interval["to_us"] == given["stopped_us"]
 
 
-def test_a_waiting_lease_is_withdrawn_at_once(doors):
+def test_a_waiting_lease_is_withdrawn_at_once(doors: Doors) -> None:
     acme = doors.tenant("acme")
     lease = good(acme.post("/v1/leases", json=TASK))["id"]
     assert good(acme.delete(f"/v1/leases/{lease}"))["state"] == "ended"
@@ -93,7 +96,9 @@ def test_a_waiting_lease_is_withdrawn_at_once(doors):
         ({"lease": {"access": "ssh"}}, "lease.access", "ssh"),
     ],
 )
-def test_a_request_that_can_never_be_granted_is_refused_with_the_way_out(doors, change, field, said):
+def test_a_request_that_can_never_be_granted_is_refused_with_the_way_out(
+    doors: Doors, change: Any, field: str, said: str
+) -> None:
     acme = doors.tenant("acme")
     body = {"run": "x"} | change
     for path in ("/v1/leases", "/v1/quote"):
@@ -102,23 +107,25 @@ def test_a_request_that_can_never_be_granted_is_refused_with_the_way_out(doors, 
     assert good(acme.get("/v1/leases"))["items"] == []
 
 
-def test_a_bid_below_the_floor_names_the_floor(doors):
+def test_a_bid_below_the_floor_names_the_floor(doors: Doors) -> None:
     acme = doors.tenant("acme")
     floor = good(acme.get("/v1/offers"))["items"][0]["floor_micro"]
     problem = refused(acme.post("/v1/leases", json={"run": "x", "lease": {"max_price": "0.01"}}), 422)
     assert f"{floor / 1e6:.4f}" in problem["hint"]
 
 
-def test_a_spent_budget_is_refused_and_a_raised_one_helps(doors):
+def test_a_spent_budget_is_refused_and_a_raised_one_helps(doors: Doors) -> None:
     acme = doors.tenant("acme", limit_micro=1_000)
     problem = refused(acme.post("/v1/leases", json=TASK), 402)
-    assert problem["field"] == "tenant.limit" and "spend limit" in problem["detail"] and "sublet tenant limit" in problem["hint"]
+    assert (
+        problem["field"] == "tenant.limit" and "spend limit" in problem["detail"] and "sublet tenant limit" in problem["hint"]
+    )
     assert good(acme.get("/v1/tenants/acme"))["held_micro"] == 0
     good(doors.owner.put("/v1/tenants/acme/limit", json={"limit_micro": 50_000_000}))
     good(acme.post("/v1/leases", json=TASK))
 
 
-def test_a_suspended_tenant_gets_nothing_new(doors):
+def test_a_suspended_tenant_gets_nothing_new(doors: Doors) -> None:
     acme = doors.tenant("acme")
     good(doors.owner.put("/v1/tenants/acme/suspended", json={"suspended": True}))
     assert "suspended" in refused(acme.post("/v1/leases", json=TASK), 403)["detail"]
@@ -126,20 +133,20 @@ def test_a_suspended_tenant_gets_nothing_new(doors):
     good(acme.post("/v1/leases", json=TASK))
 
 
-def test_a_quota_bounds_what_can_be_asked_for(doors):
+def test_a_quota_bounds_what_can_be_asked_for(doors: Doors) -> None:
     acme = doors.tenant("acme")
     good(doors.owner.put("/v1/tenants/acme/quotas/h100", json={"nominal": 1, "borrowing_limit": 0}))
     assert "quota of 1" in refused(acme.post("/v1/leases", json=TASK), 422)["detail"]
     assert refused(doors.owner.put("/v1/tenants/acme/quotas/nope", json={"nominal": 1}), 404)["field"] == "pool"
 
 
-def test_remarks_tell_what_has_no_effect(doors):
+def test_remarks_tell_what_has_no_effect(doors: Doors) -> None:
     body = {**TASK, "workdir": ".", "resources": {"accelerators": "H100:1", "infra": "aws"}}
     remarks = good(doors.tenant("acme").post("/v1/leases", json=body))["remarks"]
     assert any("workdir" in remark for remark in remarks) and any("infra" in remark for remark in remarks)
 
 
-def test_the_owner_takes_back_and_the_preview_named_the_victim(everywhere):
+def test_the_owner_takes_back_and_the_preview_named_the_victim(everywhere: Doors) -> None:
     acme = everywhere.tenant("acme")
     good(everywhere.owner.put("/v1/pools/h100", json=CHEAP_TERMS))
     lease = good(acme.post("/v1/leases", json=TASK))["id"]
@@ -160,7 +167,7 @@ def test_the_owner_takes_back_and_the_preview_named_the_victim(everywhere):
     assert good(acme.get("/v1/offers"))["items"][0]["gpus"] == 8
 
 
-def test_the_owners_job_runs_and_is_cancelled(doors):
+def test_the_owners_job_runs_and_is_cancelled(doors: Doors) -> None:
     job = good(doors.owner.post("/v1/jobs", json={"name": "big", "run": "x", "resources": {"accelerators": "H100:4"}}))
     doors.tick(2)
     running = good(doors.owner.get(f"/v1/jobs/{job['id']}"))
@@ -170,7 +177,7 @@ def test_the_owners_job_runs_and_is_cancelled(doors):
     assert good(doors.owner.get(f"/v1/jobs/{job['id']}"))["state"] == "ended"
 
 
-def test_force_is_written_to_the_journal(doors):
+def test_force_is_written_to_the_journal(doors: Doors) -> None:
     good(doors.owner.post("/v1/reclaim", json={"pool": "h100", "gpus": 1, "force": True}))
     events = good(doors.owner.get("/v1/events"))["items"]
     (forced,) = [event for event in events if event["kind"] == "owner.forced"]
@@ -181,11 +188,11 @@ def test_force_is_written_to_the_journal(doors):
     ("body", "field"),
     [({"pool": "nope", "gpus": 1}, "lease.pool"), ({"pool": "h100", "gpus": 5}, "gpus"), ({"pool": "h100", "gpus": 0}, "gpus")],
 )
-def test_a_reclaim_that_makes_no_sense_is_refused(doors, body, field):
+def test_a_reclaim_that_makes_no_sense_is_refused(doors: Doors, body: Any, field: str) -> None:
     assert refused(doors.owner.post("/v1/reclaim", json=body), 422)["field"] == field
 
 
-def test_a_node_that_is_taken_down_is_not_offered(doors):
+def test_a_node_that_is_taken_down_is_not_offered(doors: Doors) -> None:
     good(doors.owner.put("/v1/nodes/node-00000/down", json={"down": True, "reason": "fan"}))
     assert good(doors.owner.get("/v1/offers"))["items"][0]["gpus"] == 4
     (down,) = [node for node in good(doors.owner.get("/v1/nodes"))["items"] if node["down"]]
@@ -195,9 +202,14 @@ def test_a_node_that_is_taken_down_is_not_offered(doors):
     assert refused(doors.owner.put("/v1/nodes/nope/down", json={"down": True}), 404)["field"] == "node"
 
 
-def test_a_pool_keeps_what_is_not_named(everywhere):
+def test_a_pool_keeps_what_is_not_named(everywhere: Doors) -> None:
     before = good(everywhere.owner.get("/v1/pools/h100"))["settings"]
-    change = {"promise": {"gpus": 3}, "cost": {"wear_micro": 7}, "lending_limit": 5, "terms": {"spot": {"grace_us": 30_000_000}}}
+    change = {
+        "promise": {"gpus": 3},
+        "cost": {"wear_micro": 7},
+        "lending_limit": 5,
+        "terms": {"spot": {"grace_us": 30_000_000}},
+    }
     after = good(everywhere.owner.put("/v1/pools/h100", json=change))["settings"]
     assert after["promise"] == before["promise"] | {"gpus": 3} and after["cost"] == before["cost"] | {"wear_micro": 7}
     assert after["terms"]["spot"] == before["terms"]["spot"] | {"grace_us": 30_000_000}
@@ -216,16 +228,16 @@ def test_a_pool_keeps_what_is_not_named(everywhere):
         ("h100", {"reserve_quantile": 2}, 422, "reserve_quantile"),
     ],
 )
-def test_a_pool_setting_that_makes_no_sense_is_refused(doors, pool, body, status, field):
+def test_a_pool_setting_that_makes_no_sense_is_refused(doors: Doors, pool: str, body: Any, status: int, field: str) -> None:
     problem = refused(doors.owner.put(f"/v1/pools/{pool}", json=body), status)
     assert problem["field"] == field and (problem["hint"] or "less than or equal to 1" in problem["detail"])
 
 
-def test_the_books_and_the_invoice_agree(doors):
+def test_the_books_and_the_invoice_agree(doors: Doors) -> None:
     acme = doors.tenant("acme")
     lease = good(acme.post("/v1/leases", json=TASK))["id"]
     doors.tick(3)
-    doors.engine.finish(f"{lease}.1")
+    doors.engine.finish(RunId(f"{lease}.1"))
     doors.tick(4)
     doors.plane.loops.settle()
     draft = good(acme.get("/v1/invoices/draft"))

@@ -8,11 +8,11 @@ from sublet.api.server import document
 COMMITTED = Path(__file__).parents[2] / "openapi.json"
 
 
-def test_the_committed_document_is_current():
+def test_the_committed_document_is_current() -> None:
     assert json.loads(COMMITTED.read_text()) == document(), "run: sublet openapi > openapi.json"
 
 
-def test_every_refusal_is_a_problem_document():
+def test_every_refusal_is_a_problem_document() -> None:
     for path, operations in document()["paths"].items():
         for method, operation in operations.items():
             answers = operation["responses"]
@@ -21,7 +21,7 @@ def test_every_refusal_is_a_problem_document():
             assert all(list(refusal["content"]) == ["application/problem+json"] for refusal in refusals), f"{method} {path}"
 
 
-def test_every_operation_is_described():
+def test_every_operation_is_described() -> None:
     names = set()
     for path, operations in document()["paths"].items():
         for method, operation in operations.items():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
@@ -57,18 +58,18 @@ OPERATIONS = [(method, path) for path, operations in document()["paths"].items()
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=[f"{method} {path}" for method, path in OPERATIONS])
-def test_no_server_error_and_no_undocumented_answer(described, method, path):
+def test_no_server_error_and_no_undocumented_answer(described: Any, method: str, path: str) -> None:
     operation = described[path][method]
 
     @given(data=st.data())
     @settings(max_examples=6, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-    def positive(data):
+    def positive(data: Any) -> None:
         case = data.draw(operation.as_strategy(generation_mode=GenerationMode.POSITIVE))
         case.call_and_validate(checks=CHECKS)
 
     @given(data=st.data())
     @settings(max_examples=6, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-    def negative(data):
+    def negative(data: Any) -> None:
         case = data.draw(operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
         case.call_and_validate(checks=CHECKS)
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -11,13 +12,13 @@ from sublet.app.settings import Settings
 
 
 @pytest.fixture(autouse=True)
-def _restore():
+def _restore() -> Iterator[None]:
     yield
     structlog.reset_defaults()
     logging.basicConfig(force=True)
 
 
-def test_json_lines_carry_their_facts_and_hide_secrets(capsys):
+def test_json_lines_carry_their_facts_and_hide_secrets(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Settings(log_format="json"))
     structlog.get_logger().info("key_made", scope="owner", secret="sk_abc", api_key="sk_def")
     structlog.get_logger().debug("not_told")
@@ -28,7 +29,7 @@ def test_json_lines_carry_their_facts_and_hide_secrets(capsys):
     assert foreign["event"] == "port 5"
 
 
-def test_an_error_shows_its_chain_and_no_local_variables(capsys):
+def test_an_error_shows_its_chain_and_no_local_variables(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure(Settings())
 
     def fail() -> None:

@@ -1,19 +1,17 @@
 """The command line against a real API, run in this process with what it prints captured."""
 
-import json
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from command_line import Ran, Sublet
 from doors import Doors, open_doors
+from sublet.api.server import document
 from sublet.cli.app import run
 from sublet.cli.root import Root
 from sublet.main import Server
-from sublet.api.server import document
 from sublet.store.database import Database
 
 ROOT = Root(open_server=Server, openapi=document)
@@ -25,28 +23,6 @@ def doors(sqlite_template: Path, tmp_path: Path) -> Iterator[Doors]:
     with open_doors(database, tmp_path / "data") as opened:
         yield opened
     database.close()
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one JSON document on stdout."""
-        return json.loads(self.out)
-
-    @property
-    def error(self) -> dict[str, Any]:
-        """The one JSON document on stderr."""
-        return dict(json.loads(self.err)["error"])
-
-
-Sublet = Callable[..., Ran]
 
 
 @pytest.fixture

@@ -6,11 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from doors import CHEAP_TERMS, TASK, good
+from command_line import Sublet
+from doors import CHEAP_TERMS, TASK, Doors, good
+from sublet.core.ids import RunId
 
 TASK_FILE = """\
 name: train
@@ -22,7 +26,7 @@ lease: {class: spot, max_price: $3.00, checkpoint: {path: ckpt, every: 10m}}
 """
 
 
-def test_a_tenants_day(as_acme, doors):
+def test_a_tenants_day(as_acme: Sublet, doors: Doors) -> None:
     Path("task.yaml").write_text(TASK_FILE)
     quote = as_acme("quote", "task.yaml", "--json").json
     assert quote["gpus"] == 2 and quote["starts_now"]
@@ -35,7 +39,7 @@ def test_a_tenants_day(as_acme, doors):
     assert running["id"] == lease and running["state"] == "active"
     table = as_acme("ps").out
     assert lease in table and "active" in table
-    doors.engine.say(f"{lease}.1", b"loss 0.5\n")
+    doors.engine.say(RunId(f"{lease}.1"), b"loss 0.5\n")
     assert as_acme("logs", lease).out == "loss 0.5\n"
     assert as_acme("logs", lease, "--json").json["text"] == "loss 0.5\n"
     assert as_acme("release", lease, "--yes", "--json").json["state"] == "stopping"
@@ -49,11 +53,11 @@ def test_a_tenants_day(as_acme, doors):
     assert as_acme("invoice", "--json").json["due_micro"] == used["charge_micro"]
     assert "to pay" in as_acme("invoice", "--html", "invoice.html").out and "<html" in Path("invoice.html").read_text()
     assert as_acme("ps").out.startswith("no living leases") and lease in as_acme("ps", "--all").out
-    assert [event["kind"] for event in as_acme("events", "--lease", lease, "--json").json][0] == "lease.requested"
+    assert as_acme("events", "--lease", lease, "--json").json[0]["kind"] == "lease.requested"
     assert as_acme("ledger", "--json").json[0]["balance_micro"] == used["charge_micro"]
 
 
-def test_launch_asks_and_a_no_costs_nothing(as_acme, doors, monkeypatch):
+def test_launch_asks_and_a_no_costs_nothing(as_acme: Sublet, doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
@@ -64,7 +68,7 @@ def test_launch_asks_and_a_no_costs_nothing(as_acme, doors, monkeypatch):
     assert len(doors.owner.get("/v1/leases").json()["items"]) == 1
 
 
-def test_an_owners_day(sublet, doors):
+def test_an_owners_day(sublet: Sublet, doors: Doors) -> None:
     assert sublet("status", "--json").json["engine"] == "fake" and "isolation" not in sublet("status").out
     assert sublet("pool", "ls", "--json").json[0]["settings"]["id"] == "h100"
     changed = sublet("pool", "set", "h100", "promise.gpus=4", "classes=[spot]", "price_micro=2000000", "--json").json
@@ -73,7 +77,10 @@ def test_an_owners_day(sublet, doors):
     assert sublet("tenant", "add", "acme", "--limit", "$20", "--json").json["limit_micro"] == 20_000_000
     assert sublet("tenant", "limit", "acme", "none", "--json").json["limit_micro"] is None
     assert sublet("tenant", "quota", "acme", "h100", "4", "--borrow", "2", "--json").json["quotas"][0]["nominal"] == 4
-    assert sublet("tenant", "suspend", "acme", "--json").json["suspended"] and "may lease" in sublet("tenant", "resume", "acme").out
+    assert (
+        sublet("tenant", "suspend", "acme", "--json").json["suspended"]
+        and "may lease" in sublet("tenant", "resume", "acme").out
+    )
     assert "acme" in sublet("tenant", "ls").out
     key = sublet("key", "add", "--tenant", "acme", "--json").json
     assert key["secret"].startswith("sk_") and key["secret"] not in sublet("key", "ls").out
@@ -90,7 +97,7 @@ def test_an_owners_day(sublet, doors):
     assert "spot" in sublet("offers").out and sublet("offers", "--json").json[0]["pool"] == "h100"
 
 
-def test_a_reclaim_shows_its_victims_first(sublet, doors):
+def test_a_reclaim_shows_its_victims_first(sublet: Sublet, doors: Doors) -> None:
     good(doors.owner.put("/v1/pools/h100", json=CHEAP_TERMS))
     lease = good(doors.tenant("acme").post("/v1/leases", json=TASK))["id"]
     doors.tick(3)
@@ -103,13 +110,13 @@ def test_a_reclaim_shows_its_victims_first(sublet, doors):
     assert sublet("owner", "cancel", hold["id"], "--yes", "--json").json["state"] == "ended"
 
 
-def test_the_openapi_document_needs_no_server(offline):
+def test_the_openapi_document_needs_no_server(offline: Sublet) -> None:
     assert offline("openapi").json["info"]["title"] == "Sublet"
     assert offline("--version").out.startswith("sublet ")
 
 
 @pytest.fixture
-def up(tmp_path: Path):
+def up(tmp_path: Path) -> Iterator[tuple[Callable[[], str], list[subprocess.Popen[bytes]]]]:
     """`sublet up` as a real process; a list of what was started."""
     started: list[subprocess.Popen[bytes]] = []
 
@@ -134,7 +141,9 @@ def up(tmp_path: Path):
         process.wait()
 
 
-def test_up_makes_the_owners_key_and_takes_up_again(up, tmp_path, offline, monkeypatch):
+def test_up_makes_the_owners_key_and_takes_up_again(
+    up: Any, tmp_path: Path, offline: Sublet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     start, started = up
     monkeypatch.setenv("SUBLET_URL", start())
     key = tmp_path / "data" / "owner.key"

@@ -1,8 +1,11 @@
-"""Wrong input: the message names the field and the way out, the exit code is 2 (3 when nobody answers), nothing is half done."""
+"""Wrong input: the message names the field and the way out, exit code 2 (3 when nobody answers), nothing half done."""
 
 from pathlib import Path
 
 import pytest
+
+from command_line import Sublet
+from doors import Doors
 
 GOOD = "run: python train.py\nresources: {accelerators: H100:2}\nlease: {max_price: 3}\n"
 
@@ -25,7 +28,9 @@ GOOD = "run: python train.py\nresources: {accelerators: H100:2}\nlease: {max_pri
         ("run: x\nenvs: {TOKEN: null}\n", 2, "--env TOKEN"),
     ],
 )
-def test_a_broken_task_file_is_named_with_its_line(as_acme, doors, text, line, said):
+def test_a_broken_task_file_is_named_with_its_line(
+    as_acme: Sublet, doors: Doors, text: str, line: int | None, said: str
+) -> None:
     Path("task.yaml").write_text(text)
     ran = as_acme("launch", "task.yaml", "--yes", "--json")
     assert ran.code == 2 and ran.out == ""
@@ -37,7 +42,7 @@ def test_a_broken_task_file_is_named_with_its_line(as_acme, doors, text, line, s
     assert doors.owner.get("/v1/leases").json()["items"] == []
 
 
-def test_all_mistakes_of_a_task_file_are_told_at_once(as_acme):
+def test_all_mistakes_of_a_task_file_are_told_at_once(as_acme: Sublet) -> None:
     Path("task.yaml").write_text("runs: x\nnum_nodes: many\nlease: {clas: spot, hours: 4x}\n")
     errors = as_acme("launch", "task.yaml", "--json").error["errors"]
     assert {error["field"] for error in errors} == {"run", "runs", "num_nodes", "lease.clas", "lease.hours"}
@@ -52,19 +57,21 @@ def test_all_mistakes_of_a_task_file_are_told_at_once(as_acme):
         ("lease.class", "dedicated", "lease.class", "it offers"),
     ],
 )
-def test_a_request_that_cannot_be_granted_names_the_way_out(as_acme, field, value, named, way_out):
+def test_a_request_that_cannot_be_granted_names_the_way_out(
+    as_acme: Sublet, field: str, value: str, named: str, way_out: str
+) -> None:
     Path("task.yaml").write_text(GOOD)
     ran = as_acme("launch", "task.yaml", "--set", f"{field}={value}", "--yes", "--json")
     assert ran.code == 2 and ran.error["field"] == named and way_out.lower() in ran.error["hint"].lower()
 
 
-def test_a_spent_budget_says_how_to_go_on(as_acme, doors):
+def test_a_spent_budget_says_how_to_go_on(as_acme: Sublet, doors: Doors) -> None:
     doors.owner.put("/v1/tenants/acme/limit", json={"limit_micro": 0})
     ran = as_acme("launch", "--run", "x", "--yes")
     assert ran.code == 2 and "spend limit" in ran.err and "sublet tenant limit" in ran.err
 
 
-def test_another_tenants_lease_id_is_unknown(as_acme, doors):
+def test_another_tenants_lease_id_is_unknown(as_acme: Sublet, doors: Doors) -> None:
     other = doors.tenant("other").post("/v1/leases", json={"run": "x"}).json()["id"]
     for command in ("explain", "logs", "usage", "release"):
         ran = as_acme(command, other, *(["--yes"] if command == "release" else []))
@@ -73,7 +80,7 @@ def test_another_tenants_lease_id_is_unknown(as_acme, doors):
 
 
 @pytest.mark.parametrize("command", [("status",), ("ps",), ("offers",), ("launch", "--run", "x", "--yes"), ("events", "-f")])
-def test_when_nobody_answers_it_says_how_to_start(offline, command):
+def test_when_nobody_answers_it_says_how_to_start(offline: Sublet, command: tuple[str, ...]) -> None:
     ran = offline(*command)
     assert ran.code == 3 and "sublet up" in ran.err and "SUBLET_URL" in ran.err
     assert offline(*command, "--json").error["hint"]
@@ -81,40 +88,52 @@ def test_when_nobody_answers_it_says_how_to_start(offline, command):
 
 @pytest.mark.parametrize(
     "command",
-    [("nonsense",), ("ps", "--nope"), ("launch",), ("launch", "nothing.yaml"), ("reclaim", "h100", "many"), ("tenant", "limit", "acme", "x")],
+    [
+        ("nonsense",),
+        ("ps", "--nope"),
+        ("launch",),
+        ("launch", "nothing.yaml"),
+        ("reclaim", "h100", "many"),
+        ("tenant", "limit", "acme", "x"),
+    ],
 )
-def test_a_wrong_command_line_is_explained(offline, command):
+def test_a_wrong_command_line_is_explained(offline: Sublet, command: tuple[str, ...]) -> None:
     ran = offline(*command)
     assert ran.code == 2 and ran.err.startswith("error") and "Traceback" not in ran.err
     assert offline(*command, "--json").error["detail"]
 
 
-def test_a_key_that_may_not_is_told_which_may(as_acme):
+def test_a_key_that_may_not_is_told_which_may(as_acme: Sublet) -> None:
     ran = as_acme("pool", "set", "h100", "site=x")
     assert ran.code == 2 and "scope owner" in ran.err
 
 
-def test_with_json_nobody_is_asked(as_acme):
+def test_with_json_nobody_is_asked(as_acme: Sublet) -> None:
     ran = as_acme("launch", "--run", "x", "--json")
     assert ran.code == 2 and "--yes" in ran.error["detail"]
 
 
-def test_a_file_that_cannot_be_written_is_named(as_acme):
+def test_a_file_that_cannot_be_written_is_named(as_acme: Sublet) -> None:
     ran = as_acme("ledger", "export", "--out", "no/such/directory/books.csv")
     assert ran.code == 2 and "cannot be written" in ran.err
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("prot = 1\n", "did you mean 'port'?"), ("port = 99999\n", "65535"), ("port = \n", "TOML"), ("engine = 'locl'\n", "did you mean 'local'?")],
+    [
+        ("prot = 1\n", "did you mean 'port'?"),
+        ("port = 99999\n", "65535"),
+        ("port = \n", "TOML"),
+        ("engine = 'locl'\n", "did you mean 'local'?"),
+    ],
 )
-def test_a_settings_file_that_is_wrong_is_not_started(offline, text, said):
+def test_a_settings_file_that_is_wrong_is_not_started(offline: Sublet, text: str, said: str) -> None:
     Path("sublet.toml").write_text(text)
     ran = offline("up")
     assert ran.code == 2 and said in ran.err
     assert not Path("sublet-data").exists()
 
 
-def test_a_port_that_is_taken_is_named(sublet, doors):
+def test_a_port_that_is_taken_is_named(sublet: Sublet, doors: Doors) -> None:
     ran = sublet("up", "--port", doors.url.rpartition(":")[2], "--data-dir", "other", "--engine", "fake")
     assert ran.code == 2 and "--port 0" in ran.err

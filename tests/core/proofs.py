@@ -7,17 +7,17 @@ worked out here once more, the slow way.
 from collections import Counter, defaultdict
 
 import numpy as np
-
 from builders import node
+from world import gpus
+
 from sublet.core.fleet import Placement
 from sublet.core.lease import HELD, Cause, Lease, LeaseClass, State
 from sublet.core.owner import JobState, OwnerJob
-from sublet.core.plan import Notice, Plan
+from sublet.core.plan import JobStart, Kept, Notice, Plan
 from sublet.core.pricing.floor import risk_share
 from sublet.core.supply import published_floor
 from sublet.core.terms import Breaking
 from sublet.core.view import View
-from world import gpus
 
 Gpu = tuple[str, int]
 
@@ -33,28 +33,37 @@ def usable(view: View) -> set[Gpu]:
     return {
         (fleet.nodes[row], bit)
         for row in range(len(fleet.nodes))
-        for bit in range(64)
+        for bit in range(int(fleet.slots[row]).bit_length())
         if not fleet.unfit[row] and int(fleet.slots[row]) >> bit & 1
     }
 
 
+def holders(view: View) -> list[Lease | OwnerJob]:
+    """Everyone; a waiting job holds nothing yet, though GPUs are kept for it."""
+    return [*view.leases, *(x for x in view.jobs if x.state is not JobState.WAITING)]
+
+
 def held(view: View) -> set[Gpu]:
-    everyone = [*(x for x in view.leases if x.state in HELD), *(x for x in view.jobs if x.state is not JobState.WAITING)]
+    everyone = [x for x in holders(view) if isinstance(x, OwnerJob) or x.state in HELD]
     return {gpu for holder in everyone for gpu in gpus(holder.placement)}
 
 
 def coming(view: View) -> set[Gpu]:
     """Free, or on its way back without a further decision."""
     ending = {State.NOTICED, State.STOPPING, State.HANDOVER, JobState.STOPPING, JobState.HANDOVER}
-    back = {gpu for x in (*view.leases, *view.jobs) if x.state in ending for gpu in gpus(x.placement)}
+    back = {gpu for x in holders(view) if x.state in ending for gpu in gpus(x.placement)}
     return usable(view) & (back | (usable(view) - held(view)))
+
+
+def for_jobs(plan: Plan) -> list[JobStart | Kept]:
+    return [*plan.job_starts, *plan.kept]
 
 
 def gives_only_what_is_free_and_clean(view: View, plan: Plan) -> None:
     """Nodes are held until the end is confirmed (ROCm/spur#871, #881); a GPU is not offered while its lease lingers
     (akash-network/support#430). No GPU is given twice."""
     free = usable(view) - held(view)
-    given = [item.placement for item in (*plan.job_starts, *plan.grants)]
+    given = [start.placement for start in plan.job_starts] + [grant.placement for grant in plan.grants]
     for placement in given:
         assert gpus(placement) <= free
         free -= gpus(placement)
@@ -65,7 +74,7 @@ def gangs_are_whole(view: View, plan: Plan) -> None:
     leases, jobs = {x.id: x for x in view.leases}, {x.id: x for x in view.jobs}
     sizes = dict(zip(view.fleet.nodes, (int(s).bit_count() for s in view.fleet.slots), strict=True))
     asked: list[tuple[Lease | OwnerJob, Placement]] = [(leases[g.lease], g.placement) for g in plan.grants]
-    asked += [(jobs[s.job], s.placement) for s in (*plan.job_starts, *plan.kept)]
+    asked += [(jobs[s.job], s.placement) for s in for_jobs(plan)]
     for holder, placement in asked:
         assert len({where for where, _ in placement}) == holder.nodes
         assert all(mask.bit_count() == holder.gpus_per_node for _, mask in placement)
@@ -99,19 +108,18 @@ def every_eviction_is_needed_and_used(view: View, plan: Plan) -> None:
     for notice in plan.notices:
         if notice.cause is Cause.RECLAIMED:
             victims[notice.job or ""].append(notice)
-    room, alone = (
-        coming(view),
-        usable(view) - {gpu for x in view.jobs if x.state is not JobState.WAITING for gpu in gpus(x.placement)},
-    )
+    room = coming(view)
+    alone = usable(view) - {gpu for x in holders(view) if isinstance(x, OwnerJob) for gpu in gpus(x.placement)}
+    refused = any(alarm.kind == "reclaim.over_limit" for alarm in plan.alarms)  # then GPUs are held back that no item names
     old = {job.id: gpus(job.placement) for job in waiting if job.placement and gpus(job.placement) <= coming(view)}
-    new = {item.job: gpus(item.placement) for item in (*plan.kept, *plan.job_starts)}
+    new = {item.job: gpus(item.placement) for item in for_jobs(plan)}
     for job in waiting:
         theirs = set().union(*(place for other, place in old.items() if other != job.id))
         if job.id in victims:
             assert job.id not in old, "a second wave for GPUs that are already coming"
             assert fits(alone - theirs, job), "a job that waits for the owner's own work evicts nobody"
             gains = {n.lease: gpus(leases[n.lease].placement) & usable(view) for n in victims[job.id]}
-            for spared in gains:
+            for spared in () if refused else gains:
                 assert not fits((room | set().union(*(g for name, g in gains.items() if name != spared))) - theirs, job)
             room |= set().union(*gains.values())
             assert fits(room - theirs, job)
@@ -146,7 +154,7 @@ def money_and_limits_hold(view: View, plan: Plan) -> None:
         assert limit is None or holding[name] <= limit
     new = sum(lent.values()) - before
     assert not new or seen.pool.lending_limit is None or before + new <= seen.pool.lending_limit
-    kept = {gpu for item in (*plan.job_starts, *plan.kept) for gpu in gpus(item.placement)}
+    kept = {gpu for item in for_jobs(plan) for gpu in gpus(item.placement)}
     reserve = plan.reserves[0].gpus if plan.reserves else seen.reserve
     assert not new or new <= len(usable(view) - held(view) - kept) - reserve
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 import pytest
+from builders import T0, S, job_of, lease_of, pool_of, running, view_of
 
-from builders import S, T0, job_of, lease_of, pool_of, running, view_of
 from sublet.core.lease import Cause, Event, Lease, LeaseClass, State
 from sublet.core.plan import Plan
 from sublet.core.promise import broken_by, handback_us, promisable

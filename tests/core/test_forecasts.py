@@ -59,7 +59,7 @@ def test_last_week_peak_is_the_larger_of_now_and_the_same_window_a_week_ago(hist
 
 
 @PROFILE
-@given(history=histories(), later=st.integers(0, 400), horizon=st.integers(32, 100))
+@given(history=histories(span=120), later=st.integers(0, 60), horizon=st.integers(32, 70))
 def test_the_quantile_method_adds_past_rises_to_the_demand_now(history: History, later: int, horizon: int) -> None:
     now = int(history.at_us[-1]) + later
     from_us, width = int(history.at_us[0]), -(-horizon // (horizon // 32))

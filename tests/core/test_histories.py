@@ -5,18 +5,18 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
+from builders import BID, S, job_of, lease_of, short_terms
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-from builders import BID, S, job_of, lease_of, short_terms
 from proofs import ROUND_CHECKS, the_view_is_untouched
+from world import ROUND_US, Purse, Work, World
+
 from sublet.core.ids import JobId, LeaseId, TenantId
 from sublet.core.invariants import check_leases, check_now
-from sublet.core.lease import HELD, Cause, LeaseClass, State
+from sublet.core.lease import Cause, LeaseClass, State
 from sublet.core.owner import JobState
-from sublet.core.terms import Breaking, Pool, Promise
+from sublet.core.terms import Pool, Promise
 from sublet.core.view import Quota
-from world import ROUND_US, Purse, Work, World, gpus
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class History:
             getattr(self, event)(**details)
             for _ in range(rounds):
                 self._round()
-        for _ in range(60):
+        for _ in range(40):
             self._round()
         self._check_progress()
 
@@ -136,7 +136,7 @@ class History:
         world = self.world
         world.advance()
         view, plan = world.decide()
-        copy = deepcopy(view)
+        copy = replace(view, fleet=deepcopy(view.fleet))
         again = world.decide()[1]
         assert plan == again, "the same view and instant give the same plan"
         the_view_is_untouched(view, copy)
@@ -183,7 +183,7 @@ class History:
             ends[attempt.id] = attempt.stopped_us
 
 
-_SETTINGS = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+_SETTINGS = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @_SETTINGS
@@ -219,4 +219,4 @@ def test_nodes_that_break_and_come_back_confuse_nobody(script: Any, sizes: list[
 def test_small_purses_are_never_overspent(script: Any, sizes: list[int]) -> None:
     """Tenants run out of money, are paused and go on; a reserve is held back and the price moves at once."""
     pool = short_terms(reserve_min=1, smoothing_bps=0, hold_us=60 * S)
-    History(Setting(pool, limits=(200_000, 100_000, 50_000)), sizes, 1).play(script)
+    History(Setting(pool, limits=(90_000, 60_000, 30_000)), sizes, 1).play(script)

@@ -4,8 +4,8 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from builders import T0, S, job_of, lease_of, running
 
-from builders import S, T0, job_of, lease_of, running
 from sublet.core.errors import Conflict, IllegalStep
 from sublet.core.lease import HELD, NEXT, WAITING, Event, State, step
 from sublet.core.owner import JOB_HELD, NEXT_JOB, JobEvent, JobState, step_job

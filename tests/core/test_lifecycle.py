@@ -4,8 +4,8 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from builders import T0, S, lease_of, place, pool_of, running
 
-from builders import S, T0, lease_of, place, pool_of, running
 from sublet.core import lifecycle
 from sublet.core.errors import IllegalStep
 from sublet.core.lease import Cause, Lease, State

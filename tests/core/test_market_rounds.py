@@ -1,9 +1,11 @@
 """Rounds of the market: who is admitted, refused, paused, granted, and what those who wait are told."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+from builders import FREE_OF_COST, POOL, T0, S, certain, job_of, lease_of, place, pool_of, running, view_of
 
-from builders import FREE_OF_COST, POOL, S, T0, certain, job_of, lease_of, place, pool_of, running, view_of
 from sublet.core.admit import refusal
 from sublet.core.forecast import WindowMax
 from sublet.core.lease import Cause, Event, Lease, LeaseClass, State
@@ -64,7 +66,7 @@ def test_a_sound_request_is_not_refused() -> None:
     assert refusal(seen, acme(), lease_of(gpus=2), np.array([0b11], np.uint64)) is None
 
 
-GUARD = {"lease_class": LeaseClass.GUARDED, "term_us": HOUR_US}
+GUARD: dict[str, Any] = {"lease_class": LeaseClass.GUARDED, "term_us": HOUR_US}
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,7 @@ def test_two_starts_share_one_limit() -> None:
     assert [move.lease for move in plan.moves] == ["b"]
 
 
-PAUSED = {"state": State.PAUSED, "cause": Cause.BUDGET}
+PAUSED: dict[str, Any] = {"state": State.PAUSED, "cause": Cause.BUDGET}
 
 
 def test_a_raised_limit_lets_a_paused_lease_go_on() -> None:

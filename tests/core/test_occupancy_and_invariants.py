@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from builders import POOL, T0, S, fleet_of, lease_of, node, running, running_job
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import POOL, S, T0, fleet_of, lease_of, node, place, running, running_job
 from sublet.core.fleet import Fleet
 from sublet.core.ids import LeaseId, TenantId
 from sublet.core.invariants import Books, billed_and_grace, check_books, check_leases, check_now, check_usage
@@ -22,7 +22,7 @@ HELD_STATES = ("owner", "leased", "handover", "down")
 END = 40
 
 
-def span(where: int, mask: int, state: str, from_us: int, to_us: int | None = None, holder: str = "x") -> Span:
+def span(where: int, mask: int, state: str, from_us: int, to_us: int | None = None, *, holder: str = "x") -> Span:
     return Span(POOL, node(where), mask, state, holder, 1, from_us, to_us)
 
 
@@ -36,11 +36,11 @@ def records(draw: st.DrawFn, *, overlapping: bool) -> tuple[list[Span], list[Cap
     for number, capacity in enumerate(nodes):
         for bit in range(capacity.mask.bit_length()):
             since = -10 if overlapping else capacity.since_us
-            cuts = sorted(draw(st.sets(st.integers(since, END + 10), max_size=6)))
+            cuts: list[int] = sorted(draw(st.sets(st.integers(since, END + 10), max_size=6)))
             for from_us, to_us in itertools.pairwise(cuts):
                 if draw(st.booleans()):
                     spans.append(span(number, 1 << bit, draw(st.sampled_from(HELD_STATES)), from_us, to_us))
-            if cuts and draw(st.booleans()):
+            if draw(st.booleans()) and cuts:
                 spans.append(span(number, 1 << bit, draw(st.sampled_from(HELD_STATES)), cuts[-1]))
             if overlapping and cuts:
                 spans.append(span(number, 0b11, draw(st.sampled_from(HELD_STATES)), cuts[0], cuts[-1]))
@@ -64,7 +64,7 @@ def test_the_six_states_add_up_and_agree_with_a_count_of_every_tick(
     capacity = 0
     for tick in range(END):
         there = sum(one.mask.bit_count() for one in nodes if one.since_us <= tick)
-        now = Counter({state: 0 for state in HELD_STATES})
+        now = Counter(dict.fromkeys(HELD_STATES, 0))
         for one in spans:
             now[one.state] += one.mask.bit_count() * covers(one, tick)
         level = next((one.gpus for one in reversed(levels) if one.at_us <= tick), 0)
@@ -199,7 +199,7 @@ def test_books_agree_where_usage_covers_the_leased_time_inside_the_period() -> N
         (books(usage(1, -5, 15), spans=(LEASED,)), "lease a: 40 GPU-us of pool h100 were leased, 30 measured"),
         (books(spans=(LEASED,)), "lease a: 40 GPU-us of pool h100 were leased, 0 measured"),
         (books(usage(1, -5, 20)), "lease a: 0 GPU-us of pool h100 were leased, 40 measured"),
-        (books(usage(1, -5, 20), spans=(LEASED, span(0, 0b10, "owner", 3, 9, "j"))), "which somebody holds"),
+        (books(usage(1, -5, 20), spans=(LEASED, span(0, 0b10, "owner", 3, 9, holder="j"))), "which somebody holds"),
         (books(spans=(span(0, 0b1111, "owner", 0, 9), span(0, 0b1111, "down", 0, 9))), "the six states add up to"),
         (books(usage(1, -5, 10), usage(2, 10, 20), usage(3, 19, 20), spans=(LEASED,)), "overlap"),
     ],

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from builders import S, T0, job_of, lease_of, place, pool_of, running, running_job, view_of
+from builders import T0, S, job_of, lease_of, place, pool_of, running, running_job, view_of
+
 from sublet.core.lease import Cause, LeaseClass, State
 from sublet.core.owner import JobState, OwnerJob
 from sublet.core.plan import Plan

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from builders import T0, S, job_of, node, place, pool_of, running
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import S, T0, job_of, node, place, pool_of, running
 from sublet.core.cover import Victim, total_cost
 from sublet.core.fleet import gpus_of, lowest_bits, overlaps
 from sublet.core.lease import LeaseClass, State
@@ -35,8 +35,11 @@ ROOMS = st.lists(
 @PROFILE
 @given(nodes=ROOMS, per_node=st.integers(1, 8), gang=st.integers(1, 3), whole=st.booleans())
 def test_a_gang_is_placed_whole_on_the_fullest_nodes_or_not_at_all(
-    nodes: list[tuple[int, int]], per_node: int, gang: int, whole: bool
-) -> None:  # noqa: FBT001
+    nodes: list[tuple[int, int]],
+    per_node: int,
+    gang: int,
+    whole: bool,  # noqa: FBT001
+) -> None:
     """Filling the fullest nodes first leaves the most untouched; no other choice of nodes leaves fewer GPUs over."""
     room = room_of(*nodes)
     fitting = [
@@ -144,7 +147,7 @@ def test_for_a_job_on_one_node_no_choice_loses_less(shortage: tuple[Room, list[V
 def test_for_a_gang_a_cover_is_found_where_there_is_one_and_loses_little_more(
     shortage: tuple[Room, list[Victim]], per_node: int, gang: int
 ) -> None:
-    """Each node taken costs at most the whole best cover, as that one would serve it: n nodes lose at most n times the least."""
+    """Each node taken costs at most the whole best cover, as that would serve it: n nodes lose at most n times the least."""
     room, victims = shortage
     victims = [v for v in victims if not v.late]
     found = make_room(job_of(gpus=per_node * gang, nodes=gang), room, victims)
@@ -169,7 +172,7 @@ def test_leases_of_one_node_are_as_cheap_as_they_can_be_even_for_gangs() -> None
 
 
 def test_the_last_nodes_of_a_gang_that_is_hit_anyway_are_free() -> None:
-    """One lease over two nodes for 10 against two leases for 6 each: only its loss shared among its nodes shows the better way."""
+    """One lease over two nodes for 10 against two for 6 each: only its loss shared among its nodes shows the better way."""
     room = room_of(*[(4, 0)] * 4)
     gang = victim("gang", (0, 0b1111), (1, 0b1111), loss=10)
     found = make_room(job_of(gpus=8, nodes=2), room, [gang, victim("a", (2, 0b1111), loss=6), victim("b", (3, 0b1111), loss=6)])
@@ -188,7 +191,7 @@ def test_among_equals_borrowers_go_first_then_few_gpus_then_the_youngest() -> No
 
 
 def test_a_large_fleet_is_covered_in_no_time() -> None:
-    """A gang over 500 nodes of 1,000, each lent to eight leases: the work grows with nodes and leases, not with their product."""
+    """A gang over 500 nodes of 1,000, each lent to eight leases: work grows with nodes and leases, not with their product."""
     room = room_of(*[(8, 0)] * 1_000)
     victims = [victim(f"v{i}", (i % 1_000, 1 << i // 1_000), loss=i % 97) for i in range(8_000)]
     found = make_room(job_of(gpus=4_000, nodes=500), room, victims)

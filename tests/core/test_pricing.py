@@ -4,10 +4,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from builders import certain, pool_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import certain, pool_of
 from sublet.core.forecast import WindowMax
 from sublet.core.lease import LeaseClass
 from sublet.core.pricing import PRICING, Bids, Clearing, Market

@@ -9,13 +9,14 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from zlib import crc32
 
-from builders import S, T0, certain, fleet_of, node
+from builders import T0, S, certain, fleet_of, node
+
 from sublet.core import lifecycle
 from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, LeaseId, TenantId
 from sublet.core.lease import HELD, Cause, Event, Lease, State, step
 from sublet.core.owner import JobEvent, JobState, OwnerJob, step_job
-from sublet.core.plan import Grant, Plan
+from sublet.core.plan import Grant, Move, Notice, Plan
 from sublet.core.round import decide
 from sublet.core.terms import Pool
 from sublet.core.units import TICK_US, charge_micro
@@ -120,30 +121,17 @@ class World:
 
     def apply(self, plan: Plan) -> None:
         """Every item meets the version it was decided on: nothing else moves in between."""
-        for start in plan.job_starts:
-            job = self.jobs[start.job]
-            assert job.version == start.version
-            placed = replace(step_job(job, JobEvent.PLACE, at=self.now, reason=start.reason), placement=start.placement)
-            self.jobs[job.id] = placed
-            self._soil(start.placement)
-        for seen in plan.entitled:
-            self.jobs[seen.job] = replace(self.jobs[seen.job], entitled_us=seen.at_us)
-        for kept in plan.kept:
-            self.jobs[kept.job] = replace(self.jobs[kept.job], placement=kept.placement)
+        self._serve_owner(plan)
         for notice in plan.notices:
-            lease = self.leases[notice.lease]
-            assert lease.version == notice.version
+            lease = self._current(notice)
             self.leases[lease.id] = lifecycle.noticed(lease, notice, at_us=self.now)
         for move in plan.moves:
-            lease = self.leases[move.lease]
-            assert lease.version == move.version
-            if move.event is Event.STOP:
-                assert move.cause is not None
-                self.leases[lease.id] = lifecycle.stopped(lease, move.cause, at_us=self.now, reason=move.reason)
-            else:
-                self.leases[lease.id] = replace(step(lease, move.event, at=self.now, reason=move.reason), cause=move.cause)
+            self.leases[move.lease] = self._moved(self._current(move), move)
         for grant in plan.grants:
-            self._grant(grant)
+            lease = self._current(grant)
+            self.leases[lease.id] = lifecycle.granted(lease, grant, at_us=self.now)[1]
+            self.purses[lease.tenant].held[lease.id] = grant.hold_micro
+            self._soil(grant.placement)
         for wait in plan.waits:
             self.leases[wait.lease] = replace(self.leases[wait.lease], reason=wait.reason)
         for price in plan.prices:
@@ -151,12 +139,28 @@ class World:
         for reserve in plan.reserves:
             self.reserve = reserve.gpus
 
-    def _grant(self, grant: Grant) -> None:
-        lease = self.leases[grant.lease]
-        assert lease.version == grant.version
-        self.leases[lease.id] = lifecycle.granted(lease, grant, at_us=self.now)[1]
-        self.purses[lease.tenant].held[lease.id] = grant.hold_micro
-        self._soil(grant.placement)
+    def _current(self, item: Notice | Move | Grant) -> Lease:
+        lease = self.leases[item.lease]
+        assert lease.version == item.version
+        return lease
+
+    def _moved(self, lease: Lease, move: Move) -> Lease:
+        if move.event is Event.STOP:
+            assert move.cause is not None
+            return lifecycle.stopped(lease, move.cause, at_us=self.now, reason=move.reason)
+        return replace(step(lease, move.event, at=self.now, reason=move.reason), cause=move.cause)
+
+    def _serve_owner(self, plan: Plan) -> None:
+        for start in plan.job_starts:
+            job = self.jobs[start.job]
+            assert job.version == start.version
+            placed = step_job(job, JobEvent.PLACE, at=self.now, reason=start.reason)
+            self.jobs[job.id] = replace(placed, placement=start.placement)
+            self._soil(start.placement)
+        for seen in plan.entitled:
+            self.jobs[seen.job] = replace(self.jobs[seen.job], entitled_us=seen.at_us)
+        for kept in plan.kept:
+            self.jobs[kept.job] = replace(self.jobs[kept.job], placement=kept.placement)
 
     # the engine, inside its bounds
 

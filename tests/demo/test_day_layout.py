@@ -49,7 +49,7 @@ def test_a_trace_too_large_for_the_machine_is_thinned_by_the_seed() -> None:
 def test_everything_that_is_decided_follows_from_the_seed() -> None:
     real = read_jobs(PACKAGED)
     days = [lay_out(real, slots=8, speed=1440, hours=24, seed=5) for _ in range(2)]
-    assert days[0] == days[1] and days[0].share == 1 and len(days[0].pieces) == 73
+    assert days[0] == days[1] and days[0].share == 1 and len(days[0].pieces) == 40
     asked = [wishes(length_us=days[0].length_us, slots=8, gpu_model="cpu", seed=seed) for seed in (5, 5, 6)]
     assert asked[0] == asked[1] != asked[2]
     assert {wish.tenant for wish in asked[0]} == {"aurora", "borealis", "cirrus"}

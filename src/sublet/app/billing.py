@@ -4,14 +4,15 @@ Every step is a bounded batch in its own transaction and leaves the same books w
 anywhere. A tenant's limit is kept by the holds: a charge only ever turns a part of its attempt's hold into debt.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sublet.app.metering import funding_wish
 from sublet.core.ids import LeaseId, PoolId
 from sublet.core.lease import Lease
 from sublet.core.ledger import Settlement
-from sublet.core.rating import owed_on_reclaim, paid_until_us
+from sublet.core.rating import charge, owed_on_reclaim, paid_until_us
 from sublet.core.terms import Pool
 from sublet.core.units import MINUTE_US
 from sublet.core.usage import Attempt, Usage
@@ -31,6 +32,7 @@ class Billed:
     """What one pass did. `uncovered` intervals are free for their tenants: the hold did not cover them."""
 
     charges: int
+    charged_micro: Mapping[PoolId, int]
     extended: int
     settled: int
     uncovered: tuple[Usage, ...]
@@ -39,7 +41,7 @@ class Billed:
 
 def bill(db: Database, *, now_us: int, on_settled: OnSettled | None = None) -> Billed:
     """One pass: charge, extend, settle. Running it again at once finds nothing to do."""
-    charges, uncovered = _charge(db, now_us=now_us)
+    charges, charged, uncovered = _charge(db, now_us=now_us)
     with db.read() as tx:
         sold = {row.pool.id: row.pool for row in pools.everything(tx)}
     extended, short = 0, list[LeaseId]()
@@ -47,22 +49,25 @@ def bill(db: Database, *, now_us: int, on_settled: OnSettled | None = None) -> B
         moved, poor = _extend(db, pool, now_us=now_us)
         extended, short = extended + moved, short + poor
     settled = _settle(db, sold, now_us=now_us, on_settled=on_settled)
-    return Billed(charges, extended, settled, tuple(uncovered), tuple(short))
+    return Billed(charges, charged, extended, settled, tuple(uncovered), tuple(short))
 
 
-def _charge(db: Database, *, now_us: int) -> tuple[int, list[Usage]]:
-    """Post the charges of unbilled usage."""
-    charges, uncovered = 0, list[Usage]()
+def _charge(db: Database, *, now_us: int) -> tuple[int, Mapping[PoolId, int], list[Usage]]:
+    """Post the charges of unbilled usage: how many, how much in each pool, and what no hold covered."""
+    charges, charged, uncovered = 0, Counter[PoolId](), list[Usage]()
     after: tuple[LeaseId, int] | None = None
     for _ in range(_BATCHES_MAX):
         with db.write() as tx:
             batch = usage_rows.unbilled(tx, after=after, limit=_BATCH)
             left = ledger.charge_all(tx, batch, now_us=now_us)
-        charges, uncovered = charges + len(batch) - len(left), uncovered + left
+        posted = [one for one in batch if one not in left] if left else batch
+        charges, uncovered = charges + len(posted), uncovered + left
+        for one in posted:
+            charged[one.pool] += charge(one)
         if len(batch) < _BATCH:
             break
         after = (batch[-1].lease, batch[-1].seq)
-    return charges, uncovered
+    return charges, charged, uncovered
 
 
 def _extend(db: Database, pool: Pool, *, now_us: int) -> tuple[int, list[LeaseId]]:

@@ -16,13 +16,15 @@ from sublet.app.apply import apply_pending
 from sublet.app.clock import Clock, explain_jump
 from sublet.app.decide import Decider
 from sublet.app.enforce import RunEnv, enforce
+from sublet.app.notices import settlement_entries
 from sublet.app.observe import Sight, Steps, observe
 from sublet.app.tally import Tally
 from sublet.core.errors import SubletError
+from sublet.core.ledger import Settlement
 from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US
 from sublet.engines.protocol import Engine, NodeSeen
 from sublet.store import events, facts
-from sublet.store.database import Database
+from sublet.store.database import Database, Tx
 from sublet.store.events import Entry
 
 log = structlog.get_logger(__name__)
@@ -107,7 +109,13 @@ class Loops:
             facts.put(tx, LAST_INSTANT, str(sight.at_us))
         wait = self._rhythm.meter_us if every_us is None else every_us
         metering.meter_running(self._database, now_us=sight.at_us, every_us=wait)
-        self._tally.billed(billing.bill(self._database, now_us=self._clock.now_us()))
+        now = self._clock.now_us()
+
+        def settled(tx: Tx, ended: Sequence[Settlement]) -> None:
+            events.append(tx, settlement_entries(ended, at_us=now))
+            self._tally.settled(ended)
+
+        self._tally.billed(billing.bill(self._database, now_us=now, on_settled=settled))
 
     def _audit(self) -> None:
         now = self._clock.now_us()

@@ -1,13 +1,15 @@
-"""The one document that tells of a lease's dated end, whichever way it is told."""
+"""What tenants are told: the one document of a lease's dated end, and what the owner owes them for a broken promise."""
 
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from sublet.core.lease import Lease, State
-from sublet.core.units import SECOND_US
+from sublet.core.ledger import Settlement
+from sublet.core.units import MICRO, SECOND_US
 from sublet.store import webhooks, workloads
 from sublet.store.database import Tx
+from sublet.store.events import Entry
 from sublet.store.webhooks import Webhook
 
 
@@ -35,3 +37,21 @@ def announce(tx: Tx, moved: Iterable[Lease], *, at_us: int) -> None:
         if lease.id in found and (url := found[lease.id].webhook)
     ]
     webhooks.put_all(tx, rows)
+
+
+def settlement_entries(ended: Iterable[Settlement], *, at_us: int) -> list[Entry]:
+    """What the journal says of refunds and credits."""
+    return [
+        Entry(
+            at_us,
+            "lease.credited",
+            f"attempt {one.attempt.attempt} was reclaimed: "
+            f"refund {one.refund_micro / MICRO:.6f}, credit {one.credit_micro / MICRO:.6f}",
+            one.attempt.tenant,
+            one.attempt.lease,
+            one.attempt.pool,
+            {"attempt": one.attempt.attempt, "refund_micro": one.refund_micro, "credit_micro": one.credit_micro},
+        )
+        for one in ended
+        if one.refund_micro or one.credit_micro
+    ]

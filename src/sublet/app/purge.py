@@ -2,7 +2,7 @@
 
 from sublet.core.ids import LeaseId, job_run, lease_run
 from sublet.engines.protocol import Engine
-from sublet.store import jobs, leases, workloads
+from sublet.store import jobs, leases, replies, workloads
 from sublet.store.database import Database
 
 _BATCH = 100
@@ -18,5 +18,6 @@ def purge(database: Database, engine: Engine, *, before_us: int) -> int:
     engine.forget([lease_run(LeaseId(lease.id), n) for lease in old_leases for n in range(1, lease.attempt + 1)])
     engine.forget([job_run(job.id) for job in old_jobs])
     with database.write() as tx:
+        replies.forget(tx, before_us=before_us, limit=_BATCH)
         workloads.delete_all(tx, [*(lease.id for lease in old_leases), *(job.id for job in old_jobs)])
     return len(old_leases) + len(old_jobs)

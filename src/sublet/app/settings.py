@@ -34,15 +34,12 @@ class Settings(BaseSettings):
     slots: int | None = Field(
         default=None, ge=1, le=64, description="slots of the local engine; none: this machine's GPUs or CPUs"
     )
-    sandbox: Literal["auto", "bubblewrap", "none"] = "auto"
     tick_ms: int = Field(default=500, ge=10, le=60_000, description="the loops run at least this often")
     meter_ms: int = Field(default=10_000, ge=10, le=3_600_000, description="usage is recorded at least this often")
-    seed: int = 0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
     request_bytes_max: int = Field(default=1_048_576, ge=1_024)
     streams_max: int = Field(default=64, ge=1, description="event streams open at once")
-    replies_kept_hours: int = Field(default=48, ge=1, description="how long an idempotency key is remembered")
 
     @property
     def database_url(self) -> str:

@@ -1,5 +1,6 @@
 """From steps to metrics: what the loops did, counted."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 from sublet.app.billing import Billed
@@ -9,6 +10,7 @@ from sublet.core.draft import demand_of
 from sublet.core.fleet import count
 from sublet.core.ids import PoolId
 from sublet.core.lease import Cause, Lease, State
+from sublet.core.ledger import Settlement
 from sublet.core.owner import OwnerJob
 from sublet.core.plan import Plan
 from sublet.core.supply import published_floor
@@ -64,6 +66,13 @@ class Tally:
     def billed(self, done: Billed) -> None:
         """A billing pass was made."""
         self._metrics.unbilled(len(done.uncovered))
+        for pool, micro in done.charged_micro.items():
+            self._metrics.charged(pool, micro)
+
+    def settled(self, ended: Iterable[Settlement]) -> None:
+        """Attempts were settled; what the owner owed for them was booked."""
+        for one in ended:
+            self._metrics.credited(one.attempt.pool, one.refund_micro + one.credit_micro)
 
     def _lease(self, lease: Lease) -> None:
         if lease.state is State.RESERVED:

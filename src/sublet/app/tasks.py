@@ -40,7 +40,7 @@ class LeaseRequest:
     """
 
     workload: Workload
-    name: str = "lease"
+    name: str = "task"
     pool: str | None = None
     gpu_model: str | None = None
     gpus_per_node: int = 1
@@ -226,7 +226,7 @@ class Task(_Block):
         terms, asked = self.lease, self.resources.accelerators
         return LeaseRequest(
             workload=self._workload(),
-            name=self.name or "lease",
+            name=self.name or "task",
             pool=terms.pool,
             gpu_model=asked.model if asked else None,
             gpus_per_node=asked.count if asked else 1,

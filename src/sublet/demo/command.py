@@ -58,7 +58,11 @@ def demo(
         if keep:
             _stay()
 
-    summary = run_demo(options, root_of(context).open_server, screen=screen, then=then)
+    try:
+        summary = run_demo(options, root_of(context).open_server, screen=screen, then=then)
+    except KeyboardInterrupt:
+        screen.print("[dim]stopped; nothing of the demo runs any more[/]")
+        return 130
     in_order = summary.conserved and summary.billed_matches and summary.ledger_balanced and not summary.findings
     return 0 if in_order and not summary.owner.promises_broken else 1
 

@@ -14,16 +14,20 @@ _TEXT = "Made by `sublet demo`; the next run replaces this directory.\n"
 _WAIT_S = 10.0
 
 
-def claim(directory: Path) -> None:
-    """Make the directory; one that an earlier demo made is replaced, anything else is refused."""
+def check(directory: Path) -> None:
+    """Raise `Conflict` if the directory is not ours to replace, or a demo is using it."""
     if directory.exists() and not _is_ours(directory):
         raise Conflict(
             f"{directory} exists and was not made by `sublet demo`, so it is left alone",
             field="--data-dir",
             hint="name another directory, or remove this one yourself",
         )
+    _check_unused(directory)
+
+
+def replace(directory: Path) -> None:
+    """Make the directory anew; `check` has said that it may be."""
     if directory.exists():
-        _check_unused(directory)
         _remove(directory)
     try:
         directory.mkdir(parents=True)

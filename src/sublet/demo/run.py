@@ -34,10 +34,13 @@ def run_demo(options: Options, open_server: Callable[[Settings], Server], *, scr
     table = read_jobs(options.trace or PACKAGED)
     day = lay_out(table, slots=options.slots, speed=options.speed, hours=options.hours, seed=options.seed)
     prologue(screen, options, table, day)
-    with _interruptible(), built(options, open_server) as stage:
-        summary = _played(stage, options, day, screen)
-        then(stage, summary)
-        return summary
+    with _interruptible() as deaf, built(options, open_server) as stage:
+        try:
+            summary = _played(stage, options, day, screen)
+            then(stage, summary)
+            return summary
+        finally:
+            deaf()
 
 
 def _played(stage: Stage, options: Options, day: Schedule, screen: Console) -> Summary:
@@ -56,14 +59,20 @@ def _played(stage: Stage, options: Options, day: Schedule, screen: Console) -> S
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end the demo as Ctrl-C does: in order, with nothing left running."""
+def _interruptible() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM end the demo as Ctrl-C does. Gives what makes it deaf to both, so that it can tidy up in peace."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    def deaf() -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
-        yield
+        yield deaf
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

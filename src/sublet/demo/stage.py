@@ -46,8 +46,9 @@ class Stage:
 def built(options: Options, open_server: Callable[[Settings], Server]) -> Iterator[Stage]:
     """A stage in a fresh data directory; when it is left, nothing of it runs any more."""
     settings = _settings(options)
+    house.check(options.data_dir)
     _end_leftovers(settings, options.data_dir)
-    house.claim(options.data_dir)
+    house.replace(options.data_dir)
     server = open_server(settings)
     with ExitStack() as closing:
         closing.callback(house.end_runs, server.plane.engine)

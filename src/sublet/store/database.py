@@ -26,7 +26,9 @@ class Database:
         self.url = make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
+            file = Path(self.url.database)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o600)  # keys and books are nobody else's to read; what SQLite adds beside it gets the same mode
         self._engine = create_engine(self.url, **({} if self.is_sqlite else {"pool_size": 10, "pool_pre_ping": True}))
         self._claim: Connection | None = None
         if self.is_sqlite:

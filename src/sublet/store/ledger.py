@@ -30,6 +30,7 @@ from sublet.core.ledger import (
     settling_transfers,
 )
 from sublet.core.rating import charge, hold_micro, window_us
+from sublet.core.units import MICRO
 from sublet.core.usage import Usage
 from sublet.store.bulk import insert_new, portions
 from sublet.store.rows import plain
@@ -50,9 +51,9 @@ def set_limit(tx: Connection, tenant: TenantId, limit_micro: int | None) -> None
     account = _locked(tx, [receivable(tenant)])[receivable(tenant)]
     if limit_micro is not None and limit_micro < account.used_micro:
         raise OverLimit(
-            f"tenant {tenant} already owes or has reserved {account.used_micro} micro-units",
+            f"tenant {tenant} already owes or has reserved {account.used_micro / MICRO:.6f}",
             field="limit",
-            hint=f"set it to {account.used_micro} to stop all new spending, or higher",
+            hint=f"set it to {account.used_micro / MICRO:.6f} to stop all new spending, or higher",
         )
     tx.execute(update(accounts).where(accounts.c.id == account.id).values(limit_micro=limit_micro))
 
