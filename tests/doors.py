@@ -15,6 +15,7 @@ from sublet.app import keys, logging
 from sublet.app.clock import Clock
 from sublet.app.control import ControlPlane
 from sublet.app.settings import Settings
+from sublet.console import router as page
 from sublet.engines.fake import FakeEngine
 from sublet.store.database import Database
 
@@ -86,7 +87,9 @@ def open_doors(database: Database, data_dir: Path, **more: Any) -> Iterator[Door
     with database.write() as tx:
         file = keys.ensure_owner_key(tx, data_dir, now_us=clock.now_us())
     assert file is not None
-    config = uvicorn.Config(create_app(plane), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    app = create_app(plane)
+    app.include_router(page)
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import sys
 import threading
+from pathlib import Path
 
 import uvicorn
 
@@ -31,7 +32,7 @@ class Server:
             raise Invalid(f"there is no engine {settings.engine!r}", field="engine", hint=meant(settings.engine, list(ENGINES)))
         self._socket = _listen(settings)
         self.settings = settings.model_copy(update={"port": self._socket.getsockname()[1]})
-        settings.data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)  # runs of other users pass through to their own
+        _make(settings.data_dir)
         data_dir = settings.data_dir.resolve()
         options = EngineOptions(state=data_dir / "engine", slots=settings.slots, hidden=(data_dir,))
         self._database = Database(settings.database_url)
@@ -73,6 +74,14 @@ class Server:
         self.plane.stop()
         self._database.close()
         self._socket.close()
+
+
+def _make(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)  # runs of other users pass through to their own
+    except OSError as error:
+        hint = "choose another place: --data-dir"
+        raise Invalid(f"{data_dir} cannot be made: {error.strerror}", field="data_dir", hint=hint) from error
 
 
 def _listen(settings: Settings) -> socket.socket:

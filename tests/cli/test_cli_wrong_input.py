@@ -137,3 +137,9 @@ def test_a_settings_file_that_is_wrong_is_not_started(offline: Sublet, text: str
 def test_a_port_that_is_taken_is_named(sublet: Sublet, doors: Doors) -> None:
     ran = sublet("up", "--port", doors.url.rpartition(":")[2], "--data-dir", "other", "--engine", "fake")
     assert ran.code == 2 and "--port 0" in ran.err
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(offline: Sublet) -> None:
+    Path("file").write_text("")
+    ran = offline("up", "--data-dir", "file/data", "--port", "0", "--engine", "fake")
+    assert ran.code == 2 and "data_dir" in ran.err and "--data-dir" in ran.err

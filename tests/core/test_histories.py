@@ -1,5 +1,6 @@
 """Random histories of a small fleet: whatever tenants, the owner and the machines do, the promises hold in every round."""
 
+import itertools
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -89,10 +90,10 @@ class History:
         for (event, details), rounds in script:
             getattr(self, event)(**details)
             for _ in range(rounds):
-                self._round()
+                self.round()
         for _ in range(40):
-            self._round()
-        self._check_progress()
+            self.round()
+        self.check_progress()
 
     def _name(self, kind: str) -> str:
         self.number += 1
@@ -132,7 +133,7 @@ class History:
         purse = self.world.purses[tenant]
         purse.limit = None if purse.limit is None else purse.limit + 100_000
 
-    def _round(self) -> None:
+    def round(self) -> None:
         world = self.world
         world.advance()
         view, plan = world.decide()
@@ -166,7 +167,7 @@ class History:
                 until = self.world.now - ROUND_US if waits else job.started_us
                 assert (until or 0) - job.entitled_us <= self.pool.promise.within_us, f"{job}"
 
-    def _check_progress(self) -> None:
+    def check_progress(self) -> None:
         """No cycle without progress (volcano-sh/volcano#3729, kubernetes-sigs/kueue#14468, ROCm/spur#881): each attempt that
         a reclaim cut off had its exempt time, unless its own workload left sooner, and attempts stand ever further apart."""
         ends: dict[LeaseId, int] = {}
@@ -220,3 +221,23 @@ def test_small_purses_are_never_overspent(script: Any, sizes: list[int]) -> None
     """Tenants run out of money, are paused and go on; a reserve is held back and the price moves at once."""
     pool = short_terms(reserve_min=1, smoothing_bps=0, hold_us=60 * S)
     History(Setting(pool, limits=(90_000, 60_000, 30_000)), sizes, 1).play(script)
+
+
+def test_a_tenant_is_not_lent_and_evicted_for_ever() -> None:
+    """An owner who wants the node back whenever a tenant has it (djinnos/djinn#2909, ROCm/spur#881): every attempt has its
+    exempt time, and attempts come ever more seldom, down to one in the longest back-off."""
+    history = History(Setting(short_terms()), [2], 0)
+    world = history.world
+    world.request(lease_of("l", gpus=2, grace_us=20 * S), Work(life_us=10**6 * S))
+    granted: list[int] = []
+    for _ in range(400):
+        lease = world.leases[LeaseId("l")]
+        if lease.granted_us not in {None, *granted}:
+            granted.append(lease.granted_us or 0)
+            history.submit(nodes=1, each=2, work=Work(life_us=20 * S), forced=False)
+        history.round()
+    history.check_progress()
+    gaps = [later - sooner for sooner, later in itertools.pairwise(granted)]
+    assert all(attempt.stopped_us - attempt.granted_us >= 24 * S for attempt in world.ended)  # type: ignore[operator]
+    assert len(granted) > 6
+    assert [gap >= wait * S for gap, wait in zip(gaps, [20, 40, 80, 100, 100, 100], strict=False)] == [True] * 6

@@ -125,7 +125,7 @@ def expected_end(cause: Cause, exit_code: int | None, *, restartable: bool) -> t
         return State.QUEUED, None
     if restartable and not finished and cause is Cause.BUDGET:
         return State.PAUSED, Cause.BUDGET
-    if restartable and exit_code == 85 and cause is Cause.COMPLETED:
+    if restartable and (cause, exit_code) in {(Cause.COMPLETED, 85), (Cause.FAILED, None)}:
         return State.QUEUED, None
     return State.ENDED, Cause.COMPLETED if finished and cause is Cause.RECLAIMED else cause
 
@@ -160,6 +160,12 @@ def test_the_back_off_doubles_with_each_reclaim_up_to_its_bound() -> None:
 def test_work_that_asked_for_a_restart_queues_at_once() -> None:
     after = after_handover(handed_in(Cause.COMPLETED, 85, not_before_us=T0))
     assert (after.state, after.not_before_us, after.reclaims) == (State.QUEUED, T0, 0)
+
+
+def test_a_run_lost_with_its_node_is_tried_again_after_a_while_but_not_one_that_never_ran() -> None:
+    after = after_handover(handed_in(Cause.FAILED, None, reclaims=3))
+    assert (after.state, after.not_before_us, after.reclaims) == (State.QUEUED, T0 + 560 * S, 3)
+    assert after_handover(handed_in(Cause.FAILED, None, started_us=None)).state is State.ENDED
 
 
 def test_the_next_attempt_keeps_what_was_saved() -> None:

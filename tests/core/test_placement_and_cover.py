@@ -179,6 +179,24 @@ def test_the_last_nodes_of_a_gang_that_is_hit_anyway_are_free() -> None:
     assert [v.lease.id for v in found.victims] == ["gang"]
 
 
+def test_a_lease_ended_for_one_node_makes_its_other_nodes_cheaper() -> None:
+    """The gang on n0 and n1 goes for n0; on n1 only the single lease is then left to pay for, and that beats n2."""
+    room = room_of(*[(4, 0)] * 3)
+    gang, rest = victim("gang", (0, 0b1111), (1, 0b0011), loss=3), victim("rest", (1, 0b1100), loss=4)
+    found = make_room(job_of(gpus=8, nodes=2), room, [gang, rest, victim("other", (2, 0b1111), loss=5)])
+    assert {v.lease.id for v in found.victims} == {"gang", "rest"}
+    all_three = make_room(job_of(gpus=12, nodes=3), room, [gang, rest, victim("other", (2, 0b1111), loss=50)])
+    assert {v.lease.id for v in all_three.victims} == {"gang", "rest", "other"}
+
+
+def test_a_victim_whose_nodes_others_serve_as_well_is_spared() -> None:
+    """n0 is taken first for one GPU of loss; the lease over n1 and n2 then serves both other nodes, and n0 is not needed."""
+    room = room_of(*[(2, 0)] * 3)
+    wide = victim("wide", (1, 0b11), (2, 0b11), loss=6)
+    found = make_room(job_of(gpus=4, nodes=2), room, [victim("small", (0, 0b11), loss=1), wide])
+    assert [v.lease.id for v in found.victims] == ["wide"]
+
+
 def test_among_equals_borrowers_go_first_then_few_gpus_then_the_youngest() -> None:
     room = room_of((8, 0))
     owner = victim("within", (0, 0b1), loss=5)

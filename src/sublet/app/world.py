@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sublet.app.forecasting import Forecaster
+from sublet.core.draft import demand_of
 from sublet.core.fleet import Fleet, Masks, Placement
 from sublet.core.ids import NodeId, PoolId, TenantId
 from sublet.core.lease import HELD, Lease
@@ -21,6 +22,7 @@ def read_view(tx: Tx, forecaster: Forecaster, *, now_us: int) -> View:
     live_leases = tuple(leases.live(tx))
     live_jobs = tuple(jobs.live(tx))
     rows = pools.everything(tx)
+    demand = {row.pool.id: demand_of(job for job in live_jobs if job.pool == row.pool.id) for row in rows}
     return View(
         fleet=fleet_of(nodes.everything(tx), [row.pool.id for row in rows], live_leases, live_jobs),
         pools=tuple(
@@ -29,7 +31,7 @@ def read_view(tx: Tx, forecaster: Forecaster, *, now_us: int) -> View:
                 row.price_micro,
                 row.price_at_us,
                 row.reserve,
-                forecaster.forecasts(tx, row.pool, now_us=now_us),
+                forecaster.forecasts(tx, row.pool, now_us=now_us, demand=demand[row.pool.id]),
                 jobs.last_freed_us(tx, row.pool.id),
             )
             for row in rows

@@ -76,6 +76,9 @@ def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
         return replace(again, reclaims=reclaims, not_before_us=at_us + wait)
     if lease.cause is Cause.BUDGET and lease.restartable and not finished:
         return _again(lease, Event.PAUSE, at_us, "the spend limit is used up; it goes on when the limit is raised")
+    if lease.cause is Cause.FAILED and lease.exit_code is None and lease.started_us is not None and lease.restartable:
+        again = _again(lease, Event.REQUEUE, at_us, "its run was lost with its node, which is not its fault; queued again")
+        return replace(again, not_before_us=at_us + pool.backoff_us)
     if lease.cause is Cause.COMPLETED and lease.exit_code == CHECKPOINTED_EXIT and lease.restartable:
         return _again(lease, Event.REQUEUE, at_us, "saved a checkpoint and asked for a restart (exit code 85)")
     cause = Cause.COMPLETED if finished and lease.cause is Cause.RECLAIMED else lease.cause

@@ -10,6 +10,7 @@ import { look } from "./world.js";
 const KEY = "sublet.key";
 const AT_MOST_EVERY_MS = 350;
 const AT_LEAST_EVERY_MS = 10000;
+const AFTER_FAILURE_MS = 2000;
 const COUNTDOWN_MS = 500;
 const $ = (id) => document.getElementById(id);
 
@@ -63,6 +64,8 @@ class Visit {
   #due = null;
   #busy = false;
   #again = false;
+  #streaming = null; // whether the journal can be followed; null: not known yet
+  #answered = true; // whether the last question was
   #prices = new Prices();
   #journal = new Journal($("events"));
 
@@ -79,7 +82,7 @@ class Visit {
     this.#api.follow({
       signal: this.#signal,
       onEvent: (event) => this.#happened(event),
-      onLink: (up) => { say(up ? "live" : "lost", up ? "live" : "disconnected"); if (up) this.#soon(); },
+      onLink: (up) => { this.#streaming = up; this.#tell(); if (up) this.#soon(); },
     }).catch((error) => this.#failed(error));
   }
 
@@ -93,7 +96,10 @@ class Visit {
   // Look again, yet not more often than is useful.
   #soon() {
     if (this.#busy) this.#again = true;
-    else if (this.#due === null) this.#due = setTimeout(() => { this.#due = null; this.#refresh(); }, AT_MOST_EVERY_MS);
+    else if (this.#due === null) {
+      const wait = this.#answered ? AT_MOST_EVERY_MS : AFTER_FAILURE_MS;
+      this.#due = setTimeout(() => { this.#due = null; this.#refresh(); }, wait);
+    }
   }
 
   async #refresh() {
@@ -101,12 +107,14 @@ class Visit {
     try {
       const world = await look(this.#api);
       if (this.#signal.aborted) return;
+      this.#answered = true;
+      this.#tell();
       this.#take(world);
     } catch (error) {
       this.#failed(error);
     } finally {
       this.#busy = false;
-      if (this.#again && !this.#signal.aborted) { this.#again = false; this.#soon(); }
+      if ((this.#again || !this.#answered) && !this.#signal.aborted) { this.#again = false; this.#soon(); }
     }
   }
 
@@ -133,7 +141,12 @@ class Visit {
     if (this.#signal.aborted) return;
     if (error instanceof Refused && error.status === 401) askForKey("This key is not valid, or it was revoked.");
     else if (error instanceof Refused && error.status === 403) askForKey("This key may not see leases.");
-    else say("lost", "disconnected");
+    else { this.#answered = false; this.#tell(); }
+  }
+
+  #tell() {
+    if (!this.#answered || this.#streaming === false) say("lost", "disconnected");
+    else if (this.#streaming) say("live", "live");
   }
 
   #nowUs() {

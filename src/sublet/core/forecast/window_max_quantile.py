@@ -16,7 +16,7 @@ WINDOWS_MIN = 12
 
 def window_max_quantile(history: History, now_us: int, horizon_us: int) -> WindowMax:
     """M(now, horizon) from the increments of the trailing four weeks; unknown while there are too few windows."""
-    if not len(history.at_us):
+    if not len(history.at_us) or horizon_us <= 0:
         return UNKNOWN
     from_us = max(int(history.at_us[0]), now_us - TRAILING_US)
     bin_us = max(-(-(now_us - from_us) // BINS_MAX), horizon_us // 32, 1)
