@@ -24,7 +24,7 @@ test: .venv/installed-dev ## All tests, on SQLite and on a real PostgreSQL
 lint: .venv/installed-dev ## Style, types, import contract
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@scripts/check-types
 	@$(BIN)/lint-imports
 
 format: .venv/installed-dev ## Put the code into shape

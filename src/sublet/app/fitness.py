@@ -1,8 +1,8 @@
 """Nodes that are fit for use, and those that are not: broken, drained, or quarantined after a failed hand-over."""
 
-from sublet.core.ids import NodeId
+from sublet.core.ids import NodeId, PoolId
 from sublet.core.occupancy import Span
-from sublet.store import events, nodes, spans
+from sublet.store import events, facts, nodes, spans
 from sublet.store.database import Tx
 from sublet.store.events import Entry
 from sublet.store.nodes import NodeRow
@@ -31,7 +31,17 @@ def put_up(tx: Tx, node: NodeRow, *, at_us: int) -> None:
         return
     nodes.set_down(tx, node.id, down=False, reason="")
     spans.close(tx, [(node.id, at_us)])
+    facts.put(tx, _came_up(node.pool), str(at_us))
     events.append(tx, [Entry(at_us, "node.up", pool=node.pool, data={"node": node.id})])
+
+
+def last_up_us(tx: Tx, pool: PoolId) -> int:
+    """When a node of the pool last came back; 0 before the first."""
+    return int(facts.get(tx, _came_up(pool)) or 0)
+
+
+def _came_up(pool: PoolId) -> str:
+    return f"node_up_us:{pool}"
 
 
 def down_nodes(tx: Tx) -> frozenset[NodeId]:

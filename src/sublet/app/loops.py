@@ -137,6 +137,7 @@ class Loops:
             return
         message = explain_jump(behind)
         log.error("clock_jumped_back", message=message)
+        self._tally.clock_jumped()
         with self._part("clock"), self._database.write() as tx:
             events.append(tx, [Entry(self._clock.now_us(), "alarm.clock", message)])
 

@@ -57,7 +57,7 @@ def close_attempt(tx: Tx, leases: Sequence[Lease], *, now_us: int) -> list[Lease
     """
     funded = _funded_to_the_stop(tx, leases, now_us=now_us)
     closed = meter(tx, funded, now_us=now_us)
-    usage_rows.insert_attempts(tx, [_attempt(lease) for lease in closed])
+    usage_rows.insert_attempts(tx, [attempt_of(lease) for lease in closed])
     return closed
 
 
@@ -83,7 +83,8 @@ def funding_wish(lease: Lease, *, to_us: int) -> Extension | None:
     )
 
 
-def _attempt(lease: Lease) -> Attempt:
+def attempt_of(lease: Lease) -> Attempt:
+    """The present attempt of a lease that has just ended, as it is kept."""
     assert lease.granted_us is not None and lease.price_micro is not None, f"{lease.id} was never granted"
     assert lease.stopped_us is not None and lease.cause is not None, f"{lease.id} ended without an instant or a cause"
     return Attempt(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import pairwise
 
+from sublet.app import metering
 from sublet.app.billing import Billed
 from sublet.app.metrics import Metrics
 from sublet.app.observe import Steps
@@ -57,8 +58,8 @@ class Tally:
     def observed(self, steps: Steps) -> None:
         """Leases and jobs moved."""
         for chain in steps.leases:
-            for lease in chain[1:]:
-                self._lease(lease)
+            for was, lease in pairwise(chain):
+                self._lease(was, lease)
         for jobs in steps.jobs:
             for before, job in pairwise(jobs):
                 self._job(before, job)
@@ -74,11 +75,15 @@ class Tally:
         for one in ended:
             self._metrics.credited(one.attempt.pool, one.refund_micro + one.credit_micro)
 
-    def _lease(self, lease: Lease) -> None:
+    def clock_jumped(self) -> None:
+        """The wall clock was set back."""
+        self._metrics.clock_jumped()
+
+    def _lease(self, was: Lease, lease: Lease) -> None:
         if lease.state is State.RESERVED:
             self._metrics.granted(lease.pool, lease.lease_class)
-        elif lease.state is State.NOTICED and lease.cause is Cause.RECLAIMED:
-            self._metrics.reclaimed(lease.pool, lease.lease_class)
+        elif lease.state is State.HANDOVER and was.state is not State.HANDOVER and lease.cause is Cause.RECLAIMED:
+            self._metrics.reclaimed(lease.pool, lease.lease_class, metering.attempt_of(lease).lost_us * lease.gpus)
         elif lease.state is State.ENDED and lease.cause is Cause.REFUSED:
             self._metrics.refused(lease.pool)
 

@@ -277,4 +277,5 @@ def _env_text(value: Any) -> str:
 def _link(path: str) -> str:
     """Shell that makes `path` lead to the storage that survives attempts."""
     parent = str(PurePosixPath(path).parent)
-    return f'mkdir -p {shlex.quote(parent)} && ln -sfn "$SUBLET_CHECKPOINT_DIR" {shlex.quote(path)}'
+    link = f'mkdir -p {shlex.quote(parent)} && ln -sfn "$SUBLET_CHECKPOINT_DIR" {shlex.quote(path)}'
+    return f'if [ -n "$SUBLET_CHECKPOINT_DIR" ]; then {link}; fi  # a job of the owner has no such storage'

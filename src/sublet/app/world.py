@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sublet.app.fitness import last_up_us
 from sublet.app.forecasting import Forecaster
 from sublet.core.draft import demand_of
 from sublet.core.fleet import Fleet, Masks, Placement
@@ -32,7 +33,7 @@ def read_view(tx: Tx, forecaster: Forecaster, *, now_us: int) -> View:
                 row.price_at_us,
                 row.reserve,
                 forecaster.forecasts(tx, row.pool, now_us=now_us, demand=demand[row.pool.id]),
-                jobs.last_freed_us(tx, row.pool.id),
+                max(jobs.last_freed_us(tx, row.pool.id), last_up_us(tx, row.pool.id)),
             )
             for row in rows
         ),

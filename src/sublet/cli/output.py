@@ -59,8 +59,8 @@ def table(
 ) -> RenderableType:
     """A plain table; `right` names the columns of numbers. Cells are text, not markup, unless they come from `styled`."""
     made = Table(box=None, pad_edge=False, header_style="bold dim")
-    for heading in headings:
-        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    for nth, heading in enumerate(headings):  # names stay whole, so that they can be copied
+        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold", no_wrap=nth == 0)
     count = 0
     for row in rows:
         made.add_row(*(cell if isinstance(cell, Markup) else escape(str(cell)) for cell in row))

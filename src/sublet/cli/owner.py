@@ -1,12 +1,13 @@
 """What the owner does with his own GPUs: run jobs, take GPUs back, give them back to the market."""
 
+import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
 
-from sublet.cli.client import connect
-from sublet.cli.offers import TaskFile
+from sublet.cli.client import Client, connect
 from sublet.cli.output import Json, Yes, agree, duration, errors, instant, show, state, table
 from sublet.cli.task import Given, document
 
@@ -26,19 +27,45 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    file: TaskFile = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="TASK.yaml | -- COMMAND...", help="A task file, or a command.")
+    ] = None,
     *,
+    gpus: Annotated[int | None, typer.Option(min=1, max=64, help="GPUs of each node.")] = None,
+    pool: Annotated[str | None, typer.Option(help="In which pool, where there are several.")] = None,
     given: Given = None,
     env: Annotated[list[str] | None, typer.Option("--env", "-e", help="NAME=value for the task; may be repeated.")] = None,
-    command: Annotated[str | None, typer.Option("--run", help="The command, without a task file.")] = None,
+    command: Annotated[str | None, typer.Option("--run", help="The command as the shell is to read it.")] = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Run a task as the owner: before every lease, and without a price."""
-    body = document(file, run=command, given=given or [], env=env or [])
+    file, said = _file_or_command(words or [])
     with connect() as client:
+        fields = _place(client, gpus, pool) + (given or [])
+        body = document(file, run=command or said, given=fields, env=env or [])
         made = client.post("/v1/jobs", body, force=force or None)
     show(made, as_json, lambda: f"job [bold]{made['id']}[/] is {made['state']}: {made['gpus']} GPUs of pool {made['pool']}")
+
+
+def _file_or_command(words: list[str]) -> tuple[Path | None, str | None]:
+    """One word that names a YAML file is a task; anything else is a command line."""
+    if len(words) == 1 and Path(words[0]).suffix in {".yaml", ".yml"}:
+        return Path(words[0]), None
+    return None, shlex.join(words) if words else None
+
+
+def _place(client: Client, gpus: int | None, pool: str | None) -> list[str]:
+    """The task's fields for so many GPUs of the pool, or of the only pool there is."""
+    if gpus is None and pool is None:
+        return []
+    found = {one["settings"]["id"]: one["settings"]["gpu_model"] for one in client.get("/v1/pools")["items"]}
+    if pool is None and len(found) != 1:
+        raise typer.BadParameter(f"say which pool: {', '.join(sorted(found)) or 'there is none yet'}", param_hint="--pool")
+    name = pool or next(iter(found))
+    if name not in found:
+        raise typer.BadParameter(f"there is no pool {name!r}; the pools are: {', '.join(sorted(found))}", param_hint="--pool")
+    return [f"lease.pool={name}", *([f"resources.accelerators={found[name]}:{gpus}"] if gpus else [])]
 
 
 def ps(

@@ -50,15 +50,21 @@ def up(
 
 def _banner(server: Server) -> Panel:
     settings, engine = server.settings, server.plane.engine.capabilities
-    key = settings.data_dir / OWNER_KEY_FILE
+    key, address = settings.data_dir / OWNER_KEY_FILE, escape(settings.base_url)
     lines = [
-        f"[bold]Sublet[/] is up at [cyan]{escape(settings.base_url)}[/]",
+        f"[bold]Sublet[/] is up at [cyan]{address}[/]",
         "",
         f"engine     {escape(engine.name)}: {escape(engine.isolation)}",
         f"data       {escape(str(settings.data_dir))}",
         f"owner key  {escape(str(key))} [dim](the CLI finds it from this directory)[/]",
-        f"API        {escape(settings.base_url)}/docs",
+        f"API        {address}/docs",
+        f"page       {address}/",
         "",
+        *(
+            []
+            if settings.base_url == settings_file.Settings().base_url
+            else [f"[dim]first:[/]  export SUBLET_URL={escape(settings.base_url)}"]
+        ),
         "[dim]next, in another terminal:[/]  sublet status   sublet offers   sublet tenant add acme",
     ]
     return Panel("\n".join(lines), expand=False, border_style="dim", padding=(1, 2))

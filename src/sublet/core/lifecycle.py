@@ -72,7 +72,8 @@ def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
     if lease.cause is Cause.RECLAIMED and lease.restartable and not finished:
         reclaims = lease.reclaims + 1
         wait = min(pool.backoff_us * 2 ** min(reclaims - 1, 30), pool.backoff_max_us)
-        again = _again(lease, Event.REQUEUE, at_us, f"reclaimed {reclaims} times; queued again, not before {wait / 1e6:g} s")
+        often = "once" if reclaims == 1 else f"{reclaims} times"
+        again = _again(lease, Event.REQUEUE, at_us, f"reclaimed {often} by the owner; queued again after {wait / 1e6:g} s")
         return replace(again, reclaims=reclaims, not_before_us=at_us + wait)
     if lease.cause is Cause.BUDGET and lease.restartable and not finished:
         return _again(lease, Event.PAUSE, at_us, "the spend limit is used up; it goes on when the limit is raised")

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from sublet.cli.client import Client
+from sublet.core.errors import Unavailable
 from sublet.core.units import SECOND_US
 from sublet.demo.cast import Wish
 from sublet.demo.schedule import OwnerPiece, Schedule, seconds_of
@@ -14,6 +15,7 @@ from sublet.demo.stage import Stage
 
 REFRESH_S = 0.25
 _END_S = 30.0
+_FAILING_S = 4.0
 
 Watch = Callable[[int], None]
 """Called again and again with the time into the day (µs)."""
@@ -56,6 +58,27 @@ def wind_down(stage: Stage, *, length_us: int, watch: Watch) -> None:
             return
         time.sleep(0.1)
         watch(length_us)
+
+
+class Guard:
+    """Ends a demo whose control plane goes on failing: waiting would only hide why."""
+
+    def __init__(self, stage: Stage, watch: Watch) -> None:
+        """`watch` is called as before."""
+        self._stage, self._watch = stage, watch
+        self._since: float | None = None
+
+    def __call__(self, into_us: int) -> None:
+        """Look at the loops, then draw."""
+        failing = self._stage.server.plane.loops.failing
+        if not failing:
+            self._since = None
+        elif self._since is None:
+            self._since = time.monotonic()
+        elif time.monotonic() - self._since > _FAILING_S:
+            loop, reason = next(iter(failing.items()))
+            raise Unavailable(f"the control plane cannot {loop}: {reason}", hint="put that right and run the demo again")
+        self._watch(into_us)
 
 
 def _wait_until(began: float, at_us: int, watch: Watch) -> None:

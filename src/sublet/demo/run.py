@@ -13,12 +13,12 @@ from sublet.cli.root import Server
 from sublet.demo import options as checking
 from sublet.demo.billing import issue_invoices, wait_until_booked
 from sublet.demo.cast import wishes
-from sublet.demo.director import play, wind_down
+from sublet.demo.director import Guard, play, wind_down
 from sublet.demo.figures import Summary, draw
 from sublet.demo.learning import read
 from sublet.demo.options import Options
 from sublet.demo.schedule import Schedule, lay_out
-from sublet.demo.stage import Stage, built, seed_history
+from sublet.demo.stage import Stage, built
 from sublet.demo.view import prologue, viewing
 from sublet.traces import read_jobs
 
@@ -34,7 +34,7 @@ def run_demo(options: Options, open_server: Callable[[Settings], Server], *, scr
     table = read_jobs(options.trace or PACKAGED)
     day = lay_out(table, slots=options.slots, speed=options.speed, hours=options.hours, seed=options.seed)
     prologue(screen, options, table, day)
-    with _interruptible() as deaf, built(options, open_server) as stage:
+    with _interruptible() as deaf, built(options, open_server, day) as stage:
         try:
             summary = _played(stage, options, day, screen)
             then(stage, summary)
@@ -47,8 +47,8 @@ def _played(stage: Stage, options: Options, day: Schedule, screen: Console) -> S
     clock = stage.server.plane.clock
     asked = wishes(length_us=day.length_us, slots=options.slots, gpu_model=stage.gpu_model, seed=options.seed)
     begin_us = clock.now_us()
-    seed_history(stage, day, begin_us=begin_us)
-    with viewing(screen, stage, options, day) as watch:
+    with viewing(screen, stage, options, day) as drawing:
+        watch = Guard(stage, drawing)
         played = play(stage, day, asked, watch)
         wind_down(stage, length_us=day.length_us, watch=watch)
     end_us = clock.now_us()

@@ -19,7 +19,7 @@ from sublet.demo.schedule import Schedule
 from sublet.demo.terms import pool_terms
 from sublet.engines.local.devices import find_devices
 from sublet.engines.registry import ENGINES, EngineOptions
-from sublet.store import spans
+from sublet.store import pools, spans
 
 TICK_MS = 100
 METER_MS = 1_000
@@ -43,8 +43,11 @@ class Stage:
 
 
 @contextmanager
-def built(options: Options, open_server: Callable[[Settings], Server]) -> Iterator[Stage]:
-    """A stage in a fresh data directory; when it is left, nothing of it runs any more."""
+def built(options: Options, open_server: Callable[[Settings], Server], day: Schedule) -> Iterator[Stage]:
+    """A stage in a fresh data directory; when it is left, nothing of it runs any more.
+
+    The owner's demand before the day is written into the books first, as if we had been there: the forecast learns from it.
+    """
     settings = _settings(options)
     house.check(options.data_dir)
     _end_leftovers(settings, options.data_dir)
@@ -52,22 +55,14 @@ def built(options: Options, open_server: Callable[[Settings], Server]) -> Iterat
     server = open_server(settings)
     with ExitStack() as closing:
         closing.callback(house.end_runs, server.plane.engine)
+        pool, gpu_model = _seed_history(server, day)
         server.start()
         closing.callback(server.stop)
         key = (settings.data_dir / OWNER_KEY_FILE).read_text().strip()
         owner = closing.enter_context(Client(server.settings.base_url, key))
-        (pool,) = owner.get("/v1/pools")["items"]
-        name = pool["settings"]["id"]
-        owner.put(f"/v1/pools/{name}", pool_terms())
+        owner.put(f"/v1/pools/{pool}", pool_terms())
         tenants = {tenant: closing.enter_context(_moved_in(owner, tenant)) for tenant in TENANTS}
-        yield Stage(server, PoolId(name), pool["settings"]["gpu_model"], owner, tenants, key)
-
-
-def seed_history(stage: Stage, schedule: Schedule, *, begin_us: int) -> None:
-    """Write the owner's demand before the day into the books, as if we had been there: the forecast learns from it."""
-    with stage.server.plane.database.write() as tx:
-        for at_us, gpus in schedule.history:
-            spans.note_demand(tx, stage.pool, Level(begin_us + at_us, gpus))
+        yield Stage(server, pool, gpu_model, owner, tenants, key)
 
 
 def _settings(options: Options) -> Settings:
@@ -91,6 +86,16 @@ def _engine(slots: int) -> str:
     """This machine's GPUs where it has enough of them, else CPU slots, honestly called so."""
     found = find_devices(None)
     return "cpu" if found.model == "cpu" or found.count < slots else "local"
+
+
+def _seed_history(server: Server, day: Schedule) -> tuple[PoolId, str]:
+    """Note the demand before the day; returns the one pool of this machine, and what its GPUs are."""
+    now_us = server.plane.clock.now_us()
+    with server.plane.database.write() as tx:
+        (row,) = pools.everything(tx)
+        for at_us, gpus in day.history:
+            spans.note_demand(tx, row.pool.id, Level(now_us + at_us, gpus))
+    return row.pool.id, row.pool.gpu_model
 
 
 def _moved_in(owner: Client, tenant: str) -> Client:

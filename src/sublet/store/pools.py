@@ -42,7 +42,7 @@ def put(tx: Connection, pool: Pool, *, now_us: int) -> None:
     if changed.rowcount == 0:
         tx.execute(
             insert(pools).values(
-                id=pool.id, settings=settings, price_micro=pool.price_micro, price_at_us=0, reserve=0, created_us=now_us
+                id=pool.id, settings=settings, price_micro=pool.price_micro, price_at_us=now_us, reserve=0, created_us=now_us
             )
         )
 

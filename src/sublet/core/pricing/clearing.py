@@ -46,7 +46,8 @@ Pricing = Callable[[Bids, Market], Clearing]
 def fill(order: npt.NDArray[np.intp], bids: Bids, eligible: npt.NDArray[np.bool_], gpus: int) -> npt.NDArray[np.bool_]:
     """Winners among the eligible, whole bids in `order`, stopping at the first that does not fit.
 
-    Stopping (not skipping) keeps a large bid from being passed over for ever by smaller, lower ones.
+    Stopping (not skipping) keeps a large bid from being passed over by smaller, lower ones in the same round. A bid that is
+    larger than all that is lendable does not take part.
     """
     order = order[eligible[order]]
     fits = np.cumsum(bids.gpus[order]) <= gpus
