@@ -75,6 +75,9 @@ def _launched(made: dict[str, Any]) -> RenderableType:
     return Group(*remarks, told)
 
 
+_ROOMY = ("pool", "since", "attempt", "about")  # `sublet explain` tells them of one lease
+
+
 def ps(
     *,
     everything: Annotated[bool, typer.Option("--all", "-a", help="Ended leases, too.")] = False,
@@ -104,7 +107,7 @@ def ps(
         for lease in found
     )
     empty = "no leases" if everything else "no living leases; `sublet ps --all` shows those that ended"
-    show(found, as_json, lambda: table(headings, rows, right=("GPUs", "price", "attempt"), empty=empty))
+    show(found, as_json, lambda: table(headings, rows, right=("GPUs", "price", "attempt"), roomy=_ROOMY, empty=empty))
 
 
 def logs(

@@ -16,6 +16,7 @@ from sublet.core.units import HOUR_US, MICRO, MINUTE_US, SECOND_US
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+_ROOMY_WIDTH = 120
 _PIPED_WIDTH = 200  # a table in a pipe or a file is not folded to a terminal that is not there
 
 
@@ -55,15 +56,26 @@ def write_text(text: str) -> None:
 
 
 def table(
-    headings: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = (), empty: str = "nothing"
+    headings: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    right: Sequence[str] = (),
+    roomy: Sequence[str] = (),
+    empty: str = "nothing",
 ) -> RenderableType:
-    """A plain table; `right` names the columns of numbers. Cells are text, not markup, unless they come from `styled`."""
+    """A plain table; `right` names the columns of numbers, `roomy` those that a narrow terminal does without.
+
+    Cells are text, not markup, unless they come from `styled`.
+    """
     made = Table(box=None, pad_edge=False, header_style="bold dim")
+    shown = [heading not in roomy or console.width >= _ROOMY_WIDTH for heading in headings]
     for nth, heading in enumerate(headings):  # names stay whole, so that they can be copied
-        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold", no_wrap=nth == 0)
+        if shown[nth]:
+            made.add_column(heading, justify="right" if heading in right else "left", overflow="fold", no_wrap=nth == 0)
     count = 0
     for row in rows:
-        made.add_row(*(cell if isinstance(cell, Markup) else escape(str(cell)) for cell in row))
+        cells = [cell if isinstance(cell, Markup) else escape(str(cell)) for cell in row]
+        made.add_row(*(cell for cell, wanted in zip(cells, shown, strict=True) if wanted))
         count += 1
     return made if count else f"[dim]{escape(empty)}[/]"
 

@@ -93,7 +93,11 @@ def ps(
         )
         for job in found
     )
-    show(found, as_json, lambda: table(headings, rows, right=("GPUs",), empty="the owner runs nothing"))
+    show(
+        found,
+        as_json,
+        lambda: table(headings, rows, right=("GPUs",), roomy=("submitted (UTC)", "about"), empty="the owner runs nothing"),
+    )
 
 
 def cancel(

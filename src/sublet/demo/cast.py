@@ -39,7 +39,7 @@ def wishes(*, length_us: int, slots: int, gpu_model: str, seed: int) -> tuple[Wi
 
 def _training(slots: int, gpu_model: str) -> Wish:
     """One lease for the whole day; the price is no object."""
-    gpus = max(1, slots * 3 // 8)
+    gpus = max(1, slots // 4)
     return Wish(
         0,
         "aurora",
