@@ -34,11 +34,21 @@ def processes_of(directory: Path) -> list[psutil.Process]:
     return [process for process in found if process.pid != os.getpid()]
 
 
+def a_day_with_a_burst(file: Path) -> None:
+    """Quiet days, of which the forecast learns, and the four hours that are played: nearly the whole machine in their midst."""
+    hour, end = 3_600, 120 * 3_600
+    quiet = [(at, 600, 1) for at in range(0, end - 6 * hour, 6 * hour)]
+    played = [(end - 4 * hour, 4 * hour, 1), (end - 2.4 * hour, hour / 2, 7), (end - hour / 2, 900, 2)]
+    lines = [f"{at:.0f},{lasts:.0f},{gpus}" for at, lasts, gpus in [*quiet, *played]]
+    file.write_text("\n".join(["submit_s,duration_s,gpus", *lines]) + "\n")
+
+
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One short day's summary."""
     here = tmp_path_factory.mktemp("demo")
-    done = run(*SHORT, "--json", "--data-dir", "data", cwd=here)
+    a_day_with_a_burst(here / "jobs.csv")
+    done = run(*SHORT, "--trace", "jobs.csv", "--json", "--data-dir", "data", cwd=here)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return {**found, "here": here}

@@ -51,7 +51,7 @@ def run(arguments: Sequence[str], root: Root) -> int:
         code = app(list(arguments), standalone_mode=False, obj=root, prog_name="sublet")
     except ApiError as refusal:
         _tell(refusal.problem, as_json)
-        return 2 if 400 <= refusal.status < 500 else 1
+        return 2 if 400 <= refusal.status < 500 or refusal.status == 503 else 1  # 503 says what is in the way, too
     except Unreachable as error:
         _tell(_problem_of(error, 503), as_json)
         return 3

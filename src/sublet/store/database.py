@@ -124,4 +124,4 @@ def _explained(error: DBAPIError) -> Unavailable:
         hint = "another process holds the database; is a second control plane using the same file?"
     else:
         hint = "check that the database is up and the URL is right; nothing was changed"
-    return Unavailable(f"the database did not answer: {said}", hint=hint)
+    return Unavailable(f"the database did not answer: {said}", field="database", hint=hint)
