@@ -91,6 +91,21 @@ def test_a_scope_opens_its_own_doors(doors: Doors, scope: str, request_: tuple[s
         good(answer)
 
 
+def test_a_tenants_read_only_key_opens_nothing_of_the_owners(doors: Doors) -> None:
+    doors.tenant("acme")
+    client = doors.client(doors.key("read-only", tenant="acme"))
+    for path in ("/v1/statement", "/v1/jobs", "/v1/nodes", "/v1/ledger/check"):
+        refused(client.get(path), 403)
+    good(client.get("/v1/leases"))
+
+
+def test_a_tenant_sees_terms_and_prices_but_not_what_they_cost_the_owner(doors: Doors) -> None:
+    mine = good(doors.tenant("acme").get("/v1/pools"))["items"][0]
+    assert mine["settings"]["terms"]["spot"]["grace_us"] > 0 and mine["price_micro"] > 0
+    assert "cost" not in mine["settings"] and "lending_limit" not in mine["settings"]
+    assert "cost" in good(doors.owner.get("/v1/pools/h100"))["settings"]
+
+
 def test_metrics_show_money_to_those_who_may_see_it(doors: Doors) -> None:
     assert "sublet_revenue" not in doors.nobody.get("/metrics").text
     assert "sublet_revenue" not in doors.tenant("acme").get("/metrics").text

@@ -26,6 +26,13 @@ WAIT_MS = 15_000
 NASTY = "<img src=x onerror=alert(1)>"
 
 
+def _expect(locator: Any) -> Any:
+    """Playwright's waiting assertion; a predicate as text is what the page's content security policy forbids."""
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
 @pytest.fixture
 def doors(sqlite_template: Path, tmp_path: Path) -> Iterator[Doors]:
     """A control plane that the test drives tick by tick, with the page in front of it."""
@@ -75,7 +82,7 @@ def test_a_lease_that_is_launched_shows_and_changes_without_a_reload(doors: Door
     doors.tick(3)
     row.locator(".state.active").wait_for()
     assert NASTY in row.inner_text() and page.locator("main img").count() == 0
-    page.wait_for_function("document.querySelectorAll('.gpu.leased').length === 2")
+    _expect(page.locator(".gpu.leased")).to_have_count(2)
     page.locator("#events >> text=lease started").first.wait_for()
     good(acme.delete(f"/v1/leases/{lease}"))
     doors.tick(4)
@@ -90,7 +97,7 @@ def test_the_owner_takes_gpus_back_and_the_page_tells_of_it(doors: Doors, page: 
     good(acme.post("/v1/leases", json={**TASK, "resources": {"accelerators": "H100:4"}}))
     doors.tick(4)
     page.goto(f"{doors.url}/#key={doors.owner_key}")
-    page.wait_for_function("document.querySelectorAll('.gpu.leased').length === 8")
+    _expect(page.locator(".gpu.leased")).to_have_count(8)
     job = good(doors.owner.post("/v1/jobs", json={"name": "urgent", "run": "true", "resources": {"accelerators": "H100:4"}}))
     doors.tick(2)
     page.locator("#notices progress").wait_for()

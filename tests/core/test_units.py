@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sublet.core.units import HOUR_US, TICK_US, charge_micro, from_seconds, on_grid, seconds
+from sublet.core.units import HOUR_US, TICK_US, charge_micro, from_seconds, on_grid, said, seconds
 
 
 @given(us=st.integers(0, 2**62))
@@ -47,3 +47,11 @@ def test_time_and_prices_are_not_negative() -> None:
         charge_micro(-1, 1)
     with pytest.raises(AssertionError):
         charge_micro(1, -1)
+
+
+@pytest.mark.parametrize(
+    ("us", "text"),
+    [(4 * HOUR_US, "4 h"), (HOUR_US // 2, "30 min"), (90 * 1_000_000, "90 s"), (1_500_000, "1.5 s"), (0, "0 s")],
+)
+def test_lengths_are_said_in_the_unit_that_comes_out_whole(us: int, text: str) -> None:
+    assert said(us) == text

@@ -212,3 +212,13 @@ def test_what_ended_is_wiped_after_its_time(house: House) -> None:
     house.wait(25 * 3_600)
     assert house.lease(lease).run not in house.engine.observe()
     assert house.state(lease) is State.ENDED
+
+
+def test_a_notice_comes_as_the_signal_that_was_asked_for(house: House) -> None:
+    lease = house.ask(8, workload=Workload(run="true", notice_signal="USR1"))
+    house.tick(2)
+    house.submit(8)
+    house.submit(8)
+    house.tick()
+    told = house.engine.notice_of(house.lease(lease).run)
+    assert told is not None and told.signal == "USR1" and told.deadline_us == house.lease(lease).deadline_us

@@ -1,16 +1,18 @@
 """Pools and nodes: what the owner has, and on which terms it is sold."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from sublet.api.bodies import Body, InPath, Label
 from sublet.api.call import Calling, only
 from sublet.app import nodes, pools
 from sublet.app.keys import Scope
 from sublet.core.ids import NodeId, PoolId
-from sublet.core.terms import Pool
+from sublet.core.lease import LeaseClass
+from sublet.core.terms import ClassTerms, Pool, Promise
 from sublet.store import pools as store
 from sublet.store.nodes import NodeRow
 from sublet.store.pools import PoolRow
@@ -111,10 +113,46 @@ class PoolView(BaseModel):
         return cls(settings=row.pool, price_micro=row.price_micro, reserve=row.reserve)
 
 
+class PublicSettings(BaseModel):
+    """What of a pool's settings concerns its tenants; costs and the owner's limits are the owner's."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    gpu_model: str
+    site: str
+    currency: str
+    classes: tuple[LeaseClass, ...]
+    terms: Mapping[LeaseClass, ClassTerms]
+    promise: Promise
+    pricing: str
+    price_period_us: int
+    smoothing_bps: int
+
+
+class PublicPoolView(BaseModel):
+    """A pool as a tenant sees it."""
+
+    settings: PublicSettings
+    price_micro: int
+    reserve: int
+
+    @classmethod
+    def of(cls, row: PoolRow) -> "PublicPoolView":
+        """As the API shows it."""
+        return cls(settings=PublicSettings.model_validate(row.pool), price_micro=row.price_micro, reserve=row.reserve)
+
+
 class PoolList(BaseModel):
     """All pools."""
 
     items: list[PoolView]
+
+
+class PublicPoolList(BaseModel):
+    """All pools, as a tenant sees them."""
+
+    items: list[PublicPoolView]
 
 
 class NodeView(BaseModel):
@@ -156,17 +194,21 @@ class DownBody(Body):
 
 
 @router.get("/pools", dependencies=_ANYBODY)
-def everything(call: Calling) -> PoolList:
-    """All pools."""
+def everything(call: Calling) -> PoolList | PublicPoolList:
+    """All pools. A tenant sees terms and prices, not what they cost the owner."""
     with call.read() as tx:
-        return PoolList(items=[PoolView.of(row) for row in store.everything(tx)])
+        rows = store.everything(tx)
+    if call.caller.sees is not None:
+        return PublicPoolList(items=[PublicPoolView.of(row) for row in rows])
+    return PoolList(items=[PoolView.of(row) for row in rows])
 
 
 @router.get("/pools/{pool}", dependencies=_ANYBODY)
-def show(pool: InPath, call: Calling) -> PoolView:
-    """One pool."""
+def show(pool: InPath, call: Calling) -> PoolView | PublicPoolView:
+    """One pool. A tenant sees terms and prices, not what they cost the owner."""
     with call.read() as tx:
-        return PoolView.of(store.get(tx, PoolId(pool)))
+        row = store.get(tx, PoolId(pool))
+    return PoolView.of(row) if call.caller.sees is None else PublicPoolView.of(row)
 
 
 @router.put("/pools/{pool}", dependencies=_OWNER)

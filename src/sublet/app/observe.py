@@ -14,6 +14,7 @@ from sublet.engines.protocol import NodeSeen, Phase, Seen
 from sublet.store import evidence, jobs, leases, nodes, pools
 from sublet.store.database import Database, Tx
 from sublet.store.evidence import HandOver
+from sublet.store.nodes import NodeRow
 
 _GONE = frozenset({Phase.EXITED, Phase.CLEAN, Phase.DIRTY})
 _HANDED_OVER = frozenset({Phase.CLEAN, Phase.DIRTY})
@@ -41,27 +42,40 @@ class Steps:
         return bool(self.leases or self.jobs)
 
 
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What a look tells that the database does not know yet."""
+
+    steps: Steps
+    checkpoints: list[tuple[LeaseId, int]]
+    nodes: list[tuple[NodeRow, NodeSeen]]
+
+    def __bool__(self) -> bool:
+        return bool(self.steps or self.checkpoints or self.nodes)
+
+
 def observe(database: Database, sight: Sight) -> Steps:
     """Bring the database up to what was seen; doing it again changes nothing more."""
     with database.read() as tx:
-        news = bool(_steps(tx, sight)) or bool(_checkpoints(tx, sight)) or bool(_changed_nodes(tx, sight))
-    if not news:
-        return Steps()
+        if not _news(tx, sight):
+            return Steps()
     with database.write() as tx:
-        _note_health(tx, sight)
-        steps = _steps(tx, sight, lock=True)  # anew: now nobody else writes
-        _write(tx, sight, steps)
-        leases.note_checkpoints(tx, _checkpoints(tx, sight))
-    return steps
+        news = _news(tx, sight, lock=True)  # anew: now nobody else writes
+        _note_health(tx, news, at_us=sight.at_us)
+        _write(tx, sight, news.steps)
+        leases.note_checkpoints(tx, news.checkpoints)
+    return news.steps
 
 
-def _steps(tx: Tx, sight: Sight, *, lock: bool = False) -> Steps:
+def _news(tx: Tx, sight: Sight, *, lock: bool = False) -> _News:
     sold = {row.pool.id: row.pool for row in pools.everything(tx)}
-    lease_chains = [_lease_chain(lease, sold[lease.pool], sight) for lease in leases.held(tx, lock=lock)]
+    held = leases.held(tx, lock=lock)
+    lease_chains = [_lease_chain(lease, sold[lease.pool], sight) for lease in held]
     job_chains = [_job_chain(job, sight) for job in jobs.held(tx)]
-    return Steps(
+    steps = Steps(
         tuple(chain for chain in lease_chains if len(chain) > 1), tuple(chain for chain in job_chains if len(chain) > 1)
     )
+    return _News(steps, _checkpoints(held, sight), _changed_nodes(tx, sight))
 
 
 def _lease_chain(lease: Lease, pool: Pool, sight: Sight) -> moves.LeaseChain:
@@ -163,10 +177,10 @@ def _holders(steps: Steps) -> list[Lease | OwnerJob]:
     return [*(chain[0] for chain in steps.leases), *(chain[0] for chain in steps.jobs)]
 
 
-def _checkpoints(tx: Tx, sight: Sight) -> list[tuple[LeaseId, int]]:
+def _checkpoints(held: Sequence[Lease], sight: Sight) -> list[tuple[LeaseId, int]]:
     """Checkpoints that running leases proved since the last look."""
     found = []
-    for lease in leases.held(tx):
+    for lease in held:
         seen = sight.runs.get(lease.run)
         if seen is not None and seen.checkpoint_us is not None:
             at = min(on_grid(seen.checkpoint_us), sight.at_us)
@@ -175,21 +189,20 @@ def _checkpoints(tx: Tx, sight: Sight) -> list[tuple[LeaseId, int]]:
     return found
 
 
-def _changed_nodes(tx: Tx, sight: Sight) -> list[NodeSeen]:
-    """Nodes whose health is news."""
-    rows = {node.id: node for node in nodes.everything(tx)}
+def _changed_nodes(tx: Tx, sight: Sight) -> list[tuple[NodeRow, NodeSeen]]:
+    """Nodes whose health is news; one that was taken down for another reason does not come back by itself."""
+    rows = {node.id: node for node in nodes.everything(tx)} if sight.nodes else {}
+    known = [(rows[seen.id], seen) for seen in sight.nodes if seen.id in rows]
     return [
-        seen
-        for seen in sight.nodes
-        if (row := rows.get(seen.id)) is not None
-        and ((not seen.healthy and not row.down) or (seen.healthy and row.down and row.reason.startswith(fitness.UNHEALTHY)))
+        (row, seen)
+        for row, seen in known
+        if row.down == seen.healthy and (not row.down or row.reason.startswith(fitness.UNHEALTHY))
     ]
 
 
-def _note_health(tx: Tx, sight: Sight) -> None:
-    rows = {node.id: node for node in nodes.everything(tx)}
-    for seen in _changed_nodes(tx, sight):
+def _note_health(tx: Tx, news: _News, *, at_us: int) -> None:
+    for row, seen in news.nodes:
         if seen.healthy:
-            fitness.put_up(tx, rows[seen.id], at_us=sight.at_us)
+            fitness.put_up(tx, row, at_us=at_us)
         else:
-            fitness.take_down(tx, rows[seen.id], fitness.UNHEALTHY + (seen.detail or "no detail"), at_us=sight.at_us)
+            fitness.take_down(tx, row, fitness.UNHEALTHY + (seen.detail or "no detail"), at_us=at_us)

@@ -56,6 +56,7 @@ def _rendered(result: dict[str, Any]) -> RenderableType:
         ("grants through the loop", f"{result['grants_per_s']:,.0f}/s", f"{result['ratio_to_bare']:.2f}"),
         ("with each request's own commit", f"{result['end_to_end_per_s']:,.0f}/s", f"{result['end_to_end_ratio_to_bare']:.2f}"),
         ("bare single-row commits", f"{result['bare_commits_per_s']:,.0f}/s", "1"),
+        ("the same by the driver alone", f"{result['driver_commits_per_s']:,.0f}/s", ""),
     ]
     measured = f"{result['store']}, {result['leases']} leases, median of {result['repeats']}"
     return table((measured, "rate", "ratio"), rows, right=("rate", "ratio"))

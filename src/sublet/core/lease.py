@@ -7,6 +7,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from sublet.core.errors import IllegalStep
 from sublet.core.fleet import Placement
@@ -164,15 +165,14 @@ class Lease:
         return self.gpus // self.nodes
 
 
-def step(lease: Lease, event: Event, *, at: int, reason: str | None = None) -> Lease:
+def step(lease: Lease, event: Event, *, at: int, reason: str | None = None, **data: Any) -> Lease:
     """The lease after `event` at instant `at` (µs); raises `IllegalStep` if the table has no such step.
 
-    The caller sets whatever data belongs to the event (`dataclasses.replace`) and saves it, guarded by `version`.
+    `data` are the fields that belong to the event. The caller saves the lease, guarded by `version`.
     """
     assert at >= lease.since_us, f"{lease.id}: time must not run backwards ({at} < {lease.since_us})"
     target = NEXT.get((lease.state, event))
     if target is None:
         raise IllegalStep(f"lease {lease.id} is {lease.state}: it cannot take {event}")
-    return replace(
-        lease, state=target, since_us=at, version=lease.version + 1, reason=lease.reason if reason is None else reason
-    )
+    said = lease.reason if reason is None else reason
+    return replace(lease, state=target, since_us=at, version=lease.version + 1, reason=said, **data)

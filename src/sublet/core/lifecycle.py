@@ -10,8 +10,11 @@ from sublet.core.workload import CHECKPOINTED_EXIT
 
 def granted(lease: Lease, grant: Grant, *, at_us: int) -> tuple[Lease, Lease]:
     """The lease with its GPUs reserved, and then ordered from the engine: a new attempt."""
-    reserved = replace(
-        step(lease, Event.GRANT, at=at_us, reason=grant.reason),
+    reserved = step(
+        lease,
+        Event.GRANT,
+        at=at_us,
+        reason=grant.reason,
         attempt=lease.attempt + 1,
         placement=grant.placement,
         price_micro=grant.price_micro,
@@ -24,20 +27,20 @@ def granted(lease: Lease, grant: Grant, *, at_us: int) -> tuple[Lease, Lease]:
 
 def started(lease: Lease, *, at_us: int) -> Lease:
     """The lease once its workload runs: its term begins."""
-    moved = step(lease, Event.STARTED, at=at_us, reason=lease.reason if lease.state is State.NOTICED else "runs")
-    return replace(moved, started_us=at_us, ends_us=None if lease.term_us is None else at_us + lease.term_us)
+    said = lease.reason if lease.state is State.NOTICED else "runs"
+    ends = None if lease.term_us is None else at_us + lease.term_us
+    return step(lease, Event.STARTED, at=at_us, reason=said, started_us=at_us, ends_us=ends)
 
 
 def noticed(lease: Lease, notice: Notice, *, at_us: int) -> Lease:
     """The lease once its end is announced."""
-    moved = step(lease, Event.NOTICE, at=at_us, reason=notice.reason)
-    return replace(moved, noticed_us=at_us, deadline_us=notice.deadline_us, cause=notice.cause)
+    told = {"noticed_us": at_us, "deadline_us": notice.deadline_us, "cause": notice.cause}
+    return step(lease, Event.NOTICE, at=at_us, reason=notice.reason, **told)
 
 
 def stopped(lease: Lease, cause: Cause, *, at_us: int, reason: str) -> Lease:
     """The lease once the engine has to end it; it is not billed from here on. A cause that was announced stands."""
-    moved = step(lease, Event.STOP, at=at_us, reason=reason)
-    return replace(moved, stopped_us=at_us, cause=lease.cause or cause)
+    return step(lease, Event.STOP, at=at_us, reason=reason, stopped_us=at_us, cause=lease.cause or cause)
 
 
 def released(lease: Lease, *, at_us: int) -> Lease:
@@ -57,9 +60,9 @@ def after_exit(lease: Lease, *, exit_code: int | None, at_us: int) -> Lease:
     if cause is None:
         cause = Cause.COMPLETED if exit_code in {0, CHECKPOINTED_EXIT} else Cause.FAILED
     said = "unknown" if exit_code is None else str(exit_code)
-    moved = step(lease, Event.EXITED, at=at_us, reason=f"{cause}; exit code {said}")
+    reason = f"{cause}; exit code {said}"
     stopped = min(lease.stopped_us, at_us) if lease.stopped_us is not None else at_us
-    return replace(moved, cause=cause, exit_code=exit_code, stopped_us=stopped)
+    return step(lease, Event.EXITED, at=at_us, reason=reason, cause=cause, exit_code=exit_code, stopped_us=stopped)
 
 
 def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:

@@ -15,6 +15,7 @@ from sublet.core.pricing import PRICING, Bids, Clearing, Market
 from sublet.core.promise import broken_by, promisable
 from sublet.core.supply import Supply, published_floor, reserve_for, risk_bound, risk_share_of, supply, term_of
 from sublet.core.terms import ClassTerms
+from sublet.core.units import said
 from sublet.core.view import TenantView, View
 
 
@@ -144,7 +145,7 @@ class Trading:
             return f"waits {(lease.not_before_us - lease.since_us) / 1e6:g} s after its reclaim (back-off)"
         spare = self._bound(lease.lease_class, candidate.terms, candidate.term_us) - self.lent[lease.lease_class]
         if lease.gpus > spare:
-            return f"{max(0, spare)} GPUs can be spared for {candidate.term_us / 3.6e9:g} h at the risk this class allows"
+            return f"{max(0, spare)} GPUs can be spared for {said(candidate.term_us)} at the risk this class allows"
         over = over_quota(self.ground.view, candidate.tenant, lease, self.holding[lease.tenant])
         return over or broken_by(self.pool, lease, promisable_now=self.promisable, capacity=self.stock.capacity)
 

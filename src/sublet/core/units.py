@@ -34,3 +34,11 @@ def charge_micro(gpu_us: int, price_micro: int) -> int:
     """
     assert gpu_us >= 0 and price_micro >= 0
     return (2 * gpu_us * price_micro + HOUR_US) // (2 * HOUR_US)
+
+
+def said(us: int) -> str:
+    """A length of time as people say it: in hours, minutes or seconds, whichever comes out whole."""
+    for unit_us, name in ((HOUR_US, "h"), (MINUTE_US, "min")):
+        if us >= unit_us and us % unit_us == 0:
+            return f"{us // unit_us} {name}"
+    return f"{us / SECOND_US:g} s"

@@ -1,6 +1,6 @@
 """One database behind one door: SQLite in WAL mode, or PostgreSQL, by URL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -78,6 +78,18 @@ class Database:
                 )
             session.commit()
             self._claim = session
+
+    @contextmanager
+    def driver(self) -> Iterator[tuple[Callable[..., object], str]]:
+        """The driver's own `execute` and parameter mark, outside any transaction: to measure what our layer costs."""
+        with _answerable(), self._engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            if not self.is_sqlite:
+                raw.autocommit = True
+            yield raw.execute, "?" if self.is_sqlite else "%s"
+            if not self.is_sqlite:
+                raw.autocommit = False
 
     def close(self) -> None:
         """Give all connections back, and the claim with them."""

@@ -5,7 +5,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
 
 from sublet.core.errors import NotFound, Stale
 from sublet.core.ids import LeaseId, TenantId
@@ -122,6 +122,12 @@ def held(tx: Connection, *, lock: bool = False) -> list[Lease]:
     """Every lease that holds GPUs. `lock`: they will be stepped, nobody else may write them."""
     query = _ALL.where(leases.c.state.in_([state.value for state in HELD])).order_by(leases.c.id)
     return [of_row(row) for row in tx.execute(query.with_for_update() if lock else query)]
+
+
+def counts(tx: Connection) -> dict[State, int]:
+    """How many leases there are in each state."""
+    query = select(leases.c.state, func.count()).group_by(leases.c.state)
+    return {State(state): number for state, number in tx.execute(query)}
 
 
 def in_states(tx: Connection, states: Iterable[State], *, limit: int) -> list[Lease]:

@@ -6,7 +6,6 @@ and a step that is run twice leaves the same books.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
@@ -33,7 +32,7 @@ from sublet.core.rating import charge, hold_micro, window_us
 from sublet.core.units import MICRO
 from sublet.core.usage import Usage
 from sublet.store.bulk import insert_new, portions
-from sublet.store.rows import plain
+from sublet.store.rows import plain, row_of
 from sublet.store.schema import accounts, holds, leases, transfers
 from sublet.store.usage import mark_billed, mark_settled
 
@@ -43,7 +42,7 @@ _Attempt = tuple[LeaseId, int]
 
 def open_accounts(tx: Connection, new: Iterable[Account]) -> None:
     """Open accounts; one that is open stays as it is."""
-    insert_new(tx, accounts, [asdict(account) for account in new], key=[accounts.c.id])
+    insert_new(tx, accounts, [row_of(account) for account in new], key=[accounts.c.id])
 
 
 def set_limit(tx: Connection, tenant: TenantId, limit_micro: int | None) -> None:
@@ -259,7 +258,7 @@ def _booked(tx: Connection, ids: Iterable[str]) -> set[str]:
 
 def _book(tx: Connection, entries: Sequence[Transfer]) -> list[Transfer]:
     """Add the transfers that are new, change the balances by them, and return them."""
-    fresh = insert_new(tx, transfers, [asdict(entry) for entry in entries], key=[transfers.c.id])
+    fresh = insert_new(tx, transfers, [row_of(entry) for entry in entries], key=[transfers.c.id])
     new = [entry for entry in entries if (entry.id,) in fresh]
     rows: list[dict[str, Any]] = [
         {"b_id": name, "b_debits": change.debits_micro, "b_credits": change.credits_micro, "b_held": change.held_micro}

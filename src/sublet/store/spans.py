@@ -1,13 +1,12 @@
 """Who held which GPUs, when: one row for a holder, a node and a state, written in the transaction of the step itself."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 
 from sqlalchemy import Connection, Table, bindparam, insert, or_, select, update
 
 from sublet.core.ids import NodeId, PoolId
 from sublet.core.occupancy import Level, Span
-from sublet.store.rows import plain
+from sublet.store.rows import plain, row_of
 from sublet.store.schema import demand, reserves, spans
 
 _NAMES = ("pool", "node", "mask", "state", "holder", "attempt", "from_us", "to_us")
@@ -24,7 +23,7 @@ def close(tx: Connection, ends: Iterable[tuple[str, int]]) -> None:
 def open_all(tx: Connection, new: Sequence[Span]) -> None:
     """Begin spans."""
     if new:
-        tx.execute(insert(spans), [asdict(span) for span in new])
+        tx.execute(insert(spans), [row_of(span) for span in new])
 
 
 def between(tx: Connection, pool: PoolId, from_us: int, to_us: int) -> list[Span]:

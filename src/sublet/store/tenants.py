@@ -1,14 +1,14 @@
 """Tenants and their quotas in pools."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from sublet.core.errors import Conflict, NotFound
 from sublet.core.ids import PoolId, TenantId
-from sublet.store.rows import plain
+from sublet.store.rows import plain, row_of
 from sublet.store.schema import quotas, tenants
 
 
@@ -37,7 +37,7 @@ def insert_one(tx: Connection, tenant: Tenant) -> None:
     """Add a tenant, or raise `Conflict` if the name is taken."""
     try:
         with tx.begin_nested():
-            tx.execute(insert(tenants).values(asdict(tenant)))
+            tx.execute(insert(tenants).values(row_of(tenant)))
     except IntegrityError as error:
         raise Conflict(
             f"there is a tenant {tenant.id} already", field="id", hint="choose another id; `sublet tenant ls` lists them"
@@ -80,7 +80,7 @@ def put_quota(tx: Connection, quota: QuotaRow) -> None:
     mine = (quotas.c.tenant == quota.tenant) & (quotas.c.pool == quota.pool)
     values = {"nominal": quota.nominal, "borrowing_limit": quota.borrowing_limit}
     if tx.execute(update(quotas).where(mine).values(values)).rowcount == 0:
-        tx.execute(insert(quotas).values(asdict(quota)))
+        tx.execute(insert(quotas).values(row_of(quota)))
 
 
 def quotas_of(tx: Connection, wanted: Sequence[TenantId] | None = None) -> list[QuotaRow]:

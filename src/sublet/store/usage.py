@@ -1,7 +1,6 @@
 """Metered intervals and finished attempts, and the marks on a lease that say how far its time and funds are counted."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from operator import attrgetter
 from typing import Any
 
@@ -14,7 +13,7 @@ from sublet.core.ledger import Purpose
 from sublet.core.usage import Attempt, Usage, UsageKind
 from sublet.store import leases as lease_rows
 from sublet.store.bulk import insert_new, portions
-from sublet.store.rows import plain
+from sublet.store.rows import plain, row_of
 from sublet.store.schema import attempts, leases, transfers, usage
 
 _USAGE = [column for column in usage.columns if column.name != "billed"]
@@ -115,7 +114,7 @@ def touching(tx: Connection, pool: PoolId, from_us: int, to_us: int) -> list[Usa
 
 def insert_attempts(tx: Connection, finished: Iterable[Attempt]) -> int:
     """Add finished attempts and return how many were new."""
-    return len(insert_new(tx, attempts, [asdict(one) for one in finished], key=(attempts.c.lease, attempts.c.attempt)))
+    return len(insert_new(tx, attempts, [row_of(one) for one in finished], key=(attempts.c.lease, attempts.c.attempt)))
 
 
 def unsettled(tx: Connection, *, after: tuple[LeaseId, int] | None, limit: int) -> list[Attempt]:

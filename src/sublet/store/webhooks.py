@@ -1,12 +1,12 @@
 """The outbox of webhooks: written in the transaction of what they announce, sent afterwards, at least once."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
 
 from sublet.store.bulk import insert_new
-from sublet.store.rows import plain
+from sublet.store.rows import plain, row_of
 from sublet.store.schema import webhooks
 
 
@@ -25,7 +25,7 @@ class Webhook:
 
 def put_all(tx: Connection, new: Sequence[Webhook]) -> None:
     """Add messages; one with a known id is left as it is."""
-    insert_new(tx, webhooks, [asdict(webhook) for webhook in new], key=(webhooks.c.id,))
+    insert_new(tx, webhooks, [row_of(webhook) for webhook in new], key=(webhooks.c.id,))
 
 
 def due(tx: Connection, *, now_us: int, limit: int) -> list[Webhook]:
