@@ -53,6 +53,16 @@ def test_a_reader_that_comes_back_misses_nothing_and_repeats_nothing(doors: Door
     assert [event["seq"] for event in first + rest] == [event["seq"] for event in page]
 
 
+def test_a_reader_may_begin_with_what_happened_last(everywhere: Doors) -> None:
+    acme = everywhere.tenant("acme")
+    for _ in range(3):
+        good(acme.post("/v1/leases", json=TASK))
+    everywhere.tenant("other")
+    mine = good(acme.get("/v1/events"))["items"]
+    assert [event["seq"] for event in read(acme, 2, params={"back": 2}, headers=SSE)] == [event["seq"] for event in mine[-2:]]
+    assert len(read(acme, len(mine), params={"back": 500}, headers=SSE)) == len(mine)
+
+
 def test_a_reader_that_does_not_follow_gets_what_is_there(doors: Doors) -> None:
     doors.tenant("acme")
     text = doors.owner.get("/v1/events/stream", params={"after": 0}).text

@@ -89,7 +89,9 @@ def journal(call: Calling, after: Sequence = 0, limit: Limit = 100, lease: OfLea
 async def stream(
     request: Request,
     call: Calling,
+    *,
     after: Annotated[int | None, Query(ge=0, le=2**53, description="begin after this number; nothing: only what comes")] = None,
+    back: Annotated[int, Query(ge=0, le=1_000, description="without `after`: begin so many events back")] = 0,
     last_event_id: Annotated[str | None, Header(pattern=r"^\d{1,16}$", description="sent by browsers that reconnect")] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "",
 ) -> StreamingResponse:
@@ -101,7 +103,7 @@ async def stream(
         raise Unavailable("too many event streams are open", hint="close one, or ask for pages at /v1/events")
     begin = int(last_event_id) if last_event_id else after
     if begin is None:
-        begin = await run_in_threadpool(events.newest, call.plane.database)
+        begin = await run_in_threadpool(events.newest, call.plane.database, back=back, tenant=call.caller.sees)
     follower = _Follower(call, begin, follow="text/event-stream" in accept)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(follower.text(request), media_type="text/event-stream", headers=headers)

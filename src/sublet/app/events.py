@@ -23,7 +23,7 @@ def settled_after(database: Database, seq: int, *, tenant: TenantId | None, now_
         return events.page(tx, after=seq, tenant=tenant, until_us=until, limit=limit)
 
 
-def newest(database: Database) -> int:
-    """Where a reader begins who wants only what comes."""
+def newest(database: Database, *, back: int = 0, tenant: TenantId | None = None) -> int:
+    """Where a reader begins who wants only what comes, or the last `back` entries first."""
     with database.read() as tx:
-        return events.last_seq(tx)
+        return events.last_seq(tx, back=back, tenant=tenant)

@@ -68,9 +68,12 @@ def page(
     return [_of_row(row) for row in tx.execute(query.order_by(events.c.seq).limit(limit))]
 
 
-def last_seq(tx: Connection) -> int:
-    """The newest sequence number; 0 when nothing has happened yet."""
-    return tx.execute(select(func.max(events.c.seq))).scalar_one() or 0
+def last_seq(tx: Connection, *, back: int = 0, tenant: TenantId | None = None) -> int:
+    """The newest sequence number, or that of the entry `back` entries before it; 0 where there is none."""
+    query = select(events.c.seq).order_by(events.c.seq.desc()).offset(back).limit(1)
+    if tenant is not None and back:
+        query = query.where(events.c.tenant == tenant)
+    return tx.execute(query).scalar_one_or_none() or 0
 
 
 def _of_row(row: Any) -> Entry:

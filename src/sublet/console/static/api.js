@@ -1,5 +1,6 @@
 // The public API, as this page uses it: JSON by GET, and the journal as a stream that heals itself.
 
+const BACK = 40; // events shown of what happened before the page was opened
 const RETRY_FIRST_MS = 500;
 const RETRY_MOST_MS = 8000;
 const SILENCE_MS = 25000; // the server says something every ten seconds
@@ -65,7 +66,7 @@ export class Api {
     try {
       const headers = { ...this.#headers(), Accept: "text/event-stream" };
       if (last !== null) headers["Last-Event-ID"] = String(last);
-      const answer = await fetch("/v1/events/stream", { headers, cache: "no-store", signal: silence.signal });
+      const answer = await fetch(`/v1/events/stream?back=${BACK}`, { headers, cache: "no-store", signal: silence.signal });
       if (!answer.ok) throw new Refused(answer.status, await problemOf(answer));
       onOpen();
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -10,7 +10,7 @@ export class Journal {
 
   constructor(place) {
     this.#place = place;
-    place.replaceChildren(node("li", { class: "quiet" }, "What happens from now on shows here, newest first."));
+    place.replaceChildren(node("li", { class: "quiet" }, "What happens shows here, newest first."));
   }
 
   add(event) {
