@@ -1,7 +1,5 @@
 """API keys at rest."""
 
-import os
-import signal
 import stat
 from pathlib import Path
 
@@ -26,13 +24,19 @@ def test_the_first_start_writes_the_owners_key_where_only_he_reads_it(database: 
         assert keys.ensure_owner_key(tx, tmp_path / "data", now_us=NOW) is None
 
 
+class Crash(BaseException):
+    """The process ended here."""
+
+
 def test_a_crash_between_the_file_and_the_database_is_mended(database: Database, tmp_path: Path) -> None:
-    try:
+    def die() -> None:
         with database.write() as tx:
             keys.ensure_owner_key(tx, tmp_path, now_us=NOW)
-            os.kill(os.getpid(), signal.SIGINT)
-    except KeyboardInterrupt:
-        secret = (tmp_path / "owner.key").read_text().strip()
+            raise Crash
+
+    with pytest.raises(Crash):
+        die()
+    secret = (tmp_path / "owner.key").read_text().strip()
     with database.write() as tx:
         keys.ensure_owner_key(tx, tmp_path, now_us=NOW)
         assert keys.authenticate(tx, secret).scope is Scope.OWNER
