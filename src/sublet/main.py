@@ -1,6 +1,7 @@
 """The composition root: here, and only here, a database, an engine, the loops and the doors become one program."""
 
 import contextlib
+import gc
 import socket
 import sys
 import threading
@@ -96,8 +97,18 @@ def _listen(settings: Settings) -> socket.socket:
         ) from error
 
 
+def _collect_less_often() -> None:
+    """Spare the collector what was imported, and let it look less often: a round makes many values and hardly a cycle.
+
+    Worth a fifth of the grants a second (`sublet bench grants`).
+    """
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+
+
 def main() -> None:
     """The `sublet` command."""
+    _collect_less_often()
     demo.register(app)
     bench.register(app)
     sys.exit(run(sys.argv[1:], Root(open_server=Server, openapi=document)))

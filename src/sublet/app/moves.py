@@ -31,6 +31,8 @@ _LEASE_KINDS = {
     State.ENDED: "lease.ended",
 }
 
+_RUNNING = frozenset({State.ACTIVE, State.NOTICED})
+
 
 @dataclass(frozen=True, slots=True)
 class _Hold:
@@ -48,7 +50,7 @@ def gpu_state(lease: Lease) -> str | None:
     """What the lease's GPUs are: `leased` while its workload runs, `handover` around it, None when it holds none."""
     if lease.state not in HELD:
         return None
-    runs = lease.state in {State.ACTIVE, State.NOTICED} and lease.started_us is not None
+    runs = lease.state in _RUNNING and lease.started_us is not None
     return "leased" if runs else "handover"
 
 

@@ -1,6 +1,6 @@
 """Leases in the database. A stepped lease is written only over the version it was read at."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
@@ -29,7 +29,7 @@ def to_row(lease: Lease) -> dict[str, Any]:
 
 
 _AT = {name: place for place, name in enumerate(_FIELDS)}
-_TYPES = [
+_TYPES: list[tuple[int, Callable[[Any], Any]]] = [
     (_AT["placement"], placement_of),
     (_AT["state"], State),
     (_AT["lease_class"], LeaseClass),
@@ -121,7 +121,7 @@ def live(tx: Connection) -> list[Lease]:
 def held(tx: Connection, *, lock: bool = False) -> list[Lease]:
     """Every lease that holds GPUs. `lock`: they will be stepped, nobody else may write them."""
     query = _ALL.where(leases.c.state.in_([state.value for state in HELD])).order_by(leases.c.id)
-    return [of_row(row) for row in tx.execute(query.with_for_update() if lock else query)]
+    return [of_row(row) for row in tx.execute(query.with_for_update() if lock else query).all()]
 
 
 def counts(tx: Connection) -> dict[State, int]:
@@ -159,7 +159,7 @@ def some(tx: Connection, wanted: Iterable[LeaseId], *, lock: bool = False) -> li
     """Some of them by id; one that does not exist is absent. `lock`: they will be stepped, nobody else may write them."""
     query = _ALL.with_for_update() if lock else _ALL
     parts = portions(sorted(wanted))
-    return [of_row(row) for part in parts for row in tx.execute(query.where(leases.c.id.in_(part)).order_by(leases.c.id))]
+    return [of_row(row) for part in parts for row in tx.execute(query.where(leases.c.id.in_(part)).order_by(leases.c.id)).all()]
 
 
 def ended_with_workload(tx: Connection, *, before_us: int, limit: int) -> list[Lease]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -15,6 +16,7 @@ def placement_text(placement: Placement) -> str:
     return json.dumps(placement, separators=(",", ":"))
 
 
+@lru_cache(maxsize=65_536)
 def placement_of(text: str) -> Placement:
     """The placement behind `placement_text`."""
     return tuple((NodeId(node), int(mask)) for node, mask in json.loads(text))
