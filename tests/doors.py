@@ -1,5 +1,6 @@
 """A control plane on a fake engine behind its real API on a real socket, driven tick by tick: for the tests of the doors."""
 
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 
 from sublet.api.server import create_app
@@ -101,3 +103,12 @@ def open_doors(database: Database, data_dir: Path, **more: Any) -> Iterator[Door
         server.should_exit = True
         thread.join()
         plane.stop()
+
+
+@pytest.fixture(name="doors")
+def doors_on_sqlite(sqlite_template: Path, tmp_path: Path) -> Iterator[Doors]:
+    """For what does not depend on the database; a folder of tests takes it up in its conftest."""
+    database = Database(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'sublet.db')}")
+    with open_doors(database, tmp_path / "data") as opened:
+        yield opened
+    database.close()

@@ -1,28 +1,19 @@
 """The command line against a real API, run in this process with what it prints captured."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from command_line import Ran, Sublet
-from doors import Doors, open_doors
+from doors import Doors, doors_on_sqlite
 from sublet.api.server import document
 from sublet.cli.app import run
 from sublet.cli.root import Root
 from sublet.main import Server
-from sublet.store.database import Database
 
 ROOT = Root(open_server=Server, openapi=document)
 
-
-@pytest.fixture
-def doors(sqlite_template: Path, tmp_path: Path) -> Iterator[Doors]:
-    database = Database(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'sublet.db')}")
-    with open_doors(database, tmp_path / "data") as opened:
-        yield opened
-    database.close()
+__all__ = ["doors_on_sqlite"]
 
 
 @pytest.fixture

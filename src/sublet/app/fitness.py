@@ -1,6 +1,6 @@
 """Nodes that are fit for use, and those that are not: broken, drained, or quarantined after a failed hand-over."""
 
-from sublet.core.ids import NodeId, PoolId
+from sublet.core.ids import PoolId
 from sublet.core.occupancy import Span
 from sublet.store import events, facts, nodes, spans
 from sublet.store.database import Tx
@@ -42,8 +42,3 @@ def last_up_us(tx: Tx, pool: PoolId) -> int:
 
 def _came_up(pool: PoolId) -> str:
     return f"node_up_us:{pool}"
-
-
-def down_nodes(tx: Tx) -> frozenset[NodeId]:
-    """The nodes that are not offered."""
-    return frozenset(node.id for node in nodes.everything(tx) if node.down)

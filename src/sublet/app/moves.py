@@ -4,16 +4,15 @@ A chain is the value as read followed by each step it took; a lease that started
 span in which it ran.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sublet.app.fitness import down_nodes
 from sublet.core.fleet import Placement
 from sublet.core.ids import NodeId, PoolId
 from sublet.core.lease import HELD, Lease, State
 from sublet.core.occupancy import Span
 from sublet.core.owner import JobState, OwnerJob
-from sublet.store import events, jobs, leases, spans
+from sublet.store import events, jobs, leases, nodes, spans
 from sublet.store.database import Tx
 from sublet.store.events import Entry
 
@@ -105,7 +104,7 @@ def _job_hold(job: OwnerJob) -> _Hold:
 
 def _save_spans(tx: Tx, chains: Sequence[Sequence[_Hold]]) -> None:
     """Close and open spans along each chain of holds."""
-    down = down_nodes(tx) if any(chain[-1].state is None for chain in chains) else frozenset()
+    down = nodes.down_ids(tx) if any(chain[-1].state is None for chain in chains) else frozenset()
     closing: list[tuple[str, int]] = []
     opening: list[Span] = []
     for chain in chains:
@@ -135,8 +134,3 @@ def _spans(hold: _Hold, from_us: int, to_us: int | None) -> list[Span]:
 def _unfit(freed: _Hold, at_us: int, down: frozenset[NodeId]) -> list[Span]:
     """GPUs that come free on a node that is down are down, not free."""
     return [Span(freed.pool, node, mask, "down", node, 0, at_us) for node, mask in freed.placement if node in down]
-
-
-def each(chains: Iterable[LeaseChain], wanted: Callable[[Lease], bool]) -> list[Lease]:
-    """Every step in the chains that is wanted."""
-    return [lease for chain in chains for lease in chain[1:] if wanted(lease)]

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
+from sublet.app.metadata import iso
 from sublet.core.lease import Lease, State
 from sublet.core.ledger import Settlement
-from sublet.core.units import MICRO, SECOND_US
+from sublet.core.units import MICRO
 from sublet.store import webhooks, workloads
 from sublet.store.database import Tx
 from sublet.store.events import Entry
@@ -18,7 +18,7 @@ def document(lease: Lease) -> dict[str, object]:
     assert lease.deadline_us is not None, f"{lease.id} was given no notice"
     return {
         "action": "terminate",
-        "time": datetime.fromtimestamp(lease.deadline_us / SECOND_US, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "time": iso(lease.deadline_us),
         "deadline_us": lease.deadline_us,
         "reason": lease.cause,
         "lease": lease.id,

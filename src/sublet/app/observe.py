@@ -155,14 +155,14 @@ def _carry(chain: moves.LeaseChain, n: int, metered: Lease) -> moves.LeaseChain:
 
 def _quarantine(tx: Tx, sight: Sight, steps: Steps) -> None:
     """Take nodes out of offers whose hand-over failed."""
-    rows = {node.id: node for node in nodes.everything(tx)}
-    for holder in _holders(steps):
-        seen = sight.runs.get(holder.run)
-        if seen is not None and seen.phase is Phase.DIRTY:
-            for node, _ in holder.placement:
-                found = "; ".join(f"{key}: {value}" for key, value in seen.evidence.items())
-                reason = f"quarantined: the hand-over of {holder.id} failed ({found or 'no detail'})"
-                fitness.take_down(tx, rows[node], reason, at_us=sight.at_us)
+    looks = [(holder, sight.runs.get(holder.run)) for holder in _holders(steps)]
+    failed = [(holder, seen) for holder, seen in looks if seen is not None and seen.phase is Phase.DIRTY]
+    rows = {node.id: node for node in nodes.everything(tx)} if failed else {}
+    for holder, seen in failed:
+        found = "; ".join(f"{key}: {value}" for key, value in seen.evidence.items())
+        reason = f"quarantined: the hand-over of {holder.id} failed ({found or 'no detail'})"
+        for node, _ in holder.placement:
+            fitness.take_down(tx, rows[node], reason, at_us=sight.at_us)
 
 
 def _hand_overs(sight: Sight, steps: Steps) -> Iterator[HandOver]:

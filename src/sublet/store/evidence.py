@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from sublet.core.ids import RunId
 from sublet.store.bulk import insert_new
@@ -29,9 +29,3 @@ def put_all(tx: Connection, records: Iterable[HandOver]) -> None:
         for r in records
     ]
     insert_new(tx, evidence, rows, key=[evidence.c.run])
-
-
-def of_holder(tx: Connection, holder: str) -> list[HandOver]:
-    """The hand-overs of a lease's attempts, or of an owner job."""
-    query = select(evidence).where(evidence.c.holder == holder).order_by(evidence.c.at_us)
-    return [HandOver(RunId(row.run), row.holder, row.at_us, row.clean, json.loads(row.document)) for row in tx.execute(query)]

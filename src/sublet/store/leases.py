@@ -130,12 +130,6 @@ def counts(tx: Connection) -> dict[State, int]:
     return {State(state): number for state, number in tx.execute(query)}
 
 
-def in_states(tx: Connection, states: Iterable[State], *, limit: int) -> list[Lease]:
-    """Leases in some states, oldest first."""
-    query = _ALL.where(leases.c.state.in_([state.value for state in states]))
-    return [of_row(row) for row in tx.execute(query.order_by(leases.c.since_us, leases.c.id).limit(limit))]
-
-
 def page(
     tx: Connection,
     *,

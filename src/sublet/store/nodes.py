@@ -54,6 +54,11 @@ def everything(tx: Connection) -> list[NodeRow]:
     return [NodeRow(*row) for row in tx.execute(select(*_COLUMNS).order_by(nodes.c.id))]
 
 
+def down_ids(tx: Connection) -> frozenset[NodeId]:
+    """The nodes that are not offered."""
+    return frozenset(tx.execute(select(nodes.c.id).where(nodes.c.down)).scalars())
+
+
 def sizes(tx: Connection) -> list[tuple[PoolId, int, int]]:
     """(pool, GPUs of a node, how many nodes have so many)."""
     query = select(nodes.c.pool, nodes.c.gpus, func.count()).group_by(nodes.c.pool, nodes.c.gpus)

@@ -145,14 +145,6 @@ def attempts_of(tx: Connection, wanted: Iterable[LeaseId]) -> list[Attempt]:
     return found
 
 
-def attempts_between(tx: Connection, from_us: int, to_us: int, *, tenant: TenantId | None = None) -> list[Attempt]:
-    """Attempts that ended inside a period."""
-    query = select(attempts).where((attempts.c.stopped_us >= from_us) & (attempts.c.stopped_us < to_us))
-    if tenant is not None:
-        query = query.where(attempts.c.tenant == tenant)
-    return [_attempt_of(row) for row in tx.execute(query.order_by(attempts.c.lease, attempts.c.attempt))]
-
-
 def billed_micro(tx: Connection, wanted: Iterable[Attempt]) -> dict[tuple[LeaseId, int], int]:
     """What the ledger says each attempt was charged, micro-units."""
     found: dict[tuple[LeaseId, int], int] = {}
