@@ -9,14 +9,14 @@ from sublet.demo.cast import wishes
 from sublet.demo.options import Options, check
 from sublet.demo.run import PACKAGED
 from sublet.demo.schedule import LOAD, lay_out
-from sublet.traces import JobTable, read_jobs
+from sublet.traces import JobTable, jobs_of, read_jobs
 
 
 def table(*jobs: tuple[float, float, int]) -> JobTable:
     """Jobs as (submitted, lasting, GPUs), in hours."""
     hours = np.array([[at, lasts] for at, lasts, _ in jobs])
     us = (hours * HOUR_US).round().astype(np.int64)
-    return JobTable(us[:, 0], us[:, 1], np.array([gpus for *_, gpus in jobs], np.int64))
+    return jobs_of(submit_us=us[:, 0], run_us=us[:, 1], gpus=np.array([gpus for *_, gpus in jobs], np.int64))
 
 
 def test_the_last_hours_are_played_at_speed_and_jobs_are_cut_at_the_end_of_the_day() -> None:
@@ -35,6 +35,11 @@ def test_what_runs_when_the_day_begins_is_carried_into_it_and_what_ended_is_hist
 def test_a_job_larger_than_the_machine_takes_all_of_it() -> None:
     day = lay_out(table((0, 0.1, 1), (10, 0.5, 64)), slots=4, speed=3600, hours=8, seed=0)
     assert [p.gpus for p in day.pieces] == [4] and day.shrunk == 1
+
+
+def test_a_job_that_never_ran_asks_for_nothing() -> None:
+    day = lay_out(table((0, 1, 1), (9, 0, 4), (11, 1, 2)), slots=8, speed=3600, hours=4, seed=0)
+    assert [p.gpus for p in day.pieces] == [2]
 
 
 def test_a_trace_too_large_for_the_machine_is_thinned_by_the_seed() -> None:

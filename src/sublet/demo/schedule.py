@@ -52,6 +52,7 @@ def lay_out(table: JobTable, *, slots: int, speed: float, hours: float, seed: in
         raise Invalid(said, field="--hours", hint=f"give --hours {max(1, int(covered))} or less")
     gpus = np.minimum(table.gpus, slots)
     kept, share = _thinned(table, gpus, slots=slots, begin=begin, end=end, seed=seed)
+    kept &= table.duration_us > 0  # what never ran asks for nothing here
     submit, run, gpus = table.submit_us[kept], table.duration_us[kept], gpus[kept]
     played = (submit >= begin) | (submit + run > begin)
     if not played.any():
