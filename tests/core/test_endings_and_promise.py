@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import pytest
-from builders import T0, S, job_of, lease_of, pool_of, running, view_of
+from builders import POOL, T0, S, job_of, lease_of, pool_of, running, view_of
+from twins import handback_us
 
+from sublet.core.ids import LeaseId
 from sublet.core.lease import Cause, Event, Lease, LeaseClass, State
 from sublet.core.plan import Plan
-from sublet.core.promise import broken_by, handback_us, promisable
+from sublet.core.promise import broken_by, promisable
 from sublet.core.round import decide
 from sublet.core.terms import Promise
 
@@ -90,7 +92,9 @@ def test_a_hand_back_is_detection_the_longer_of_notice_and_exempt_window_stop_wi
 
 def test_what_cannot_come_back_in_time_is_not_promised() -> None:
     leases = [held(), held(LeaseClass.DEDICATED), held(grace_us=900 * S)]
-    assert promisable(pool_of(), leases, capacity=16, now_us=NOW) == 12
+    named = [replace(lease, id=LeaseId(f"l{i}")) for i, lease in enumerate(leases)]
+    standing = view_of([8, 8], named).standing(POOL)
+    assert promisable(standing, now_us=NOW) == 12
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 from builders import BID, S, job_of, lease_of, short_terms
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kept import Kept
 from proofs import ROUND_CHECKS, the_view_is_untouched
 from world import ROUND_US, Purse, Work, World
 
@@ -84,6 +85,7 @@ class History:
             if quota is not None:
                 self.world.quotas[name] = quota
         self.number = 0
+        self.kept = Kept(setting.pool, tuple(sizes))
         self.excused: set[JobId] = set()  # nodes broke, or the contracts stood in the way, while they waited
 
     def play(self, script: Sequence[tuple[tuple[str, dict[str, Any]], int]]) -> None:
@@ -141,6 +143,7 @@ class History:
         again = world.decide()[1]
         assert plan == again, "the same view and instant give the same plan"
         the_view_is_untouched(view, copy)
+        assert self.kept.decided(view, world.now) == plan, "a view that is kept current decides what one that is read anew does"
         for check in ROUND_CHECKS:
             check(view, plan)
         self.excused |= {job.id for alarm in plan.alarms for job in view.jobs if f" {job.id} " in alarm.reason}

@@ -2,18 +2,34 @@
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from builders import T0, S, job_of, node, place, pool_of, running
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twins import (
+    Candidate,
+    borrowers,
+    candidate_of,
+    cheapest_cover,
+    handback_us,
+    loss_micro,
+    shortage,
+    standing_with,
+    total_cost,
+)
 
-from sublet.core.cover import Victim, total_cost
-from sublet.core.fleet import gpus_of, lowest_bits, overlaps
-from sublet.core.lease import LeaseClass, State
+from sublet.core.fleet import Placement, gpus_of, lowest_bits, overlaps
+from sublet.core.ids import LeaseId
+from sublet.core.kernels.cover import cover
+from sublet.core.lease import HELD, Lease, LeaseClass, State
+from sublet.core.owner import OwnerJob
 from sublet.core.placement import Room, can_ever_fit
-from sublet.core.reclaim import coming_back, loss_micro, make_room, victim_of
+from sublet.core.promise import promisable
+from sublet.core.reclaim import reclaimable
+from sublet.core.terms import Pool
 from sublet.core.units import HOUR_US
 
 PROFILE = settings(deadline=None, derandomize=True, max_examples=150)
@@ -78,7 +94,6 @@ def test_a_room_gives_only_what_it_has() -> None:
     assert room.drop(place((0, 0b1000))) == ()
     room.add(place((0, 0b110000), (9, 1)))
     assert room.gpus == 1, "what is not of these nodes is not counted"
-    assert room.counts_on(place((0, 0b11000), (9, 1))) == {0: 1}
     assert not room.has(place((9, 1)))
 
 
@@ -93,12 +108,24 @@ def test_placements_as_masks() -> None:
 
 def victim(
     name: str, *masks: tuple[int, int], loss: int = 1, late: bool = False, borrowed: bool = False, age: int = 0
-) -> Victim:
-    return Victim(running(name, *masks, granted_us=T0 - age), T0, loss, late, borrowed)
+) -> Candidate:
+    return Candidate(running(name, *masks, granted_us=T0 - age), T0, loss, late, borrowed)
+
+
+@dataclass(frozen=True)
+class Made:
+    victims: tuple[Candidate, ...]
+    placement: Placement | None
+
+
+def make_room(job: OwnerJob, room: Room, candidates: Sequence[Candidate]) -> Made:
+    """What the core makes of a shortage, in the words of the tests."""
+    found, victims = shortage(job, room, candidates, pool_of())
+    return Made(victims, found.placement)
 
 
 @st.composite
-def shortages(draw: st.DrawFn, *, widest: int) -> tuple[Room, list[Victim]]:
+def shortages(draw: st.DrawFn, *, widest: int) -> tuple[Room, list[Candidate]]:
     """Up to four nodes of eight GPUs with up to eight leases, some of them gangs, in what is not free."""
     left = {i: draw(st.integers(0, 8)) for i in range(draw(st.integers(1, 4)))}
     room = room_of(*((8, (1 << 8) - (1 << (8 - free))) for free in left.values()))
@@ -115,7 +142,7 @@ def shortages(draw: st.DrawFn, *, widest: int) -> tuple[Room, list[Victim]]:
     return room, found
 
 
-def cheapest_by_trying_all(room: Room, victims: Sequence[Victim], per_node: int, gang: int) -> int | None:
+def cheapest_by_trying_all(room: Room, victims: Sequence[Candidate], per_node: int, gang: int) -> int | None:
     """The least loss of any cover; None if there is none."""
     losses = []
     for size in range(len(victims) + 1):
@@ -130,7 +157,7 @@ def cheapest_by_trying_all(room: Room, victims: Sequence[Victim], per_node: int,
 
 @PROFILE
 @given(shortage=shortages(widest=3), per_node=st.integers(1, 8))
-def test_for_a_job_on_one_node_no_choice_loses_less(shortage: tuple[Room, list[Victim]], per_node: int) -> None:
+def test_for_a_job_on_one_node_no_choice_loses_less(shortage: tuple[Room, list[Candidate]], per_node: int) -> None:
     """Several small victims are combined (volcano-sh/volcano#4151, #4808) and none is evicted in vain (volcano#4918)."""
     room, victims = shortage
     found = make_room(job_of(gpus=per_node), room, victims)
@@ -145,7 +172,7 @@ def test_for_a_job_on_one_node_no_choice_loses_less(shortage: tuple[Room, list[V
 @PROFILE
 @given(shortage=shortages(widest=3), per_node=st.integers(1, 8), gang=st.integers(2, 3))
 def test_for_a_gang_a_cover_is_found_where_there_is_one_and_loses_little_more(
-    shortage: tuple[Room, list[Victim]], per_node: int, gang: int
+    shortage: tuple[Room, list[Candidate]], per_node: int, gang: int
 ) -> None:
     """Each node taken costs at most the whole best cover, as that would serve it: n nodes lose at most n times the least."""
     room, victims = shortage
@@ -221,35 +248,110 @@ def test_a_loss_is_work_since_the_checkpoint_restart_and_what_is_owed() -> None:
     pool, price = pool_of(restart_us=60 * S), 3_600_000  # one micro-unit a GPU-millisecond
     spot = running("s", (0, 0b11), price_micro=price)
     at = T0 + 600 * S
-    assert loss_micro(pool, spot, at_us=at) == 2 * (600 + 60) * 1_000
+    assert loss_at(spot, at_us=at, pool=pool) == 2 * (600 + 60) * 1_000
     saved = running("s", (0, 0b11), price_micro=price, checkpoint_us=at - 10 * S)
-    assert loss_micro(pool, saved, at_us=at) == 2 * (10 + 60) * 1_000
+    assert loss_at(saved, at_us=at, pool=pool) == 2 * (10 + 60) * 1_000
     unstarted = running("s", (0, 0b11), price_micro=price, started_us=None)
-    assert loss_micro(pool, unstarted, at_us=at) == 2 * 60 * 1_000
+    assert loss_at(unstarted, at_us=at, pool=pool) == 2 * 60 * 1_000
     guarded = running("g", (0, 0b1), price_micro=price, lease_class=LeaseClass.GUARDED, term_us=HOUR_US)
-    assert loss_micro(pool, guarded, at_us=at) == (600 + 60) * 1_000 + price + 600 * 1_000, "work, restart, credit, refund"
+    assert loss_at(guarded, at_us=at, pool=pool) == (600 + 60) * 1_000 + price + 600 * 1_000, "work, restart, credit, refund"
 
 
 def test_victims_are_what_the_contracts_allow() -> None:
-    pool = pool_of()
     kinds = {c: running("l", (0, 1), lease_class=c, grace_us=120 * S, exempt_until_us=T0 + 200 * S) for c in LeaseClass}
 
     def allowed(*, forced: bool) -> set[LeaseClass]:
-        found = {c: victim_of(pool, x, now_us=T0, due_us=T0 + 280 * S, forced=forced, borrowed=False) for c, x in kinds.items()}
-        return {c for c, v in found.items() if v is not None}
+        return {c for c, x in kinds.items() if ending(x, now_us=T0, due_us=T0 + 280 * S, forced=forced) is not None}
 
     assert allowed(forced=False) == {LeaseClass.SPOT, LeaseClass.GUARDED}
     assert allowed(forced=True) == {LeaseClass.SPOT, LeaseClass.GUARDED, LeaseClass.BLOCK}
-    spot = victim_of(pool, kinds[LeaseClass.SPOT], now_us=T0, due_us=T0 + 280 * S, forced=False, borrowed=False)
+    spot = ending(kinds[LeaseClass.SPOT], now_us=T0, due_us=T0 + 280 * S)
     assert spot is not None and (spot.deadline_us, spot.late) == (T0 + 200 * S, False), "notice and exempt window overlap"
-    later = victim_of(pool, kinds[LeaseClass.SPOT], now_us=T0 + 100 * S, due_us=T0 + 280 * S, forced=False, borrowed=True)
+    later = ending(kinds[LeaseClass.SPOT], now_us=T0 + 100 * S, due_us=T0 + 280 * S)
     assert later is not None and (later.deadline_us, later.late) == (T0 + 220 * S, True)
 
 
-@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("state", sorted(HELD))
 def test_what_already_ends_counts_as_coming_back_and_is_no_victim(state: State) -> None:
     lease = running("l", (0, 1), state=state)
-    ending = state in {State.NOTICED, State.STOPPING, State.HANDOVER}
-    assert coming_back([lease], []) == ([lease.placement] if ending else [])
-    may = victim_of(pool_of(), lease, now_us=T0, due_us=T0, forced=True, borrowed=False) is not None
-    assert may == (state in {State.RESERVED, State.STARTING, State.ACTIVE})
+    standing = standing_with(room_of((1, 0)), [lease], pool_of())
+    ends = state in {State.NOTICED, State.STOPPING, State.HANDOVER}
+    assert standing.coming.tolist() == [1 if ends else 0]
+    assert (ending(lease, now_us=T0, due_us=T0, forced=True) is not None) == (not ends)
+
+
+def ending(lease: Lease, *, now_us: int, due_us: int, forced: bool = False, pool: Pool | None = None) -> Candidate | None:
+    """What the core says of ending one lease; None if its contract forbids it."""
+    standing = standing_with(room_of((64, 0)), [lease], pool or pool_of())
+    who = reclaimable(standing, now_us=now_us, due_us=due_us, forced=forced, nominal=np.zeros(1, np.int64))
+    if not who.may[0]:
+        return None
+    return Candidate(lease, int(who.deadline_us[0]), int(who.loss_micro[0]), bool(who.late[0]), bool(who.borrowed[0]))
+
+
+def loss_at(lease: Lease, *, at_us: int, pool: Pool) -> int:
+    """What the core expects an end at this instant to lose."""
+    found = ending(replace(lease, grace_us=0, exempt_until_us=0), now_us=at_us, due_us=at_us, pool=pool)
+    assert found is not None and found.loss_micro == loss_micro(pool, lease, at_us=at_us), "the twin says the same"
+    return found.loss_micro
+
+
+HELD_LEASES = st.lists(
+    st.builds(
+        running,
+        st.just("l"),
+        st.tuples(st.just(0), st.sampled_from([0b1, 0b11, 0b1111])),
+        state=st.sampled_from(sorted(HELD)),
+        tenant=st.sampled_from(["a", "b"]),
+        lease_class=st.sampled_from(list(LeaseClass)),
+        price_micro=st.integers(0, 40_000_000),
+        granted_us=st.integers(T0 - 9 * S, T0),
+        started_us=st.none() | st.integers(T0, T0 + 900 * S),
+        checkpoint_us=st.none() | st.integers(T0, T0 + 900 * S),
+        exempt_until_us=st.integers(T0, T0 + 999 * S),
+        grace_us=st.integers(0, 999 * S),
+        deadline_us=st.none() | st.integers(T0, T0 + 999 * S),
+        term_us=st.none() | st.integers(1, 400 * HOUR_US),
+    ),
+    max_size=8,
+)
+
+
+@PROFILE
+@given(leases=HELD_LEASES, ago=st.integers(0, 30 * 24 * 3600), forced=st.booleans(), nominal=st.integers(0, 9))
+def test_rows_say_of_leases_what_the_leases_say(leases: list[Lease], ago: int, nominal: int, *, forced: bool) -> None:
+    """Each pass over the rows against its twin: who may be ended, when, at which loss, who borrows, and what is promised."""
+    pool, now = pool_of(), T0 + ago * S
+    leases = [replace(lease, id=LeaseId(f"l{i}")) for i, lease in enumerate(leases)]
+    standing = standing_with(room_of((64, 0)), leases, pool)
+    numbers = np.full(len(standing.tenants), nominal, np.int64)
+    who = reclaimable(standing, now_us=now, due_us=now + 300 * S, forced=forced, nominal=numbers)
+    over = borrowers(leases, dict.fromkeys(standing.tenants, nominal))
+    for row, lease in enumerate(leases):
+        twin = candidate_of(pool, lease, now_us=now, due_us=now + 300 * S, forced=forced, borrowed=lease.id in over)
+        assert bool(who.borrowed[row]) == (lease.id in over)
+        assert bool(who.may[row]) == (twin is not None)
+        if twin is not None:
+            assert (who.deadline_us[row], who.loss_micro[row], who.late[row]) == (twin.deadline_us, twin.loss_micro, twin.late)
+    late = [takes is None or takes > pool.promise.within_us for x in leases for takes in [handback_us(pool, x, now_us=now)]]
+    assert promisable(standing, now_us=now) == 64 - sum(x.gpus for x, is_late in zip(leases, late, strict=True) if is_late)
+
+
+@PROFILE
+@given(shortage=shortages(widest=4), per_node=st.integers(1, 8), gang=st.integers(1, 4), shared=st.booleans())
+def test_the_cover_of_the_rows_is_the_cover_of_the_leases(
+    shortage: tuple[Room, list[Candidate]], per_node: int, gang: int, *, shared: bool
+) -> None:
+    room, candidates = shortage
+    pool = pool_of()
+    twin = cheapest_cover(room, candidates, gpus_per_node=per_node, nodes=gang, shared=shared)
+    standing = standing_with(room, [one.lease for one in candidates], pool)
+    choice = (
+        np.ones(len(candidates), np.bool_),
+        np.array([one.loss_micro for one in candidates], np.int64),
+        np.array([one.borrowed for one in candidates], np.bool_),
+    )
+    found, rows = cover(standing.held.rows, standing.holds.rows, (room.free, room.slots), choice, (per_node, gang, shared))
+    assert found == (twin is not None)
+    if twin is not None:
+        assert [standing.held.keys[row] for row in rows] == [one.lease.id for one in twin]

@@ -12,8 +12,8 @@ from sublet.core.forecast import WindowMax
 from sublet.core.lease import LeaseClass
 from sublet.core.pricing import PRICING, Bids, Clearing, Market
 from sublet.core.pricing.floor import acceptable_risk, floor, owed_micro, risk_share
-from sublet.core.supply import published_floor, reserve_for, risk_bound, risk_share_of, supply, term_of
-from sublet.core.terms import TERMS, Breaking, ClassTerms, CostSheet
+from sublet.core.supply import published_floor, reserve_for, risk_bound, risk_share_of, supply
+from sublet.core.terms import TERMS, Breaking, ClassTerms, CostSheet, term_of
 from sublet.core.units import HOUR_US
 from sublet.core.view import PoolView
 

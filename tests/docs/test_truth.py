@@ -24,9 +24,9 @@ from sublet.core.lease import NEXT, Cause, LeaseClass, State
 from sublet.core.owner import NEXT_JOB
 from sublet.core.pricing import PRICING
 from sublet.core.pricing.floor import floor
-from sublet.core.promise import worst_handback_us
-from sublet.core.terms import TERMS, CostSheet, Pool
+from sublet.core.terms import TERMS, CostSheet, Pool, worst_handback_us
 from sublet.core.units import SECOND_US
+from sublet.core.victims import VICTIM_ORDERS
 from sublet.engines.registry import ENGINES
 
 COMMANDS: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "make-cli-docs"))["commands"]()
@@ -68,7 +68,12 @@ def test_figures_in_prose_are_those_of_the_defaults() -> None:
 
 
 def test_rows_of_our_dicts_have_their_words() -> None:
-    for name, words in (("docs/offer.md", PRICING), ("docs/forecast.md", FORECASTS), ("docs/engine.md", ENGINES)):
+    for name, words in (
+        ("docs/offer.md", PRICING),
+        ("docs/forecast.md", FORECASTS),
+        ("docs/engine.md", ENGINES),
+        ("docs/reclaim.md", VICTIM_ORDERS),
+    ):
         for word in words:
             assert word in page(name).text, f"{word} is not in {name}"
 

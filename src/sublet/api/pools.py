@@ -77,7 +77,12 @@ class PoolChange(Body):
     reserve_quantile: Annotated[float, Field(ge=0, le=1)] | None = None
     reserve_min: Gpus | None = None
     lending_limit: Gpus | None = Field(default=None, description="GPUs lent at once at most; null: all")
+    lending_risk: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="lend no more than the owner leaves over with at most this risk; null: whatever is idle"
+    )
+    lending_horizon_us: Annotated[int, Field(ge=60_000_000, le=31 * 86_400_000_000)] | None = None
     reclaim_limit: Gpus | None = Field(default=None, description="GPUs one plan may reclaim unless forced; null: no limit")
+    victim_order: Label | None = None
     restart_us: DurationUs | None = None
     backoff_us: DurationUs | None = None
     backoff_max_us: DurationUs | None = None
@@ -85,7 +90,7 @@ class PoolChange(Body):
 
     def given(self) -> dict[str, Any]:
         """What was named. Null means "none" where that is possible, and is left away elsewhere."""
-        return _without_nulls(self.model_dump(exclude_unset=True), may_be_null={"lending_limit", "reclaim_limit", "gpus"})
+        return _without_nulls(self.model_dump(exclude_unset=True), may_be_null={"lending_limit", "lending_risk", "reclaim_limit", "gpus"})
 
 
 def _without_nulls(values: dict[str, Any], may_be_null: set[str]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class _Applying:
             return lifecycle.noticed(lease, item, at_us=at)
         if item.event is Event.STOP:
             return lifecycle.stopped(lease, item.cause or Cause.FAILED, at_us=at, reason=item.reason)
-        return replace(step(lease, item.event, at=at, reason=item.reason), cause=item.cause)
+        return step(lease, item.event, at=at, reason=item.reason, cause=item.cause)
 
     def _start_job(self, item: JobStart) -> None:
         chain = self.jobs.get(item.job)
@@ -113,9 +113,9 @@ class _Applying:
             self.stale += 1
             return
         at = self._instant(chain[-1].since_us)
-        chain.append(replace(step_job(chain[-1], JobEvent.PLACE, at=at, reason=item.reason), placement=item.placement))
+        chain.append(step_job(chain[-1], JobEvent.PLACE, at=at, reason=item.reason, placement=item.placement))
         if chain[-1].is_hold:  # nothing runs: the GPUs are the owner's at once
-            chain.append(replace(step_job(chain[-1], JobEvent.STARTED, at=at, reason="held"), started_us=at))
+            chain.append(step_job(chain[-1], JobEvent.STARTED, at=at, reason="held", started_us=at))
 
     def _grant(self, grants: Iterable[Grant]) -> None:
         """Reserve the money of all grants, then step those that are covered; the others wait for their budget."""

@@ -1,74 +1,90 @@
 """Forecasts of the owner's demand for the running system: from the recorded history, renewed now and then."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sublet.core.forecast import FORECASTS, History, WindowMax
+from sublet.app.calibrating import Calibrations, risks_of
+from sublet.app.demand_record import Recorded, extended, read_on
+from sublet.app.learning import Job, Models, in_background
+from sublet.core.forecast import Series, WindowMax
 from sublet.core.ids import PoolId
 from sublet.core.occupancy import Level
-from sublet.core.supply import term_of
-from sublet.core.terms import Pool
-from sublet.core.units import HOUR_US, MINUTE_US
+from sublet.core.terms import Pool, term_of
+from sublet.core.units import MINUTE_US
 from sublet.core.view import PoolView
-from sublet.store import spans
+from sublet.store import pools
 from sublet.store.database import Tx
-
-KEPT_US = 29 * 24 * HOUR_US  # four weeks, and a day so that a week ago is always inside
-_LASTS = 6  # a forecast is used for this part of its shortest horizon at most: of seconds ahead, nothing holds for a minute
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """A pool's history as it was read, and the forecasts made from it while the demand was what it was."""
+class _Made:
+    """The forecasts of a pool, and what they were made from."""
 
     read_us: int
     pool: Pool
-    history: History
-    made: Mapping[int, WindowMax]
+    series: Series
+    ahead: Mapping[int, WindowMax]
 
 
 class Forecaster:
-    """Keeps each pool's history for a while, and its forecasts until the owner's demand changes."""
+    """Keeps the recorded demand for a while, and the forecasts made from it until the owner's demand changes.
 
-    def __init__(self, *, every_us: int = MINUTE_US) -> None:
-        """`every_us`: how long a history is used before it is read anew."""
+    Several threads may ask; they are answered one after the other.
+    """
+
+    def __init__(self, *, every_us: int = MINUTE_US, run: Callable[[Job], None] = in_background) -> None:
+        """`every_us`: how long a record is used before it is read on. `run` does the learning, at once or in the background."""
         self._every_us = every_us
-        self._kept: dict[PoolId, _Kept] = {}
+        self._recorded = Recorded()
+        self._made: dict[PoolId, _Made] = {}
+        self._models, self._calibrations = Models(run), Calibrations()
+        self._asked = threading.Lock()
 
     def forecasts(self, tx: Tx, pool: Pool, *, now_us: int, demand: int | None = None) -> Mapping[int, WindowMax]:
         """M(now, H) for every horizon that a decision about the pool needs; `demand` is the owner's now, None as last known."""
-        kept = self._kept.get(pool.id)
-        if kept is None or kept.pool != pool or now_us - kept.read_us >= self._every_us:
-            history = history_of(spans.demand_levels(tx, pool.id, now_us - KEPT_US))
-            kept = None
-        else:
-            history = kept.history
-        changed = demand is not None and demand != history.now()
-        if changed and demand is not None:
-            history = extended(history, Level(now_us, demand))
-        if kept is not None and not changed:
-            return kept.made
-        method = FORECASTS[pool.forecast]
-        made = {horizon: method(history, now_us, horizon) for horizon in horizons(pool)}
-        self._kept[pool.id] = _Kept(now_us if kept is None else kept.read_us, pool, history, made)
-        return made
+        with self._asked:
+            made = self._made.get(pool.id)
+            if made is None or made.pool != pool or now_us - made.read_us >= self._every_us:
+                self._read(tx, pool.id, now_us)
+                made, series = None, self._recorded.series(pool.id)
+            else:
+                series = made.series
+            changed = demand is not None and demand != series.history.now()
+            if changed and demand is not None:
+                series = replace(series, history=extended(series.history, Level(now_us, demand)))
+            if made is None or changed:
+                made = _Made(self._recorded.read_us, pool, series, self._look_ahead(pool, series, now_us))
+                self._made[pool.id] = made
+            return made.ahead
+
+    def shifts(self, pool: Pool) -> Mapping[int, float]:
+        """By how much calibration moves the level at which each horizon's (µs) quantile is read, as of the last forecasts.
+
+        What may be lent at a risk p* is the capacity less the quantile at 1 / (1 + exp(-(logit(1 - p*) + shift))).
+        """
+        with self._asked:
+            return {horizon: self._calibrations.shift(pool.forecast, horizon) for horizon in risks_of(pool)}
+
+    def _read(self, tx: Tx, pool: PoolId, now_us: int) -> None:
+        if pool in self._recorded.past and now_us - self._recorded.read_us < self._every_us:
+            return  # another pool has asked for it
+        self._recorded = read_on(tx, self._recorded, now_us)
+        every = [row.pool for row in pools.everything(tx)]
+        self._calibrations.catch_up(every, self._recorded.past, self._models, now_us)
+
+    def _look_ahead(self, pool: Pool, series: Series, now_us: int) -> Mapping[int, WindowMax]:
+        instant, past = np.array([now_us], np.int64), self._recorded.past
+        return {
+            horizon: self._models.of(pool.forecast, horizon, past, now_us).at(series, instant).row(0)
+            for horizon in horizons(pool)
+        }
 
 
 def horizons(pool: Pool) -> set[int]:
-    """The horizons (µs) over which the pool's decisions look ahead: each term it sells, and the time of a reclaim."""
+    """The horizons (µs) over which the pool's decisions look ahead: the terms it sells, its risk's, the time of a reclaim."""
     sold = {term_of(pool.terms[c], term, pool.hold_us) for c in pool.classes for term in (None, *pool.terms[c].terms_us)}
-    return sold | {PoolView(pool, 0, 0, 0, {}).lead_us}
-
-
-def history_of(levels: list[Level]) -> History:
-    """Recorded levels as arrays."""
-    return History(np.array([level.at_us for level in levels], np.int64), np.array([level.gpus for level in levels], np.int64))
-
-
-def extended(history: History, level: Level) -> History:
-    """The history with one more level at its end."""
-    if len(history.at_us) and level.at_us <= int(history.at_us[-1]):
-        return History(history.at_us, np.append(history.gpus[:-1], level.gpus))
-    return History(np.append(history.at_us, level.at_us), np.append(history.gpus, level.gpus))
+    risked = set() if pool.lending_risk is None else {pool.lending_horizon_us}
+    return sold | risked | {PoolView(pool, 0, 0, 0, {}).lead_us}

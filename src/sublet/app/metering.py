@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from sublet.core.lease import Lease
 from sublet.core.ledger import Extension
-from sublet.core.rating import due, paid_until_us
-from sublet.core.usage import Attempt, Usage
+from sublet.core.rating import closed_attempt, due, paid_until_us
+from sublet.core.usage import Usage
 from sublet.store import ledger
 from sublet.store import usage as usage_rows
 from sublet.store.database import Database, Tx
@@ -57,7 +57,7 @@ def close_attempt(tx: Tx, leases: Sequence[Lease], *, now_us: int) -> list[Lease
     """
     funded = _funded_to_the_stop(tx, leases, now_us=now_us)
     closed = meter(tx, funded, now_us=now_us)
-    usage_rows.insert_attempts(tx, [attempt_of(lease) for lease in closed])
+    usage_rows.insert_attempts(tx, [closed_attempt(lease) for lease in closed])
     return closed
 
 
@@ -80,28 +80,4 @@ def funding_wish(lease: Lease, *, to_us: int) -> Extension | None:
         price_micro=lease.price_micro,
         from_us=lease.funded_until_us,
         to_us=to_us,
-    )
-
-
-def attempt_of(lease: Lease) -> Attempt:
-    """The present attempt of a lease that has just ended, as it is kept."""
-    assert lease.granted_us is not None and lease.price_micro is not None, f"{lease.id} was never granted"
-    assert lease.stopped_us is not None and lease.cause is not None, f"{lease.id} ended without an instant or a cause"
-    return Attempt(
-        lease=lease.id,
-        attempt=lease.attempt,
-        tenant=lease.tenant,
-        pool=lease.pool,
-        lease_class=lease.lease_class,
-        gpus=lease.gpus,
-        price_micro=lease.price_micro,
-        term_us=lease.term_us,
-        granted_us=lease.granted_us,
-        started_us=lease.started_us,
-        noticed_us=lease.noticed_us,
-        deadline_us=lease.deadline_us,
-        stopped_us=lease.stopped_us,
-        checkpoint_us=lease.checkpoint_us,
-        cause=lease.cause,
-        exit_code=lease.exit_code,
     )

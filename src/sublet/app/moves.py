@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from sublet.core.fleet import Placement
 from sublet.core.ids import NodeId, PoolId
-from sublet.core.lease import HELD, Lease, State
-from sublet.core.occupancy import Span
-from sublet.core.owner import JobState, OwnerJob
+from sublet.core.lease import Lease, State
+from sublet.core.occupancy import Span, gpu_state, job_gpu_state
+from sublet.core.owner import OwnerJob
 from sublet.store import events, jobs, leases, nodes, spans
 from sublet.store.database import Tx
 from sublet.store.events import Entry
@@ -30,9 +30,6 @@ _LEASE_KINDS = {
     State.ENDED: "lease.ended",
 }
 
-_RUNNING = frozenset({State.ACTIVE, State.NOTICED})
-
-
 @dataclass(frozen=True, slots=True)
 class _Hold:
     """GPUs in one state for one holder from an instant on; no state: they are free."""
@@ -43,21 +40,6 @@ class _Hold:
     placement: Placement
     holder: str
     attempt: int
-
-
-def gpu_state(lease: Lease) -> str | None:
-    """What the lease's GPUs are: `leased` while its workload runs, `handover` around it, None when it holds none."""
-    if lease.state not in HELD:
-        return None
-    runs = lease.state in _RUNNING and lease.started_us is not None
-    return "leased" if runs else "handover"
-
-
-def job_gpu_state(job: OwnerJob) -> str | None:
-    """What an owner job's GPUs are: the owner's from its placement to its exit, then in hand-over."""
-    if job.state in {JobState.WAITING, JobState.ENDED}:
-        return None
-    return "handover" if job.state is JobState.HANDOVER else "owner"
 
 
 def save_leases(tx: Tx, chains: Iterable[LeaseChain]) -> None:

@@ -7,16 +7,17 @@ from sublet.app import names, requests, world
 from sublet.app.forecasting import Forecaster
 from sublet.app.tasks import LeaseRequest
 from sublet.core.admit import hold_micro
-from sublet.core.draft import Draft, Ground, ground
+from sublet.core.draft import Draft, Ground
 from sublet.core.ids import LeaseId, TenantId
+from sublet.core.kernels.held import held_by
 from sublet.core.lease import Access, Lease, LeaseClass
 from sublet.core.market import stock_of
 from sublet.core.owner_first import serve_owner
 from sublet.core.promise import broken_by, promisable
-from sublet.core.reclaim import coming_back
 from sublet.core.round import decide
-from sublet.core.supply import Supply, published_floor, risk_bound, risk_share_of, term_of
-from sublet.core.terms import ClassTerms, Pool
+from sublet.core.supply import Supply, published_floor, risk_bound, risk_share_of
+from sublet.core.tables import CLASS_CODE, CLASSES
+from sublet.core.terms import ClassTerms, Pool, term_of
 from sublet.core.units import charge_micro
 from sublet.core.view import View
 from sublet.store.database import Tx
@@ -54,10 +55,9 @@ class Quote:
 def for_sale(tx: Tx, forecaster: Forecaster, *, now_us: int) -> list[Offer]:
     """Every pool's offers, after the owner was served."""
     view = world.read_view(tx, forecaster, now_us=now_us)
-    coming = coming_back(view.leases, view.jobs)
     found: list[Offer] = []
     for pool in view.pools:
-        here = ground(view, pool, coming)
+        here = Ground(pool, view.standing(pool.pool.id))
         serve_owner(view, here, Draft(now_us))
         found += _of_pool(here, now_us)
     return found
@@ -100,20 +100,26 @@ def _on_paper(tx: Tx, forecaster: Forecaster, lease: Lease, now_us: int) -> tupl
 
 def _of_pool(here: Ground, now_us: int) -> list[Offer]:
     pool = here.view.pool
-    stock = stock_of(here)
+    lent, _ = held_by(here.standing.held.rows, len(CLASSES), len(here.standing.tenants))
+    stock = stock_of(here, lent=int(lent.sum()))
+    sure = promisable(here.standing, now_us=now_us)
     return [
-        _offer(here, stock, name, term_us, now_us) for name in pool.classes for term_us in pool.terms[name].terms_us or (None,)
+        _offer(here, stock, (name, term_us), lent=int(lent[CLASS_CODE[name]]), sure=sure)
+        for name in pool.classes
+        for term_us in pool.terms[name].terms_us or (None,)
     ]
 
 
-def _offer(here: Ground, stock: Supply, lease_class: LeaseClass, term_us: int | None, now_us: int) -> Offer:
-    """What a lease of this class and length could have now: within supply, the class's risk and the owner's promise."""
+def _offer(here: Ground, stock: Supply, product: tuple[LeaseClass, int | None], *, lent: int, sure: int) -> Offer:
+    """What a lease of this class and length could have now: within supply, the class's risk and the owner's promise.
+
+    `lent`: GPUs that the class holds; `sure`: GPUs that the owner could have back in time.
+    """
     view, pool = here.view, here.view.pool
+    lease_class, term_us = product
     terms = pool.terms[lease_class]
     term = term_of(terms, term_us, pool.hold_us)
-    lent = sum(lease.gpus for lease in here.held_leases if lease.lease_class is lease_class)
     bound = risk_bound(view, terms, term, price_micro=view.price_micro, capacity=stock.capacity)
-    sure = promisable(pool, here.held_leases, capacity=stock.capacity, now_us=now_us)
 
     def breaks(gpus: int) -> bool:
         asked = _specimen(pool, lease_class, gpus)

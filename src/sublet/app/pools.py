@@ -13,6 +13,7 @@ from sublet.core.ledger import pool_accounts
 from sublet.core.pricing import PRICING
 from sublet.core.terms import TERMS, Pool
 from sublet.core.units import TICK_US
+from sublet.core.victims import VICTIM_ORDERS
 from sublet.store import events, ledger
 from sublet.store import pools as store
 from sublet.store.database import Tx
@@ -71,10 +72,11 @@ def _on_grid(name: str, value: Any) -> Any:
 
 
 def _check(before: Pool | None, after: Pool) -> None:
-    for name, known in (("pricing", list(PRICING)), ("forecast", list(FORECASTS))):
+    rows = (("pricing", list(PRICING)), ("forecast", list(FORECASTS)), ("victim_order", list(VICTIM_ORDERS)))
+    for name, known in rows:
         chosen = getattr(after, name)
         if chosen not in known:
-            raise Invalid(f"there is no {name} {chosen!r}", field=name, hint=meant(chosen, known))
+            raise Invalid(f"there is no {name.replace('_', ' ')} {chosen!r}", field=name, hint=meant(chosen, known))
     if before is not None and before.currency != after.currency:
         raise Conflict("the books of a pool are kept in one currency", field="currency", hint="make another pool")
     if after.backoff_max_us < after.backoff_us:

@@ -15,8 +15,8 @@ from sublet.core.errors import Invalid
 from sublet.core.fleet import Masks, count
 from sublet.core.ids import LeaseId, PoolId, TenantId
 from sublet.core.lease import Access, Lease, LeaseClass
-from sublet.core.supply import risk_share_of, term_of
-from sublet.core.terms import Pool
+from sublet.core.supply import risk_share_of
+from sublet.core.terms import Pool, term_of
 from sublet.core.view import PoolView, TenantView
 from sublet.store import pools, tenants
 from sublet.store.database import Tx

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from itertools import pairwise
 
-from sublet.app import metering
 from sublet.app.billing import Billed
 from sublet.app.metrics import Metrics
 from sublet.app.observe import Steps
@@ -14,6 +13,7 @@ from sublet.core.lease import Cause, Lease, State
 from sublet.core.ledger import Settlement
 from sublet.core.owner import OwnerJob
 from sublet.core.plan import Plan
+from sublet.core.rating import closed_attempt
 from sublet.core.supply import published_floor
 from sublet.core.terms import Pool
 from sublet.core.view import View
@@ -83,7 +83,7 @@ class Tally:
         if lease.state is State.RESERVED:
             self._metrics.granted(lease.pool, lease.lease_class)
         elif lease.state is State.HANDOVER and was.state is not State.HANDOVER and lease.cause is Cause.RECLAIMED:
-            self._metrics.reclaimed(lease.pool, lease.lease_class, metering.attempt_of(lease).lost_us * lease.gpus)
+            self._metrics.reclaimed(lease.pool, lease.lease_class, closed_attempt(lease).lost_us * lease.gpus)
         elif lease.state is State.ENDED and lease.cause is Cause.REFUSED:
             self._metrics.refused(lease.pool)
 

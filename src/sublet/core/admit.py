@@ -81,11 +81,3 @@ def hold_micro(view: PoolView, lease: Lease, price_micro: int) -> int:
 def over_budget(tenant: TenantView, needed_micro: int) -> bool:
     """Whether a hold would pass the tenant's spend limit."""
     return tenant.headroom_micro is not None and needed_micro > tenant.headroom_micro
-
-
-def over_quota(view: PoolView, tenant: TenantView, lease: Lease, holding: int) -> str | None:
-    """Why the tenant's quota makes the request wait, given the GPUs it holds in the pool; None if it may go on."""
-    limit = tenant.quota(view.pool.id).limit
-    if limit is None or holding + lease.gpus <= limit:
-        return None
-    return f"holds {holding} of a quota of {limit} GPUs in pool {view.pool.id}; waits until some are free"

@@ -1,17 +1,18 @@
 """A plan in the making: what the steps of one round have decided so far, and what is left to give."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from sublet.core.fleet import Masks, Placement, count
-from sublet.core.ids import LeaseId, NodeId, TenantId
-from sublet.core.lease import HELD, Cause, Event, Lease
+from sublet.core.fleet import Masks, Placement
+from sublet.core.ids import LeaseId, TenantId
+from sublet.core.lease import Cause, Event, Lease
 from sublet.core.owner import JobState, OwnerJob
 from sublet.core.placement import Room
 from sublet.core.plan import Alarm, Entitled, Grant, JobStart, Kept, Move, Notice, Plan, PriceSet, ReserveSet, Wait
-from sublet.core.view import PoolView, View
+from sublet.core.standing import Standing
+from sublet.core.view import PoolView
 
 
 @dataclass(slots=True)
@@ -19,6 +20,7 @@ class Draft:
     """Items of the plan in order, and the versions that applying it will meet."""
 
     now_us: int
+    explain: bool = True  # say of each lease that waits why it does
     job_starts: list[JobStart] = field(default_factory=list)
     entitled: list[Entitled] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
@@ -48,81 +50,104 @@ class Draft:
 
     def wait(self, lease: Lease, reason: str) -> None:
         """Say why a lease waits, where that is news."""
-        if lease.reason != reason or lease.id in self.moved:
+        if self.explain and (lease.reason != reason or lease.id in self.moved):
             self.waits.append(Wait(lease.id, reason))
 
     def plan(self) -> Plan:
         """The finished plan."""
-        names = ("job_starts", "entitled", "kept", "notices", "moves", "grants", "waits", "prices", "reserves", "alarms")
-        return Plan(self.now_us, **{name: tuple(getattr(self, name)) for name in names})
+        return Plan(
+            self.now_us,
+            tuple(self.job_starts),
+            tuple(self.entitled),
+            tuple(self.kept),
+            tuple(self.notices),
+            tuple(self.moves),
+            tuple(self.grants),
+            tuple(self.waits),
+            tuple(self.prices),
+            tuple(self.reserves),
+            tuple(self.alarms),
+        )
 
 
-@dataclass(slots=True)
 class Ground:
-    """One pool in a round: its rooms and its people.
+    """One pool in a round: its standing, and its rooms as the round hands them out.
 
     `now` is free; `future` adds what is on its way back; `alone` is what there would be had nothing been leased. What the
-    owner's jobs get is taken out of all three.
+    owner's jobs get is taken out of all three. Most jobs find a place in `now`, so the other two are made when asked for.
     """
 
-    view: PoolView
-    slots: Masks
-    now: Room
-    future: Room
-    alone: Room
-    jobs: list[OwnerJob]
-    leases: list[Lease]
-    capacity: int  # GPUs fit for use, whoever holds them
-    noticed: set[LeaseId] = field(default_factory=set)  # by this very plan
-
-    def give(self, placement: Placement) -> tuple[Placement, ...]:
-        """Take GPUs for a job out of each room that has them; what each of them had, so that it can be put back."""
-        return tuple(room.drop(placement) for room in (self.now, self.future, self.alone))
-
-    def put_back(self, given: tuple[Placement, ...]) -> None:
-        """Undo `give`."""
-        for room, placement in zip((self.now, self.future, self.alone), given, strict=True):
-            room.add(placement)
+    def __init__(self, view: PoolView, standing: Standing) -> None:
+        """The rooms at the beginning of a round."""
+        self.view, self.standing = view, standing
+        self.noticed: set[LeaseId] = set()  # by this very plan
+        self._free = standing.free
+        self.now = Room(standing.nodes, standing.slots, self._free, standing.row_of)
+        self._later: dict[str, Room] = {}
+        self._taken: Masks = np.zeros_like(self._free)  # out of the rooms that are not made yet
 
     @property
-    def waiting_jobs(self) -> list[OwnerJob]:
-        """The owner's queue, oldest first."""
-        return [job for job in self.jobs if job.state is JobState.WAITING]
+    def future(self) -> Room:
+        """What is free or on its way back."""
+        standing = self.standing
+        return self._room("future", lambda: self._free | (standing.coming & standing.fit))
 
     @property
-    def held_leases(self) -> list[Lease]:
-        """Leases that hold GPUs."""
-        return [lease for lease in self.leases if lease.state in HELD]
+    def alone(self) -> Room:
+        """What there would be had nothing been leased."""
+        standing = self.standing
+        return self._room("alone", lambda: standing.fit & ~standing.owner)
 
     @property
-    def demand(self) -> int:
-        """The owner's demand in GPUs: what his jobs hold and what they wait for."""
-        return demand_of(self.jobs)
+    def capacity(self) -> int:
+        """GPUs fit for use, whoever holds them."""
+        return self.standing.capacity
+
+    def give(self, placement: Placement) -> None:
+        """Take GPUs for a job out of each room that has them."""
+        for room in self._rooms():
+            room.drop(placement)
+        for node, mask in placement:
+            self._taken[self.standing.row_of[node]] |= np.uint64(mask)
+
+    def keeps_all(self) -> bool:
+        """Whether all that is kept for waiting jobs is still free or on its way back, and no GPU is kept for two."""
+        standing = self.standing
+        lost = standing.kept & ~(self._free | (standing.coming & standing.fit))
+        return not lost.any() and standing.kept_is_disjoint
+
+    def withhold(self, masks: Masks) -> None:
+        """Take these GPUs (uint64[n]) out of each room that has them."""
+        for room in self._rooms():
+            room.free &= ~masks
+        self._taken |= masks
+
+    def restore(self, placement: Placement) -> None:
+        """Put back what each room had of these GPUs when the round began."""
+        rows, owner = self.standing.row_of, self.standing.owner
+        self.now.add(self.free_of(placement))
+        self.future.add(placement)
+        self.alone.add(tuple((node, mask & ~int(owner[rows[node]])) for node, mask in placement))
+
+    def free_of(self, placement: Placement) -> Placement:
+        """Which of these GPUs nobody held when the round began."""
+        rows = self.standing.row_of
+        found = ((node, mask & int(self._free[rows[node]])) for node, mask in placement)
+        return tuple((node, mask) for node, mask in found if mask)
+
+    def _rooms(self) -> Iterator[Room]:
+        yield self.now
+        yield from self._later.values()
+
+    def _room(self, name: str, free: Callable[[], Masks]) -> Room:
+        room = self._later.get(name)
+        if room is None:
+            standing = self.standing
+            room = Room(standing.nodes, standing.fit, free() & ~self._taken, standing.row_of)
+            self._later[name] = room
+        return room
 
 
 def demand_of(jobs: Iterable[OwnerJob]) -> int:
     """GPUs that the owner's jobs hold or wait for; a job in hand-over wants nothing any more."""
     return sum(job.gpus for job in jobs if job.state is not JobState.HANDOVER)
-
-
-def ground(view: View, pool: PoolView, coming: list[Placement]) -> Ground:
-    """The pool's part of the view, with its rooms."""
-    fleet = view.fleet
-    rows = fleet.rows(pool.pool.id)
-    names: tuple[NodeId, ...] = tuple(fleet.nodes[row] for row in rows)
-    slots = fleet.slots[rows]
-    usable = np.where(fleet.unfit[rows], np.uint64(0), slots & ~fleet.down[rows])
-    future = Room(names, usable, fleet.free[rows] & usable)
-    for placement in coming:
-        future.add(placement)
-    mine = [job for job in view.jobs if job.pool == pool.pool.id]
-    return Ground(
-        view=pool,
-        slots=slots,
-        now=Room(names, slots, fleet.free[rows] & usable),
-        future=future,
-        alone=Room(names, usable, usable & ~fleet.owner[rows]),
-        jobs=mine,
-        leases=[lease for lease in view.leases if lease.pool == pool.pool.id],
-        capacity=count(usable),
-    )

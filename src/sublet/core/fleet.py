@@ -30,6 +30,8 @@ def overlaps(a: Placement, b: Placement) -> bool:
 
 def lowest_bits(mask: int, count: int) -> int:
     """The `count` lowest set bits of `mask`; the caller knows that there are so many."""
+    if mask.bit_count() == count:
+        return mask
     taken = 0
     for _ in range(count):
         bit = mask & -mask

@@ -5,13 +5,14 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from sublet.core.errors import IllegalStep
 from sublet.core.fleet import Placement
 from sublet.core.ids import LeaseId, PoolId, RunId, TenantId, lease_run
+from sublet.core.values import changed
 
 
 class State(StrEnum):
@@ -175,4 +176,4 @@ def step(lease: Lease, event: Event, *, at: int, reason: str | None = None, **da
     if target is None:
         raise IllegalStep(f"lease {lease.id} is {lease.state}: it cannot take {event}")
     said = lease.reason if reason is None else reason
-    return replace(lease, state=target, since_us=at, version=lease.version + 1, reason=said, **data)
+    return changed(lease, state=target, since_us=at, version=lease.version + 1, reason=said, **data)

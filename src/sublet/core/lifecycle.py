@@ -1,10 +1,9 @@
 """What each happening makes of a lease: the step of its table together with the data that belongs to it."""
 
-from dataclasses import replace
-
 from sublet.core.lease import WAITING, Cause, Event, Lease, State, step
 from sublet.core.plan import Grant, Notice
 from sublet.core.terms import Pool
+from sublet.core.values import changed
 from sublet.core.workload import CHECKPOINTED_EXIT
 
 
@@ -46,9 +45,9 @@ def stopped(lease: Lease, cause: Cause, *, at_us: int, reason: str) -> Lease:
 def released(lease: Lease, *, at_us: int) -> Lease:
     """The lease given back by its tenant, for good. What a reclaim already made free stays free."""
     if lease.state in WAITING:
-        return replace(step(lease, Event.WITHDRAW, at=at_us, reason="released by the tenant"), cause=Cause.RELEASED)
+        return changed(step(lease, Event.WITHDRAW, at=at_us, reason="released by the tenant"), cause=Cause.RELEASED)
     given = stopped(lease, Cause.RELEASED, at_us=at_us, reason="released by the tenant")
-    return replace(given, restartable=False)
+    return changed(given, restartable=False)
 
 
 def after_exit(lease: Lease, *, exit_code: int | None, at_us: int) -> Lease:
@@ -77,21 +76,21 @@ def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
         wait = min(pool.backoff_us * 2 ** min(reclaims - 1, 30), pool.backoff_max_us)
         often = "once" if reclaims == 1 else f"{reclaims} times"
         again = _again(lease, Event.REQUEUE, at_us, f"reclaimed {often} by the owner; queued again after {wait / 1e6:g} s")
-        return replace(again, reclaims=reclaims, not_before_us=at_us + wait)
+        return changed(again, reclaims=reclaims, not_before_us=at_us + wait)
     if lease.cause is Cause.BUDGET and lease.restartable and not finished:
         return _again(lease, Event.PAUSE, at_us, "the spend limit is used up; it goes on when the limit is raised")
     if lease.cause is Cause.FAILED and lease.exit_code is None and lease.started_us is not None and lease.restartable:
         again = _again(lease, Event.REQUEUE, at_us, "its run was lost with its node, which is not its fault; queued again")
-        return replace(again, not_before_us=at_us + pool.backoff_us)
+        return changed(again, not_before_us=at_us + pool.backoff_us)
     if lease.cause is Cause.COMPLETED and lease.exit_code == CHECKPOINTED_EXIT and lease.restartable:
         return _again(lease, Event.REQUEUE, at_us, "saved a checkpoint and asked for a restart (exit code 85)")
     cause = Cause.COMPLETED if finished and lease.cause is Cause.RECLAIMED else lease.cause
-    return replace(step(lease, Event.FREE, at=at_us), cause=cause, placement=())
+    return changed(step(lease, Event.FREE, at=at_us), cause=cause, placement=())
 
 
 def _again(lease: Lease, event: Event, at_us: int, reason: str) -> Lease:
     moved = step(lease, event, at=at_us, reason=reason)
-    return replace(
+    return changed(
         moved,
         cause=Cause.BUDGET if event is Event.PAUSE else None,
         price_micro=None,

@@ -11,8 +11,11 @@ from functools import partial
 from operator import itemgetter
 
 from sublet.core.ids import NodeId, PoolId
+from sublet.core.lease import HELD, Lease, State
+from sublet.core.owner import JobState, OwnerJob
 
 STATES = ("owner", "leased", "reserve", "idle", "handover", "down")
+_RUNNING = frozenset({State.ACTIVE, State.NOTICED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +145,18 @@ class _Sweep:
             self.overlaps.append(f"{span.holder} holds GPUs {span.mask:#x} of {node.node} at {at}, which are not there")
         self.held[row] |= span.mask
         self.count[span.state] += span.mask.bit_count()
+
+
+def gpu_state(lease: Lease) -> str | None:
+    """What the lease's GPUs are: `leased` while its workload runs, `handover` around it, None when it holds none."""
+    if lease.state not in HELD:
+        return None
+    runs = lease.state in _RUNNING and lease.started_us is not None
+    return "leased" if runs else "handover"
+
+
+def job_gpu_state(job: OwnerJob) -> str | None:
+    """What an owner job's GPUs are: the owner's from its placement to its exit, then in hand-over."""
+    if job.state in {JobState.WAITING, JobState.ENDED}:
+        return None
+    return "handover" if job.state is JobState.HANDOVER else "owner"

@@ -4,12 +4,14 @@ A *hold* is a job without a workload: the owner takes GPUs out of the market and
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from sublet.core.errors import IllegalStep
 from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, PoolId, RunId, job_run
+from sublet.core.values import changed
 
 
 class JobState(StrEnum):
@@ -83,10 +85,14 @@ class OwnerJob:
         return self.gpus // self.nodes
 
 
-def step_job(job: OwnerJob, event: JobEvent, *, at: int, reason: str | None = None) -> OwnerJob:
-    """The job after `event` at instant `at` (µs); raises `IllegalStep` if the table has no such step."""
+def step_job(job: OwnerJob, event: JobEvent, *, at: int, reason: str | None = None, **data: Any) -> OwnerJob:
+    """The job after `event` at instant `at` (µs); raises `IllegalStep` if the table has no such step.
+
+    `data` are the fields that belong to the event.
+    """
     assert at >= job.since_us, f"{job.id}: time must not run backwards"
     target = NEXT_JOB.get((job.state, event))
     if target is None:
         raise IllegalStep(f"owner job {job.id} is {job.state}: it cannot take {event}")
-    return replace(job, state=target, since_us=at, version=job.version + 1, reason=job.reason if reason is None else reason)
+    said = job.reason if reason is None else reason
+    return changed(job, state=target, since_us=at, version=job.version + 1, reason=said, **data)

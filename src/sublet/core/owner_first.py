@@ -1,48 +1,121 @@
 """Step one of a round: the owner's waiting jobs get what is free, and leases end for what they lack."""
 
-from sublet.core.cover import Victim
+import numpy as np
+import numpy.typing as npt
+
 from sublet.core.draft import Draft, Ground
-from sublet.core.fleet import gpus_of
-from sublet.core.lease import Cause, Lease
+from sublet.core.lease import Cause
 from sublet.core.owner import OwnerJob
 from sublet.core.plan import Alarm, Entitled, JobStart, Kept, Notice
-from sublet.core.reclaim import RECLAIMABLE, Shortage, make_room, victim_of
-from sublet.core.view import View
+from sublet.core.reclaim import Shortage, Victim, make_room, reclaimable
+from sublet.core.view import AnyView
+
+Shape = tuple[int, int]
+"""GPUs on each node, nodes."""
 
 
-def serve_owner(view: View, ground: Ground, draft: Draft) -> None:
+def serve_owner(view: AnyView, ground: Ground, draft: Draft) -> None:
     """Start, or reclaim for, each waiting job of the owner, oldest first.
 
     A job that would not fit even if nothing were leased waits for the owner's own work, and nothing is reclaimed for it.
     GPUs that wait for a job's others to come back are taken out of the market and stay that job's over the rounds: every
     eviction serves the job it was made for.
     """
-    borrowed = _borrowers(view, ground)
-    budget = ground.view.pool.reclaim_limit
-    kept = {job.id: ground.give(job.placement) for job in ground.waiting_jobs if _still_comes(job, ground)}
-    for job in ground.waiting_jobs:
-        if job.id in kept:
-            ground.put_back(kept[job.id])
-        elif ground.alone.find(gpus_per_node=job.gpus_per_node, nodes=job.nodes) is None:
-            continue
+    if ground.standing.waiting:
+        serving = _Serving(view, ground, draft)
+        for job in ground.standing.waiting.values():
+            serving.serve(job)
+
+
+class _Serving:
+    """The owner's queue in one round. Shapes that were seen not to fit are not tried again while nothing came free."""
+
+    def __init__(self, view: AnyView, ground: Ground, draft: Draft) -> None:
+        """What is kept for a waiting job, and is still free or on its way back, is out of the others' reach."""
+        self.ground, self.draft = ground, draft
+        self.nominal = _nominal(view, ground)
+        self.budget = ground.view.pool.reclaim_limit
+        self.hopeless: set[Shape] = set()  # does not fit even if nothing were leased; nor does any larger one
+        self.nowhere: set[Shape] = set()  # does not fit what is free now
+        waiting = ground.standing.waiting
+        if ground.keeps_all():
+            self.kept = {job.id for job in waiting.values() if job.placement}
+            ground.withhold(ground.standing.kept)
+        else:
+            self.kept = set()
+            for job in waiting.values():
+                if job.placement and ground.future.has(job.placement):
+                    self.kept.add(job.id)
+                    ground.give(job.placement)
+
+    def serve(self, job: OwnerJob) -> None:
+        """Start it, leave it what is kept for it, or reclaim for it."""
+        ground, shape = self.ground, (job.gpus_per_node, job.nodes)
+        kept = job.id in self.kept
+        if kept:
+            if self._has_to_wait(job, shape):
+                return
+            ground.restore(job.placement)
+        elif self._is_hopeless(shape):
+            return
+        found = ground.now.find(gpus_per_node=shape[0], nodes=shape[1])
+        if found is None and not kept and self._has_no_chance(shape):
+            return
         entitled = job.entitled_us
         if entitled is None:
-            entitled = min(draft.now_us, max(job.submitted_us, ground.view.owner_freed_us))
-            draft.entitled.append(Entitled(job.id, entitled))
-        found = ground.now.find(gpus_per_node=job.gpus_per_node, nodes=job.nodes)
+            entitled = min(self.draft.now_us, max(job.submitted_us, ground.view.owner_freed_us))
+            self.draft.entitled.append(Entitled(job.id, entitled))
         if found is not None:
-            draft.job_starts.append(JobStart(job.id, job.version, found, "GPUs are free"))
+            self.draft.job_starts.append(JobStart(job.id, job.version, found, "GPUs are free"))
             ground.give(found)
-        elif job.id in kept:
+            if kept:  # what was kept for it and not used is there for the others
+                self.hopeless.clear()
+                self.nowhere.clear()
+        elif kept:
             ground.give(job.placement)
         else:
-            shortage = make_room(job, ground.future, _victims(ground, draft, job, entitled, borrowed))
-            budget = _reclaim(ground, draft, shortage, budget)
+            shortage = _shortage(ground, self.draft, job, entitled, self.nominal)
+            self.budget = _reclaim(ground, self.draft, shortage, self.budget)
+
+    def _has_to_wait(self, job: OwnerJob, shape: Shape) -> bool:
+        """Whether it is certain that a job for which GPUs are kept cannot start yet, neither there nor elsewhere."""
+        if shape not in self.nowhere:
+            if self.ground.now.find(gpus_per_node=shape[0], nodes=shape[1]) is not None:
+                return False
+            self.nowhere.add(shape)
+        back = self.ground.free_of(job.placement)
+        if not back:
+            return True
+        if shape[1] > 1:
+            return False  # some of its nodes may be there already, and others elsewhere
+        ((node, mask),) = back
+        return (self.ground.now.free_on(node) | mask).bit_count() < shape[0]
+
+    def _is_hopeless(self, shape: Shape) -> bool:
+        """Whether it was seen in this round that not even a smaller shape would fit if nothing were leased."""
+        if shape in self.hopeless:
+            return True
+        return any(shape[0] >= per_node and shape[1] >= nodes for per_node, nodes in self.hopeless)
+
+    def _has_no_chance(self, shape: Shape) -> bool:
+        """Whether it would not fit even if nothing were leased."""
+        if self.ground.alone.find(gpus_per_node=shape[0], nodes=shape[1]) is not None:
+            return False
+        self.hopeless.add(shape)
+        return True
 
 
-def _still_comes(job: OwnerJob, ground: Ground) -> bool:
-    """Whether the GPUs kept for a waiting job are still free or on their way back, all of them."""
-    return bool(job.placement) and ground.future.has(job.placement)
+def _shortage(ground: Ground, draft: Draft, job: OwnerJob, entitled_us: int, nominal: npt.NDArray[np.int64]) -> Shortage:
+    standing = ground.standing
+    who = reclaimable(
+        standing,
+        now_us=draft.now_us,
+        due_us=entitled_us + ground.view.pool.promise.within_us,
+        forced=job.forced,
+        nominal=nominal,
+        spared=ground.noticed,
+    )
+    return make_room(job, ground.future, who, standing.held.keys)
 
 
 def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, budget: int | None) -> int | None:
@@ -53,7 +126,7 @@ def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, budget: int | Non
         draft.alarms.append(Alarm("promise.at_risk", job.pool, reason))
         ground.alone.drop(ground.alone.find(gpus_per_node=job.gpus_per_node, nodes=job.nodes) or ())
         return budget
-    gpus = sum(victim.lease.gpus for victim in shortage.victims)
+    gpus = sum(victim.gpus for victim in shortage.victims)
     if budget is not None and gpus > budget and not job.forced:
         reason = (
             f"owner job {job.id} needs a reclaim of {gpus} GPUs, over the safety limit of "
@@ -63,16 +136,16 @@ def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, budget: int | Non
         ground.give(placement)  # what is free of it is not lent: the reclaim must not grow while it waits for a person
         return budget
     for victim in shortage.victims:
-        draft.notices.append(_notice(draft, job, victim))
-        ground.noticed.add(victim.lease.id)
-        ground.future.add(victim.lease.placement)
+        draft.notices.append(_notice(ground, draft, job, victim))
+        ground.noticed.add(victim.lease)
+        ground.future.add(ground.standing.leases[victim.lease].placement)
     ground.give(placement)
     draft.kept.append(Kept(job.id, placement, f"kept for it; {len(shortage.victims)} leases end to free them"))
     return None if budget is None else max(0, budget - gpus)
 
 
-def _notice(draft: Draft, job: OwnerJob, victim: Victim) -> Notice:
-    lease = victim.lease
+def _notice(ground: Ground, draft: Draft, job: OwnerJob, victim: Victim) -> Notice:
+    lease = ground.standing.leases[victim.lease]
     wait_s = (victim.deadline_us - draft.now_us) / 1e6
     reason = (
         f"the owner's job {job.id} needs {job.gpus} GPUs; ending this lease in {wait_s:g} s loses least "
@@ -81,33 +154,8 @@ def _notice(draft: Draft, job: OwnerJob, victim: Victim) -> Notice:
     return Notice(lease.id, draft.version(lease), Cause.RECLAIMED, victim.deadline_us, reason, job.id, victim.loss_micro)
 
 
-def _victims(ground: Ground, draft: Draft, job: OwnerJob, entitled_us: int, borrowed: set[str]) -> list[Victim]:
-    due = entitled_us + ground.view.pool.promise.within_us
-    found = []
-    for lease in ground.leases:
-        if lease.state not in RECLAIMABLE or lease.id in ground.noticed:
-            continue
-        victim = victim_of(
-            ground.view.pool, lease, now_us=draft.now_us, due_us=due, forced=job.forced, borrowed=lease.id in borrowed
-        )
-        if victim is not None:
-            found.append(victim)
-    return found
-
-
-def _borrowers(view: View, ground: Ground) -> set[str]:
-    """Leases by which their tenants hold more than their nominal quota, newest first."""
-    held: dict[str, list[Lease]] = {}
-    for lease in ground.held_leases:
-        held.setdefault(lease.tenant, []).append(lease)
-    over: set[str] = set()
-    for leases in held.values():
-        tenant = view.tenants.get(leases[0].tenant)
-        nominal = tenant.quota(ground.view.pool.id).nominal if tenant else 0
-        excess = sum(gpus_of(lease.placement) for lease in leases) - nominal
-        for lease in sorted(leases, key=lambda lease: -(lease.granted_us or 0)):
-            if excess <= 0:
-                break
-            over.add(lease.id)
-            excess -= lease.gpus
-    return over
+def _nominal(view: AnyView, ground: Ground) -> npt.NDArray[np.int64]:
+    """int64[tenants]: the nominal quota of each tenant, by its number."""
+    known = [view.tenants.get(tenant) for tenant in ground.standing.tenants]
+    quotas = [0 if tenant is None else tenant.quota(ground.view.pool.id).nominal for tenant in known]
+    return np.array(quotas, np.int64)

@@ -3,22 +3,30 @@
 Filling the fullest nodes first keeps others empty for gangs and whole-node leases. Arrays have one row a node of one pool.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from sublet.core.fleet import Masks, Placement, lowest_bits
 from sublet.core.ids import NodeId
+from sublet.core.kernels.fit import fullest
 
 
 class Room:
     """Free GPUs of some nodes while a round hands them out: `free` uint64[n] is what is left."""
 
-    def __init__(self, nodes: tuple[NodeId, ...], slots: Masks, free: Masks) -> None:
-        """`slots` are the GPUs of each node that are fit for use, `free` those that may be given; both uint64[n]."""
+    def __init__(
+        self, nodes: tuple[NodeId, ...], slots: Masks, free: Masks, row_of: Mapping[NodeId, int] | None = None
+    ) -> None:
+        """`slots` are the GPUs of each node that are fit for use, `free` those that may be given; both uint64[n].
+
+        `row_of`: the row of each node, where the caller has it at hand.
+        """
         self.nodes = nodes
         self.slots = slots
         self.free = free.copy()
-        self._row = {node: row for row, node in enumerate(nodes)}
+        self._row = {node: row for row, node in enumerate(nodes)} if row_of is None else row_of
 
     @property
     def gpus(self) -> int:
@@ -30,13 +38,10 @@ class Room:
 
         `whole`: only nodes that are free altogether, with exactly so many GPUs.
         """
-        counts = np.bitwise_count(self.free).astype(np.int64)
-        fits = (counts == gpus_per_node) & (self.free == self.slots) if whole else counts >= gpus_per_node
-        rows = np.flatnonzero(fits)
-        if len(rows) < nodes:
+        rows = fullest(self.free, self.slots, gpus_per_node, nodes, whole)
+        if not len(rows):
             return None
-        fullest = rows[np.argsort(counts[rows], kind="stable")[:nodes]]
-        return tuple((self.nodes[row], lowest_bits(int(self.free[row]), gpus_per_node)) for row in sorted(fullest))
+        return tuple((self.nodes[row], lowest_bits(int(self.free[row]), gpus_per_node)) for row in rows.tolist())
 
     def take(self, placement: Placement) -> None:
         """Give these GPUs away."""
@@ -63,18 +68,13 @@ class Room:
         self.take(dropped)
         return dropped
 
-    def counts_on(self, placement: Placement) -> dict[int, int]:
-        """Row -> how many GPUs of a placement lie there and are fit for use."""
-        counts = {
-            self._row[node]: (mask & int(self.slots[self._row[node]])).bit_count()
-            for node, mask in placement
-            if node in self._row
-        }
-        return {row: gpus for row, gpus in counts.items() if gpus}
+    def free_on(self, node: NodeId) -> int:
+        """The GPUs left on one node, as a mask."""
+        return int(self.free[self._row[node]])
 
     def copy(self) -> "Room":
         """The same room, to try something out."""
-        return Room(self.nodes, self.slots, self.free)
+        return Room(self.nodes, self.slots, self.free, self._row)
 
 
 def can_ever_fit(slots: Masks, *, gpus_per_node: int, nodes: int, whole: bool) -> bool:

@@ -1,29 +1,25 @@
 """The hand-back promise: n GPUs of a pool within t of the owner asking, checked before anything is offered."""
 
-from collections.abc import Iterable
+import numpy as np
 
+from sublet.core.kernels.held import locked
 from sublet.core.lease import Lease
-from sublet.core.terms import Breaking, ClassTerms, Pool
+from sublet.core.standing import Standing
+from sublet.core.tables import CLASSES
+from sublet.core.terms import Pool, is_unbreakable, worst_handback_us
 
 
-def handback_us(pool: Pool, lease: Lease, *, now_us: int) -> int | None:
-    """From the owner's submission now to this lease's GPUs in the owner's hands, at the latest; None: not without force."""
-    terms = pool.terms[lease.lease_class]
-    if terms.breaking in {Breaking.FORCE, Breaking.NEVER}:
-        return None
-    if lease.noticed_us is not None and lease.deadline_us is not None:
-        return pool.longest_handback_us(max(0, lease.deadline_us - now_us), 0)
-    return pool.longest_handback_us(lease.grace_us, max(0, lease.exempt_until_us - now_us))
-
-
-def promisable(pool: Pool, leases: Iterable[Lease], *, capacity: int, now_us: int) -> int:
+def promisable(standing: Standing, *, now_us: int) -> int:
     """GPUs that the owner is sure to have within the promised time, given the leases that hold GPUs."""
-    locked = 0
-    for lease in leases:
-        takes = handback_us(pool, lease, now_us=now_us)
-        if takes is None or takes > pool.promise.within_us:
-            locked += lease.gpus
-    return capacity - locked
+    pool = standing.pool
+    within = pool.promise.within_us
+    unbreakable = np.array([name not in pool.terms or is_unbreakable(pool.terms[name]) for name in CLASSES], np.bool_)
+    return standing.capacity - int(locked(standing.held.rows, now_us, within, pool.longest_handback_us(0, 0), unbreakable))
+
+
+def promised(pool: Pool, capacity: int) -> int:
+    """GPUs of the pool that the owner is promised."""
+    return capacity if pool.promise.gpus is None else min(pool.promise.gpus, capacity)
 
 
 def broken_by(pool: Pool, lease: Lease, *, promisable_now: int, capacity: int) -> str | None:
@@ -31,16 +27,16 @@ def broken_by(pool: Pool, lease: Lease, *, promisable_now: int, capacity: int) -
     takes = worst_handback_us(pool, pool.terms[lease.lease_class], lease.grace_us)
     if takes is not None and takes <= pool.promise.within_us:
         return None
-    promised = capacity if pool.promise.gpus is None else min(pool.promise.gpus, capacity)
-    if promisable_now - lease.gpus >= promised:
+    if promisable_now - lease.gpus >= promised(pool, capacity):
         return None
+    return promise_broken(pool, lease, capacity=capacity)
+
+
+def promise_broken(pool: Pool, lease: Lease, *, capacity: int) -> str:
+    """The sentence about a lease that could not be taken back in time."""
+    takes = worst_handback_us(pool, pool.terms[lease.lease_class], lease.grace_us)
     how = "only by force" if takes is None else f"only within {takes / 1e6:g} s"
     within = pool.promise.within_us / 1e6
-    return f"the owner is promised {promised} GPUs within {within:g} s, and this lease could be taken back {how}"
-
-
-def worst_handback_us(pool: Pool, terms: ClassTerms, grace_us: int) -> int | None:
-    """The longest hand-back of a lease on these terms, right after its grant; None: not without force."""
-    if terms.breaking in {Breaking.FORCE, Breaking.NEVER}:
-        return None
-    return pool.longest_handback_us(grace_us, terms.exempt_us)
+    return (
+        f"the owner is promised {promised(pool, capacity)} GPUs within {within:g} s, and this lease could be taken back {how}"
+    )

@@ -109,3 +109,27 @@ def window_us(gpus: int, price_micro: int, *, affordable_micro: int, at_most_us:
         return at_most_us
     ticks = range(1, at_most_us // TICK_US + 1)
     return TICK_US * bisect_right(ticks, affordable_micro, key=lambda tick: hold_micro(gpus, tick * TICK_US, price_micro))
+
+
+def closed_attempt(lease: Lease) -> Attempt:
+    """The present attempt of a lease that has just ended, as it is kept."""
+    assert lease.granted_us is not None and lease.price_micro is not None, f"{lease.id} was never granted"
+    assert lease.stopped_us is not None and lease.cause is not None, f"{lease.id} ended without an instant or a cause"
+    return Attempt(
+        lease=lease.id,
+        attempt=lease.attempt,
+        tenant=lease.tenant,
+        pool=lease.pool,
+        lease_class=lease.lease_class,
+        gpus=lease.gpus,
+        price_micro=lease.price_micro,
+        term_us=lease.term_us,
+        granted_us=lease.granted_us,
+        started_us=lease.started_us,
+        noticed_us=lease.noticed_us,
+        deadline_us=lease.deadline_us,
+        stopped_us=lease.stopped_us,
+        checkpoint_us=lease.checkpoint_us,
+        cause=lease.cause,
+        exit_code=lease.exit_code,
+    )

@@ -1,23 +1,55 @@
-"""Which leases end when the owner lacks GPUs: those whose end loses least, and never more than he can use.
+"""Which leases end when the owner lacks GPUs: those whose end weighs least, and never more than he can use.
 
 The loss of a victim is the work since its last checkpoint, its restart, and the credits owed. GPUs already on their way back
 (noticed, stopping, in hand-over) count as his, so the next round does not pick new victims for the same need. A lease's end is
 never before its exempt window's: notice and exempt window overlap, they do not add up.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sublet.core.cover import Victim, cheapest_cover, total_cost
+import numpy as np
+import numpy.typing as npt
+
 from sublet.core.fleet import Placement
-from sublet.core.lease import Lease, State
+from sublet.core.ids import LeaseId
+from sublet.core.kernels import held as passes
+from sublet.core.kernels.cover import cover
 from sublet.core.owner import OwnerJob
 from sublet.core.placement import Room
-from sublet.core.pricing.floor import owed_micro
+from sublet.core.standing import Standing
+from sublet.core.tables import CLASSES
 from sublet.core.terms import Breaking, Pool
-from sublet.core.units import charge_micro
+from sublet.core.victims import VICTIM_ORDERS
 
-RECLAIMABLE = frozenset({State.RESERVED, State.STARTING, State.ACTIVE})
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimable:
+    """The leases that hold GPUs, as possible victims: arrays with one row a lease, in the rows of `Standing.held`."""
+
+    rows: npt.NDArray[Any]
+    holds: npt.NDArray[Any]
+    may: Bools  # its contract allows it to be ended
+    deadline_us: Ints  # when at the earliest
+    loss_micro: Ints  # what that costs all sides
+    weight: Ints  # what the victim order makes of it
+    late: Bools  # its GPUs would come back after the promised time
+    borrowed: Bools  # beyond its tenant's nominal quota: among equals it goes first
+
+
+@dataclass(frozen=True, slots=True)
+class Victim:
+    """A lease that ends for a job: when at the earliest, and what that costs."""
+
+    lease: LeaseId
+    gpus: int
+    deadline_us: int
+    loss_micro: int
+    late: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,55 +61,83 @@ class Shortage:
     placement: Placement | None  # None: not even all reclaimable leases would make room
 
 
-def loss_micro(pool: Pool, lease: Lease, *, at_us: int) -> int:
-    """What ending the lease at `at_us` is expected to lose, in micro-units: work, restart, credits.
+def reclaimable(
+    standing: Standing, *, now_us: int, due_us: int, forced: bool, nominal: Ints, spared: Iterable[LeaseId] = ()
+) -> Reclaimable:
+    """The leases of a pool as victims for a job whose GPUs are due at `due_us`.
 
-    Work counts from the last checkpoint that was proven (not from the start, and not from a claim), at the price agreed.
+    `nominal`: int64[tenants], GPUs by number of the tenant; `spared` are on their way back already.
     """
-    price = lease.price_micro or 0
-    safe_us = max(lease.started_us or at_us, lease.checkpoint_us or 0)
-    work_us = max(0, at_us - safe_us) if lease.started_us is not None else 0
-    terms = pool.terms[lease.lease_class]
-    owed = lease.gpus * owed_micro(price, terms, lease.term_us or pool.hold_us)
-    if terms.refunds and lease.started_us is not None:
-        owed += charge_micro(lease.gpus * max(0, at_us - lease.started_us), price)
-    return charge_micro(lease.gpus * (work_us + pool.restart_us), price) + owed
+    pool, rows = standing.pool, standing.held.rows
+    breakable, multiple, refunds = _contracts(pool, forced=forced)
+    back_us = pool.stop_us + pool.handover_us + pool.start_us
+    times = (now_us, due_us, back_us, pool.restart_us)
+    may, deadline, loss, late = passes.weigh(rows, times, breakable, multiple, refunds)
+    for lease in spared:
+        may[standing.held.row_of(lease)] = False
+    weight = VICTIM_ORDERS[pool.victim_order](rows, loss)
+    return Reclaimable(rows, standing.holds.rows, may, deadline, loss, weight, late, passes.borrowed(rows, nominal))
 
 
-def victim_of(pool: Pool, lease: Lease, *, now_us: int, due_us: int, forced: bool, borrowed: bool) -> Victim | None:
-    """The lease as a possible victim, or None if its contract forbids it."""
-    breaking = pool.terms[lease.lease_class].breaking
-    if lease.state not in RECLAIMABLE or breaking is Breaking.NEVER or (breaking is Breaking.FORCE and not forced):
-        return None
-    deadline = max(now_us + lease.grace_us, lease.exempt_until_us)
-    back = deadline + pool.stop_us + pool.handover_us + pool.start_us
-    return Victim(lease, deadline, loss_micro(pool, lease, at_us=deadline), back > due_us, borrowed)
+def make_room(job: OwnerJob, future: Room, who: Reclaimable, names: list[str]) -> Shortage:
+    """The victims of least weight that let `job` start, given the room that is free or on its way back.
 
-
-def coming_back(leases: Iterable[Lease], jobs: Iterable[OwnerJob]) -> list[Placement]:
-    """GPUs that are on their way back without any further decision."""
-    ending = {State.NOTICED, State.STOPPING, State.HANDOVER}
-    back = [lease.placement for lease in leases if lease.state in ending]
-    return back + [job.placement for job in jobs if job.state in {"stopping", "handover"}]
-
-
-def make_room(job: OwnerJob, future: Room, victims: Sequence[Victim]) -> Shortage:
-    """The cheapest victims that let `job` start, given the room that is free or on its way back.
-
-    Leases that are back in time are tried first, all of them only where those do not make room. For a job on one node the
-    choice loses least of all; for a gang it is the better of two searches, at most as many times the least as it has nodes.
+    Leases that are back in time are tried first, all of them only where those do not make room. For a job on one node no
+    choice weighs less; for a gang it is the better of two searches, at most as many times the least as it has nodes. `names`:
+    the lease of each row.
     """
     need, nodes = job.gpus_per_node, job.nodes
     if (found := future.find(gpus_per_node=need, nodes=nodes)) is not None:
         return Shortage(job, (), found)
-    in_time = [victim for victim in victims if not victim.late]
-    for allowed in (in_time, victims):
-        ways = (False, True) if nodes > 1 else (False,)
-        covers = [cheapest_cover(future, allowed, gpus_per_node=need, nodes=nodes, shared=shared) for shared in ways]
-        chosen = min((cover for cover in covers if cover is not None), key=total_cost, default=None)
+    in_time = who.may & ~who.late
+    for allowed in (in_time, who.may) if (who.may & who.late).any() else (in_time,):
+        chosen = _cheapest(future, who, allowed, need, nodes)
         if chosen is not None:
             room = future.copy()
-            for victim in chosen:
-                room.add(victim.lease.placement)
-            return Shortage(job, chosen, room.find(gpus_per_node=need, nodes=nodes))
+            victims = tuple(_victim(who, row, names) for row in chosen)
+            for row in chosen:
+                room.add(_placement(who, row, future.nodes))
+            return Shortage(job, victims, room.find(gpus_per_node=need, nodes=nodes))
     return Shortage(job, (), None)
+
+
+def _cheapest(future: Room, who: Reclaimable, allowed: Bools, need: int, nodes: int) -> list[int] | None:
+    """The rows of the cheapest cover by the allowed leases; None if not even all of them make room."""
+    best: tuple[tuple[int, int, int], list[int]] | None = None
+    for shared in (False, True) if nodes > 1 else (False,):
+        found, rows = cover(
+            who.rows, who.holds, (future.free, future.slots), (allowed, who.weight, who.borrowed), (need, nodes, shared)
+        )
+        if not found:
+            return None
+        cost = (int(who.weight[rows].sum()), int((~who.borrowed[rows]).sum()), int(who.rows["gpus"][rows].sum()))
+        if best is None or cost < best[0]:
+            best = cost, rows.tolist()
+    assert best is not None
+    return best[1]
+
+
+def _contracts(pool: Pool, *, forced: bool) -> tuple[Bools, Ints, Bools]:
+    """(breakable, multiple, refunds) by class: whether a reclaim may end it, the credit's multiple, whether it refunds."""
+    terms = [pool.terms.get(name) for name in CLASSES]
+    allowed = {Breaking.FREE, Breaking.CREDIT} | ({Breaking.FORCE} if forced else set())
+    return (
+        np.array([one is not None and one.breaking in allowed for one in terms], np.bool_),
+        np.array([0 if one is None else one.credit_multiple for one in terms], np.int64),
+        np.array([one is not None and one.refunds for one in terms], np.bool_),
+    )
+
+
+def _victim(who: Reclaimable, row: int, names: list[str]) -> Victim:
+    return Victim(
+        LeaseId(names[row]),
+        int(who.rows["gpus"][row]),
+        int(who.deadline_us[row]),
+        int(who.loss_micro[row]),
+        bool(who.late[row]),
+    )
+
+
+def _placement(who: Reclaimable, row: int, nodes: tuple[Any, ...]) -> Placement:
+    mine = who.holds[who.holds["lease"] == row]
+    return tuple((nodes[node], int(mask)) for node, mask in zip(mine["node"].tolist(), mine["mask"].tolist(), strict=True))

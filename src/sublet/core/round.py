@@ -1,25 +1,25 @@
 """One round: from a view of the world to a plan. The live loop and the replay call this very function."""
 
-from sublet.core.draft import Draft, ground
+from sublet.core.draft import Draft, Ground
 from sublet.core.endings import end_by_time
 from sublet.core.market import run_market
 from sublet.core.owner_first import serve_owner
 from sublet.core.plan import Plan
-from sublet.core.reclaim import coming_back
-from sublet.core.view import View
+from sublet.core.view import AnyView
 
 
-def decide(view: View, *, now: int) -> Plan:
+def decide(view: AnyView, *, now: int, explain: bool = True) -> Plan:
     """Everything that has to happen now (µs), with a reason for each decision.
 
     For each pool, in this order: the owner's jobs and the reclaims for them; endings that time brings; what is lendable, who
-    may have it, at which price, and where. Pure: the same view and instant give the same plan.
+    may have it, at which price, and where. Pure: the same view and instant give the same plan. Without `explain` nobody is
+    told why it waits, which decides nothing and saves looking at each of them.
     """
-    draft = Draft(now)
-    coming = coming_back(view.leases, view.jobs)
+    draft = Draft(now, explain)
     for pool in view.pools:
-        here = ground(view, pool, coming)
+        here = Ground(pool, view.standing(pool.pool.id))
         serve_owner(view, here, draft)
         end_by_time(here, draft)
-        run_market(view, here, draft)
+        if not pool.closed:
+            run_market(view, here, draft)
     return draft.plan()

@@ -31,14 +31,19 @@ def reserve_for(view: PoolView, demand: int) -> int:
 def supply(view: PoolView, *, capacity: int, demand: int, lent: int, free: int, reserve: int) -> Supply:
     """The pool's supply; GPUs counted by the caller from the fleet arrays."""
     room = max(0, free - reserve)
-    if view.pool.lending_limit is not None:
-        room = min(room, max(0, view.pool.lending_limit - lent))
+    for limit in (view.pool.lending_limit, risk_limit(view, capacity=capacity)):
+        if limit is not None:
+            room = min(room, max(0, limit - lent))
     return Supply(capacity, demand, lent, free, reserve, room)
 
 
-def term_of(terms: ClassTerms, term_us: int | None, hold_us: int) -> int:
-    """The horizon over which a lease's risk is judged: its term, or the stretch that is paid ahead."""
-    return term_us or (terms.terms_us[0] if terms.terms_us else hold_us)
+def risk_limit(view: PoolView, *, capacity: int) -> int | None:
+    """GPUs lent at once at most, whatever their class, where the owner bounds the risk of lending; None: he does not."""
+    risk = view.pool.lending_risk
+    if risk is None:
+        return None
+    peak = peak_at_risk(view, view.pool.lending_horizon_us, risk)
+    return 0 if peak is None else int(view.feedback * max(0, capacity - peak))
 
 
 def risk_bound(view: PoolView, terms: ClassTerms, term_us: int, *, price_micro: int, capacity: int) -> int:
@@ -49,9 +54,14 @@ def risk_bound(view: PoolView, terms: ClassTerms, term_us: int, *, price_micro: 
     p_star = acceptable_risk(price_micro, floor(view.pool.cost).total_micro, terms, term_us)
     if p_star >= 1.0:
         return capacity
-    ahead = view.forecasts.get(term_us)
-    peak = None if ahead is None else ahead.quantile(1.0 - p_star)
+    peak = peak_at_risk(view, term_us, p_star)
     return 0 if peak is None else max(0, capacity - peak)
+
+
+def peak_at_risk(view: PoolView, horizon_us: int, risk: float) -> int | None:
+    """The demand that is passed within the horizon with at most this risk, by the calibrated forecast; None when unknown."""
+    ahead = view.forecasts.get(horizon_us)
+    return None if ahead is None else ahead.quantile(1.0 - risk)
 
 
 def published_floor(view: PoolView) -> Floor:

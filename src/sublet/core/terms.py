@@ -96,7 +96,10 @@ class Pool:
     reserve_quantile: float = 0.9  # of the owner's rise within detection + notice + hand-over
     reserve_min: int = 0
     lending_limit: int | None = None  # GPUs lent at once at most; None: all
+    lending_risk: float | None = None  # lend no more than the owner leaves over with at most this risk; None: whatever is idle
+    lending_horizon_us: int = 4 * HOUR_US  # the time over which that risk is judged
     reclaim_limit: int | None = None  # GPUs one plan may reclaim unless forced; None: no limit
+    victim_order: str = "least_loss"  # a key of VICTIM_ORDERS
     restart_us: int = MINUTE_US  # assumed cost of a restart, in the victim's loss
     backoff_us: int = MINUTE_US  # a reclaimed lease waits this long, doubling
     backoff_max_us: int = HOUR_US
@@ -105,3 +108,18 @@ class Pool:
     def longest_handback_us(self, grace_us: int, exempt_left_us: int) -> int:
         """From the owner's submission to GPUs in the owner's hands, at the latest: notice and exempt window overlap."""
         return self.detection_us + max(grace_us, exempt_left_us) + self.stop_us + self.handover_us + self.start_us
+
+
+def term_of(terms: ClassTerms, term_us: int | None, hold_us: int) -> int:
+    """The horizon over which a lease's risk is judged: its term, or the stretch that is paid ahead."""
+    return term_us or (terms.terms_us[0] if terms.terms_us else hold_us)
+
+
+def is_unbreakable(terms: ClassTerms) -> bool:
+    """Whether only force ends a lease on these terms, or nothing does."""
+    return terms.breaking in {Breaking.FORCE, Breaking.NEVER}
+
+
+def worst_handback_us(pool: Pool, terms: ClassTerms, grace_us: int) -> int | None:
+    """The longest hand-back of a lease on these terms, right after its grant; None: not without force."""
+    return None if is_unbreakable(terms) else pool.longest_handback_us(grace_us, terms.exempt_us)

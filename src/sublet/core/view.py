@@ -1,13 +1,17 @@
 """Everything a round may look at, as one value: what is not in the view cannot move a decision."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
 
 from sublet.core.fleet import Fleet
 from sublet.core.forecast import WindowMax
 from sublet.core.ids import PoolId, TenantId
 from sublet.core.lease import Lease
 from sublet.core.owner import OwnerJob
+from sublet.core.standing import Standing, standing_of
 from sublet.core.terms import Pool
 
 
@@ -49,6 +53,9 @@ class PoolView:
     forecasts: Mapping[int, WindowMax]  # by horizon (µs): the terms it sells, and `lead_us`
     owner_freed_us: int = 0  # when the owner's own work last gave GPUs back, or nodes came up
     recalled: float = 0.0  # share of past guarded windows that were reclaimed, for the expected cost of reclaims
+    shifts: Mapping[int, float] = field(default_factory=dict)  # by horizon (µs): by how much calibration moves the level
+    feedback: float = 1.0  # times what `lending_risk` leaves to be lent, where reclaims are to move it
+    closed: bool = False  # the market is not held in this round: the owner is served, nobody is admitted or granted
 
     @property
     def lead_us(self) -> int:
@@ -56,6 +63,21 @@ class PoolView:
         pool = self.pool
         graces = [pool.terms[c].grace_us for c in pool.classes if pool.terms[c].grace_us <= pool.promise.within_us]
         return pool.longest_handback_us(max(graces, default=0), 0)
+
+
+class AnyView(Protocol):
+    """What a round is given: a state read at once (`View`), or one kept current by events (`KeptView`)."""
+
+    @property
+    def pools(self) -> tuple[PoolView, ...]:
+        """The pools that the round is about."""
+
+    @property
+    def tenants(self) -> Mapping[TenantId, TenantView]:
+        """Every tenant that has a lease in them."""
+
+    def standing(self, pool: PoolId) -> Standing:
+        """Who holds and who waits in a pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +89,30 @@ class View:
     jobs: tuple[OwnerJob, ...]
     leases: tuple[Lease, ...]
     tenants: Mapping[TenantId, TenantView]
+
+    def standing(self, pool: PoolId) -> Standing:
+        """The pool's standing, made from its live jobs and leases."""
+        settings = next(view.pool for view in self.pools if view.pool.id == pool)
+        rows = self.fleet.rows(pool)
+        slots = self.fleet.slots[rows]
+        fit = np.where(self.fleet.unfit[rows], np.uint64(0), slots & ~self.fleet.down[rows])
+        nodes = tuple(self.fleet.nodes[row] for row in rows)
+        jobs = (job for job in self.jobs if job.pool == pool)
+        leases = (lease for lease in self.leases if lease.pool == pool)
+        return standing_of(settings, nodes, (slots, fit), jobs, leases)
+
+
+class KeptView:
+    """The world of some pools, kept current by events; what a round changes comes back as events, too."""
+
+    def __init__(
+        self, pools: tuple[PoolView, ...], standings: tuple[Standing, ...], tenants: Mapping[TenantId, TenantView]
+    ) -> None:
+        """`standings` of these pools, in the same order. Whoever keeps it puts what changed into them."""
+        self.pools = pools
+        self.tenants = tenants
+        self._standings = {view.pool.id: standing for view, standing in zip(pools, standings, strict=True)}
+
+    def standing(self, pool: PoolId) -> Standing:
+        """The pool's standing."""
+        return self._standings[pool]

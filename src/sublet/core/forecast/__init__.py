@@ -2,13 +2,23 @@
 
 from collections.abc import Mapping
 
-from sublet.core.forecast.last_week_peak import last_week_peak
-from sublet.core.forecast.window import Forecast, History, WindowMax
-from sublet.core.forecast.window_max_quantile import window_max_quantile
+from sublet.core.forecast.boosted import Boosted
+from sublet.core.forecast.hourly_marginals import HourlyMarginals
+from sublet.core.forecast.last_week_peak import LastWeekPeak
+from sublet.core.forecast.method import WEEK_US, Method, Model
+from sublet.core.forecast.seasonal_naive import SeasonalNaive
+from sublet.core.forecast.series import Series
+from sublet.core.forecast.statistical import Statistical
+from sublet.core.forecast.window import SAMPLES, Ahead, History, WindowMax
+from sublet.core.forecast.window_max_quantile import WindowMaxQuantile
 
-FORECASTS: Mapping[str, Forecast] = {
-    "last_week_peak": last_week_peak,
-    "window_max_quantile": window_max_quantile,
+FORECASTS: Mapping[str, Method] = {
+    "last_week_peak": LastWeekPeak(),
+    "seasonal_naive": SeasonalNaive(WEEK_US),
+    "window_max_quantile": WindowMaxQuantile(),
+    "hourly_marginals": HourlyMarginals(),
+    "boosted": Boosted(),
+    "statistical": Statistical(),
 }
 
-__all__ = ["FORECASTS", "Forecast", "History", "WindowMax"]
+__all__ = ["FORECASTS", "SAMPLES", "Ahead", "History", "Method", "Model", "Series", "WindowMax"]

@@ -4,16 +4,17 @@ A forecast gives it as equally likely samples. Forecasting each hour apart and t
 it reclaims two to five times more often than it says.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
-BINS_MAX = 4_096
-"""A history is looked at in at most so many bins; each keeps its maximum, so no peak is lost."""
+SAMPLES = 200
+"""So many samples stand for a forecast: number i is its quantile (i + 1) / SAMPLES, so a level is never rounded down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +45,30 @@ class WindowMax:
         """The smallest sample m with P(M <= m) >= q; None when unknown."""
         if not len(self.samples):
             return None
-        rank = int(np.ceil(q * len(self.samples))) - 1
-        return int(self.samples[min(max(rank, 0), len(self.samples) - 1)])
+        return int(self.samples[rank_of(q, len(self.samples))])
 
-
-Forecast = Callable[[History, int, int], WindowMax]
-"""(history, now_us, horizon_us) -> M(now, horizon)."""
 
 UNKNOWN = WindowMax(np.empty(0, np.int64))
 
 
-def binned(history: History, *, from_us: int, to_us: int, bin_us: int) -> tuple[Ints, Ints]:
-    """(first, peak) of the demand in each bin of [from_us, to_us): its value at the bin's start, and its maximum inside."""
-    edges = np.arange(from_us, to_us, bin_us, dtype=np.int64)
-    at = np.searchsorted(history.at_us, edges, side="right") - 1
-    assert at[0] >= 0, "the history begins after the first bin"
-    first = history.gpus[at]
-    peak = first.copy()
-    inside = (history.at_us > from_us) & (history.at_us < to_us)
-    np.maximum.at(peak, (history.at_us[inside] - from_us) // bin_us, history.gpus[inside])
-    return first, peak
+def rank_of(q: float, size: int) -> int:
+    """Which of `size` sorted samples is the smallest m with P(M <= m) >= q."""
+    rank = int(np.ceil(q * size)) - 1
+    return min(max(rank, 0), size - 1)
 
 
-def window_maxima(peak: Ints, width: int) -> Ints:
-    """Maximum of each run of `width` bins: int64[n - width + 1]."""
-    maxima: Ints = np.lib.stride_tricks.sliding_window_view(peak, width).max(axis=1)
-    return maxima
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """M(t, H) of one pool at n instants: `samples` int64[n, SAMPLES] in GPUs, rows sorted; one that is not `known` is all 0."""
+
+    samples: Ints
+    known: Bools
+
+    def row(self, number: int) -> WindowMax:
+        """The forecast at one of the instants."""
+        return WindowMax(self.samples[number]) if self.known[number] else UNKNOWN
+
+
+def nothing_known(instants: Ints) -> Ahead:
+    """Unknown at every one of these instants."""
+    return Ahead(np.zeros((len(instants), SAMPLES), np.int64), np.zeros(len(instants), np.bool_))

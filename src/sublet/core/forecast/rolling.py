@@ -1,0 +1,83 @@
+"""Rolling origin: what a method says at each of many instants, and what would be lent on it, with nothing known too early.
+
+A method learns again whenever it would have, and calibration learns from an offered window as soon as that is over.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sublet.core.forecast.calibration import level, moved
+from sublet.core.forecast.kernels import NO_DEMAND
+from sublet.core.forecast.method import Method, Past, begin_us
+from sublet.core.forecast.window import SAMPLES, Bools, Floats, Ints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecasts:
+    """M(t, H) of several pools at many instants: samples int64[pools, instants, SAMPLES], and which are known."""
+
+    samples: Ints
+    known: Bools  # bool[pools, instants]
+
+
+def looked_ahead(
+    past: Past, method: Method, instants: Ints, horizon_us: int, progress: Callable[[float], None] = lambda _share: None
+) -> Forecasts:
+    """What the method says at every instant (µs, rising), each time from the model that it would have had."""
+    samples = np.zeros((len(past), len(instants), SAMPLES), np.int64)
+    known = np.zeros((len(past), len(instants)), np.bool_)
+    for first, last in _spells(method, instants, begin_us(past)):
+        model = method.learn(past, horizon_us, int(instants[first]))
+        for row, series in enumerate(past.values()):
+            ahead = model.at(series, instants[first:last])
+            samples[row, first:last], known[row, first:last] = ahead.samples, ahead.known
+        progress(last / len(instants))
+    return Forecasts(samples, known)
+
+
+def _spells(method: Method, instants: Ints, begin: int | None) -> Iterator[tuple[int, int]]:
+    """[first, last) of the instants that share one model."""
+    first = 0
+    while first < len(instants):
+        good_for = method.renew_us(0 if begin is None else max(0, int(instants[first]) - begin))
+        due = None if good_for is None else instants[first] + max(good_for, 1)
+        last = len(instants) if due is None else int(np.searchsorted(instants, due))
+        yield first, last
+        first = last
+
+
+def lent(forecasts: Forecasts, capacity: Ints, instant: int, levels: Floats) -> Ints:
+    """int64[n, pools]: the capacity less the quantile at each of float64[n, pools] levels; 0 where nothing is known."""
+    pools, _, size = forecasts.samples.shape
+    rank = np.clip(np.ceil(levels * size).astype(np.int64) - 1, 0, size - 1)
+    gpus = np.maximum(capacity - forecasts.samples[np.arange(pools), instant, rank], 0)
+    return np.where(forecasts.known[:, instant], gpus, 0)
+
+
+def plain(forecasts: Forecasts, capacity: Ints, risks: Floats) -> Ints:
+    """int64[n, instants, pools]: offers at each of float64[n, pools] risks, as the forecast says."""
+    instants = range(forecasts.samples.shape[1])
+    return np.stack([lent(forecasts, capacity, i, 1.0 - risks) for i in instants], axis=1)
+
+
+def rolled(  # noqa: PLR0917 - arrays that belong together, and two lengths
+    forecasts: Forecasts, capacity: Ints, peaks: Ints, risks: Floats, horizon_us: int, step_us: int
+) -> tuple[Ints, Floats]:
+    """The same with calibration, and the shifts that it took: int64[n, instants, pools], float64[n, instants].
+
+    `peaks` int64[instants, pools] is what came, NO_DEMAND where nobody knows; instants are `step_us` apart.
+    """
+    count, late = len(peaks), -(-horizon_us // step_us)
+    gpus = np.zeros((len(risks), count, len(capacity)), np.int64)
+    shifts = np.zeros((len(risks), count))
+    shift = np.zeros(len(risks))
+    for i in range(count):
+        if i >= late:
+            came = peaks[i - late]
+            made = np.where(came == NO_DEMAND, 0, gpus[:, i - late])
+            shift = moved(shift, made, came > capacity - made, risks, horizon_us)
+        gpus[:, i] = lent(forecasts, capacity, i, level(risks, shift[:, np.newaxis]))
+        shifts[:, i] = shift
+    return gpus, shifts

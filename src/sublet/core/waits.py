@@ -1,0 +1,67 @@
+"""Why a lease waits, as a sentence for the one who waits."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from sublet.core.kernels import queue as codes
+from sublet.core.lease import Lease
+from sublet.core.promise import promise_broken
+from sublet.core.supply import Supply
+from sublet.core.units import said
+from sublet.core.view import PoolView
+
+
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """What a waiting lease runs into. GPUs, and the length in µs over which its risk is judged; a quota of -1 is none."""
+
+    view: PoolView
+    stock: Supply
+    spare: int
+    term_us: int
+    holding: int
+    quota: int
+
+
+def _suspended(lease: Lease, wall: Wall) -> str:
+    del lease, wall
+    return "the tenant is suspended; ask the owner"
+
+
+def _backing_off(lease: Lease, wall: Wall) -> str:
+    del wall
+    return f"waits {(lease.not_before_us - lease.since_us) / 1e6:g} s after its reclaim (back-off)"
+
+
+def _at_risk(lease: Lease, wall: Wall) -> str:
+    del lease
+    return f"{max(0, wall.spare)} GPUs can be spared for {said(wall.term_us)} at the risk this class allows"
+
+
+def _over_quota(lease: Lease, wall: Wall) -> str:
+    del lease
+    return f"holds {wall.holding} of a quota of {wall.quota} GPUs in pool {wall.view.pool.id}; waits until some are free"
+
+
+def _breaks_promise(lease: Lease, wall: Wall) -> str:
+    return promise_broken(wall.view.pool, lease, capacity=wall.stock.capacity)
+
+
+def _too_large(lease: Lease, wall: Wall) -> str:
+    stock = wall.stock
+    return f"wants {lease.gpus} GPUs, {stock.lendable} are lendable now (owner {stock.demand}, reserve {stock.reserve})"
+
+
+_SENTENCES: Mapping[int, Callable[[Lease, Wall], str]] = {
+    codes.SUSPENDED: _suspended,
+    codes.BACKING_OFF: _backing_off,
+    codes.AT_RISK: _at_risk,
+    codes.OVER_QUOTA: _over_quota,
+    codes.BREAKS_PROMISE: _breaks_promise,
+    codes.TOO_LARGE: _too_large,
+}
+
+
+def why_waits(code: int, lease: Lease, wall: Wall) -> str:
+    """The sentence for a code of `kernels.queue`."""
+    return _SENTENCES[code](lease, wall)
