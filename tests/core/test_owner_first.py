@@ -33,10 +33,22 @@ def after(view: View, plan: Plan) -> View:
 
 
 def test_a_job_starts_at_once_where_gpus_are_free_and_nobody_is_reclaimed() -> None:
-    plan = decide(view_of([4, 2], [running("a", (0, 0b11))], [job_of("j", 2)]), now=NOW)
+    plan = decide(view_of([4, 1], [running("a", (0, 0b11))], [job_of("j", 2)]), now=NOW)
     assert [(start.job, start.placement) for start in plan.job_starts] == [("j", place((0, 0b1100)))]
     assert reclaimed(plan) == {}
     assert [(item.job, item.at_us) for item in plan.entitled] == [("j", T0)]
+
+
+def test_a_job_starts_where_it_would_have_started_had_nothing_been_leased() -> None:
+    """On n1, which it fills, though leases have made n0 as full: else n0 is lost to gangs when the lease is gone."""
+    plan = decide(view_of([4, 2], [running("a", (0, 0b11))], [job_of("j", 2)]), now=NOW)
+    assert [start.placement for start in plan.job_starts] == [place((1, 0b11))]
+
+
+def test_leases_keep_to_the_nodes_on_which_the_owner_has_least() -> None:
+    """n0 is fuller, but with the owner's work: what is left there is for his next small job."""
+    view = view_of([4, 4], [lease_of("q", gpus=1)], [running_job("r", (0, 0b111))], price_at_us=NOW)
+    assert [grant.placement for grant in decide(view, now=NOW).grants] == [place((1, 0b1))]
 
 
 def test_the_delay_counts_from_when_the_owner_s_own_work_made_way() -> None:

@@ -147,7 +147,12 @@ class Trading:
         code = self._screened(row)[0]
         if code != codes.FREE_TO_BID:
             return why_waits(int(code), lease, self._wall(row[0]))
-        placement = self.ground.now.find(gpus_per_node=lease.gpus_per_node, nodes=lease.nodes, whole=lease.whole_nodes)
+        placement = self.ground.now.find(
+            gpus_per_node=lease.gpus_per_node,
+            nodes=lease.nodes,
+            whole=lease.whole_nodes,
+            before=self.standing.owner,
+        )
         if placement is None:
             return "other winners took the nodes it would have fitted"
         product, tenant = int(row[0]["product"]), self.tenants[lease.tenant]

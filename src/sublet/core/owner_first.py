@@ -58,7 +58,7 @@ class _Serving:
             ground.restore(job.placement)
         elif self._is_hopeless(shape):
             return
-        found = ground.now.find(gpus_per_node=shape[0], nodes=shape[1])
+        found = ground.now.find(gpus_per_node=shape[0], nodes=shape[1], before=ground.alone.free)
         if found is None and not kept and self._has_no_chance(shape):
             return
         entitled = job.entitled_us
@@ -115,7 +115,7 @@ def _shortage(ground: Ground, draft: Draft, job: OwnerJob, entitled_us: int, nom
         nominal=nominal,
         spared=ground.noticed,
     )
-    return make_room(job, ground.future, who, standing.held.keys)
+    return make_room(job, ground.future, who, standing.held.keys, before=ground.alone.free)
 
 
 def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, budget: int | None) -> int | None:

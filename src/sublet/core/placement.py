@@ -1,6 +1,8 @@
 """Where a gang fits: whole or not at all, on the fullest nodes that still have room.
 
-Filling the fullest nodes first keeps others empty for gangs and whole-node leases. Arrays have one row a node of one pool.
+Filling the fullest nodes first keeps others empty for gangs and whole-node leases. The owner's jobs go where they would go had
+nothing been leased, and leases keep away from there: otherwise leases would scatter the owner's small jobs over the nodes, and
+his gangs would wait for that. Arrays have one row a node of one pool.
 """
 
 from collections.abc import Mapping
@@ -26,6 +28,7 @@ class Room:
         self.nodes = nodes
         self.slots = slots
         self.free = free.copy()
+        self._nothing = np.zeros_like(free)
         self._row = {node: row for row, node in enumerate(nodes)} if row_of is None else row_of
 
     @property
@@ -33,12 +36,13 @@ class Room:
         """GPUs left in all."""
         return int(np.bitwise_count(self.free).sum())
 
-    def find(self, *, gpus_per_node: int, nodes: int, whole: bool = False) -> Placement | None:
+    def find(self, *, gpus_per_node: int, nodes: int, whole: bool = False, before: Masks | None = None) -> Placement | None:
         """A placement for `nodes` x `gpus_per_node`, or None; takes nothing yet.
 
-        `whole`: only nodes that are free altogether, with exactly so many GPUs.
+        `whole`: only nodes that are free altogether, with exactly so many GPUs. `before` (uint64[n]): nodes with fewer GPUs in
+        it are taken first, and only among equals the fullest.
         """
-        rows = fullest(self.free, self.slots, gpus_per_node, nodes, whole)
+        rows = fullest((self.free, self.slots, self._nothing if before is None else before), gpus_per_node, nodes, whole)
         if not len(rows):
             return None
         return tuple((self.nodes[row], lowest_bits(int(self.free[row]), gpus_per_node)) for row in rows.tolist())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sublet.core.fleet import Placement
+from sublet.core.fleet import Masks, Placement
 from sublet.core.ids import LeaseId
 from sublet.core.kernels import held as passes
 from sublet.core.kernels.cover import cover
@@ -79,15 +79,15 @@ def reclaimable(
     return Reclaimable(rows, standing.holds.rows, may, deadline, loss, weight, late, passes.borrowed(rows, nominal))
 
 
-def make_room(job: OwnerJob, future: Room, who: Reclaimable, names: list[str]) -> Shortage:
+def make_room(job: OwnerJob, future: Room, who: Reclaimable, names: list[str], *, before: Masks | None = None) -> Shortage:
     """The victims of least weight that let `job` start, given the room that is free or on its way back.
 
     Leases that are back in time are tried first, all of them only where those do not make room. For a job on one node no
     choice weighs less; for a gang it is the better of two searches, at most as many times the least as it has nodes. `names`:
-    the lease of each row.
+    the lease of each row. `before`: which nodes are taken first, as in `Room.find`.
     """
     need, nodes = job.gpus_per_node, job.nodes
-    if (found := future.find(gpus_per_node=need, nodes=nodes)) is not None:
+    if (found := future.find(gpus_per_node=need, nodes=nodes, before=before)) is not None:
         return Shortage(job, (), found)
     in_time = who.may & ~who.late
     for allowed in (in_time, who.may) if (who.may & who.late).any() else (in_time,):
@@ -97,7 +97,7 @@ def make_room(job: OwnerJob, future: Room, who: Reclaimable, names: list[str]) -
             victims = tuple(_victim(who, row, names) for row in chosen)
             for row in chosen:
                 room.add(_placement(who, row, future.nodes))
-            return Shortage(job, victims, room.find(gpus_per_node=need, nodes=nodes))
+            return Shortage(job, victims, room.find(gpus_per_node=need, nodes=nodes, before=before))
     return Shortage(job, (), None)
 
 

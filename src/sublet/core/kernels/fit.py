@@ -1,7 +1,7 @@
 """Where a gang fits: the fullest nodes that still have room, found in one pass.
 
-`free`, `slots`: uint64[n], one bit a GPU, one row a node. A node has 64 GPUs at most, so rows are counted by how many GPUs are
-free on them instead of sorted.
+Masks are uint64[n], one bit a GPU, one row a node. A node has 64 GPUs at most, so nodes are counted by their order instead of
+sorted.
 """
 
 import numpy as np
@@ -27,38 +27,40 @@ def popcount(mask: np.uint64) -> Whole:
 
 @njit(cache=True)
 def fullest(
-    free: npt.NDArray[np.uint64], slots: npt.NDArray[np.uint64], need: int, nodes: int, whole: bool
+    masks: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.uint64]], need: int, nodes: int, whole: bool
 ) -> npt.NDArray[np.int64]:
-    """Rows (int64[nodes], rising) of the nodes with the fewest free GPUs that have `need`; empty if there are not so many.
+    """Rows (int64[nodes], rising) of the best nodes that have `need` free GPUs; empty if there are not so many.
 
-    `whole`: only nodes that are free altogether and have exactly `need` GPUs. Among equals the first rows win.
+    `masks`: (free, slots, before) uint64[n] each. Best are the nodes with the fewest GPUs in `before`, of those the ones with
+    the fewest free GPUs, of those the first. `whole`: only nodes that are free altogether and have exactly `need` GPUs.
     """
+    free, slots, before = masks
     n = len(free)
-    fits = np.zeros(65, np.int64)  # nodes that fit, by their free GPUs
-    counts = np.empty(n, np.int8)
+    keys = np.empty(n, np.int16)  # the order of the nodes that fit; -1 for the others
+    fits = np.zeros(65 * 65, np.int64)  # how many of them have each key
     for row in range(n):
         gpus = popcount(free[row])
         fit = gpus == need and free[row] == slots[row] if whole else gpus >= need
-        counts[row] = gpus if fit else -1
+        keys[row] = popcount(before[row]) * 65 + gpus if fit else -1
         if fit:
-            fits[gpus] += 1
+            fits[keys[row]] += 1
     if fits.sum() < nodes:
         return np.empty(0, np.int64)
-    last, before = 0, 0  # nodes with fewer than `last` free GPUs are all taken, of those with `last` only the first
-    for gpus in range(65):
-        last = gpus
-        if before + fits[gpus] >= nodes:
+    last, taken = 0, 0  # nodes with a key below `last` are all chosen, of those that have it only the first
+    for key in range(65 * 65):
+        last = key
+        if taken + fits[key] >= nodes:
             break
-        before += fits[gpus]
+        taken += fits[key]
     rows = np.empty(nodes, np.int64)
-    taken, of_last = 0, nodes - before
+    chosen, of_last = 0, nodes - taken
     for row in range(n):
-        if counts[row] < 0 or counts[row] > last:
+        if keys[row] < 0 or keys[row] > last:
             continue
-        if counts[row] == last:
+        if keys[row] == last:
             if of_last == 0:
                 continue
             of_last -= 1
-        rows[taken] = row
-        taken += 1
+        rows[chosen] = row
+        chosen += 1
     return rows

@@ -57,8 +57,8 @@ def nests(height: Ints, at_us: Ints) -> tuple[Ints, Ints, Ints]:
 def opened(height: Ints, nest: tuple[Ints, Ints, Ints], length_us: Whole) -> Ints:
     """The opening by windows of `length_us` (µs): int64[n].
 
-    A step keeps its height if its nest is that long, else it is cut down to what its parent keeps, or to 0. `nest`: what `nests`
-    gives for these heights, none of them below 0.
+    A step keeps its height if its nest is that long, else it is cut down to what its parent keeps, or to 0. `nest`: what
+    `nests` gives for these heights, none of them below 0.
     """
     parent, from_us, to_us = nest
     n = len(height)
