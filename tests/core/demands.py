@@ -58,7 +58,8 @@ def peak_of(history: History, from_us: int, to_us: int) -> int | None:
     if first is None:
         return None
     inside = [g for at, g in zip(history.at_us.tolist(), history.gpus.tolist(), strict=True) if from_us < at < to_us]
-    return max([first, *inside])
+    highest: int = max([first, *inside])
+    return highest
 
 
 def rises(values: Iterable[int]) -> bool:

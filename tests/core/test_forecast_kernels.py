@@ -16,12 +16,12 @@ settings.register_profile("core", deadline=None, derandomize=True, max_examples=
 PROFILE = settings.get_profile("core")
 
 Kernel = Callable[..., Any]
-both = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "plain"])
+both = pytest.mark.parametrize("run", ["compiled", "plain"])
 
 
-def kernel(name: str, *, compiled: bool) -> Kernel:
+def kernel(name: str, run: str) -> Kernel:
     found = getattr(kernels, name)
-    chosen: Kernel = found if compiled else found.py_func
+    chosen: Kernel = found if run == "compiled" else found.py_func
     return chosen
 
 
@@ -39,14 +39,14 @@ def steps(draw: st.DrawFn) -> list[tuple[int, int]]:
 @PROFILE
 @given(levels=steps(), starts=st.lists(st.integers(-5, 70), min_size=1, max_size=20), lengths=st.data())
 def test_peaks_are_the_largest_values_of_each_interval(
-    levels: list[tuple[int, int]], starts: list[int], lengths: st.DataObject, compiled: bool
+    levels: list[tuple[int, int]], starts: list[int], lengths: st.DataObject, run: str
 ) -> None:
     starts = sorted(starts)
     ends: list[int] = []
     for start in starts:
         ends.append(max([start + lengths.draw(st.integers(1, 20)), *ends[-1:]]))
     history = history_of(levels)
-    found = kernel("peaks", compiled=compiled)(history.at_us, history.gpus, ints(starts), ints(ends))
+    found = kernel("peaks", run)(history.at_us, history.gpus, ints(starts), ints(ends))
     expected = [peak_of(history, start, end) for start, end in zip(starts, ends, strict=True)]
     assert found.tolist() == [NO_DEMAND if peak is None else peak for peak in expected]
 
@@ -64,11 +64,11 @@ def test_of_no_record_there_is_no_peak() -> None:
     levels=st.integers(1, 7),
 )
 def test_trailing_quantiles_are_those_of_each_slice_sorted(
-    values: list[int], bounds: list[tuple[int, int]], levels: int, compiled: bool
+    values: list[int], bounds: list[tuple[int, int]], levels: int, run: str
 ) -> None:
     first = sorted(min(a, len(values)) for a, _ in bounds)
     last = sorted(min(b, len(values)) for _, b in bounds)
-    found = kernel("trailing_quantiles", compiled=compiled)(ints(values), ints(first), ints(last), levels)
+    found = kernel("trailing_quantiles", run)(ints(values), ints(first), ints(last), levels)
     for row, low, high in zip(found.tolist(), first, last, strict=True):
         held = sorted(values[low:high])
         expected = [held[-(-(j + 1) * len(held) // levels) - 1] for j in range(levels)] if held else [0] * levels
@@ -76,13 +76,13 @@ def test_trailing_quantiles_are_those_of_each_slice_sorted(
 
 
 @both
-def test_trees_send_rows_left_right_and_blanks_where_they_belong(compiled: bool) -> None:
+def test_trees_send_rows_left_right_and_blanks_where_they_belong(run: str) -> None:
     nodes = ints([[0, 1, 2], [-1, -1, -1], [1, 3, 4], [-1, -1, -1], [-1, -1, -1]])
     threshold = np.array([0.5, 1.0, -2.0, 10.0, 100.0])
     rows = np.array([[0.5, 9.0], [0.6, -2.0], [0.6, -1.0], [np.nan, 0.0], [0.6, np.nan]])
 
     def said(blank: list[int]) -> list[float]:
-        values = kernel("forest_values", compiled=compiled)(ints([0]), nodes, threshold, ints(blank), rows)
+        values = kernel("forest_values", run)(ints([0]), nodes, threshold, ints(blank), rows)
         return [float(value) for value in values]
 
     right, left, as_zero = 0, 1, 2
@@ -92,7 +92,7 @@ def test_trees_send_rows_left_right_and_blanks_where_they_belong(compiled: bool)
 
 
 @both
-def test_trees_add_up(compiled: bool) -> None:
+def test_trees_add_up(run: str) -> None:
     nodes, threshold = ints([[-1, -1, -1], [-1, -1, -1]]), np.array([1.5, 2.0])
-    found = kernel("forest_values", compiled=compiled)(ints([0, 1]), nodes, threshold, ints([0, 0]), np.zeros((3, 1)))
+    found = kernel("forest_values", run)(ints([0, 1]), nodes, threshold, ints([0, 0]), np.zeros((3, 1)))
     assert found.tolist() == [3.5, 3.5, 3.5]

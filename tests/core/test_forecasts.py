@@ -302,6 +302,8 @@ def test_unknown_exceeds_everything_and_no_history_has_no_demand() -> None:
     assert (empty(FLEET[NORTH]).history.now(), history_of([(0, 1), (5, 7)]).now()) == (0, 7)
 
 
-@pytest.mark.parametrize(("q", "rank"), [(0.0, 0), (0.005, 0), (0.0051, 1), (0.9, 179), (0.995, 198), (0.9951, 199), (1.0, 199)])
+@pytest.mark.parametrize(
+    ("q", "rank"), [(0.0, 0), (0.005, 0), (0.0051, 1), (0.9, 179), (0.995, 198), (0.9951, 199), (1.0, 199)]
+)
 def test_a_level_is_never_rounded_down(q: float, rank: int) -> None:
     assert rank_of(q, SAMPLES) == rank

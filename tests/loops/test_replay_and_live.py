@@ -126,8 +126,10 @@ class Watched(Replay):
     def _pass_to(self, at_us: int) -> None:
         if at_us > self._now and self._now in self.seen:
             standing = self.estate.standing
-            leases = {f"lease {int(x.id[1:]) - 1}": (x.state, x.placement) for x in standing.leases.values() if x.state in HELD}
-            jobs = {f"job {x.id[1:]}": (x.state, x.placement) for x in standing.jobs.values() if x.state in JOB_HELD}
+            leases: State = {
+                f"lease {int(x.id[1:]) - 1}": (x.state, x.placement) for x in standing.leases.values() if x.state in HELD
+            }
+            jobs: State = {f"job {x.id[1:]}": (x.state, x.placement) for x in standing.jobs.values() if x.state in JOB_HELD}
             self.seen[self._now] = leases | jobs
         super()._pass_to(at_us)
 

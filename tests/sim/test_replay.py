@@ -19,7 +19,8 @@ from sublet.core.lease import LeaseClass
 from sublet.core.units import HOUR_US, MINUTE_US
 from sublet.sim.figures import delays_of, figures_of
 from sublet.sim.outcome import outcome_of
-from sublet.sim.scene import Habits, OwnerJobs, Scene
+from sublet.sim.outlook import Blind
+from sublet.sim.scene import Habits, OwnerJobs
 
 PROFILE = settings(deadline=None, derandomize=True, max_examples=60, suppress_health_check=list(HealthCheck))
 JOBS = st.lists(
@@ -45,10 +46,11 @@ HABITS = st.builds(
 
 def test_the_replay_calls_the_very_code_that_the_live_loop_calls() -> None:
     """Not a copy and not a twin: the same function objects decide and move leases in both."""
-    assert sublet.sim.replay.decide is sublet.app.decide.decide is sublet.core.round.decide
-    assert sublet.sim.replay.lifecycle is sublet.app.apply.lifecycle is sublet.core.lifecycle
-    assert sublet.sim.replay.step is sublet.app.apply.step
-    assert sublet.sim.replay.step_job is sublet.app.apply.step_job
+    replay, deciding, applying = vars(sublet.sim.replay), vars(sublet.app.decide), vars(sublet.app.apply)
+    assert replay["decide"] is deciding["decide"] is sublet.core.round.decide
+    assert replay["lifecycle"] is applying["lifecycle"] is sublet.core.lifecycle
+    assert replay["step"] is applying["step"]
+    assert replay["step_job"] is applying["step_job"]
 
 
 @PROFILE
@@ -88,6 +90,22 @@ def test_the_same_scene_gives_the_same_figures(jobs: OwnerJobs, habits: Habits) 
         return figures_of([outcome_of("x", replay)], bounds_us={0: 1}, rng=np.random.default_rng(7)).document()
 
     assert repr(figures()) == repr(figures())
+
+
+@PROFILE
+@given(jobs=JOBS, hour=st.integers(1, 6))
+def test_a_replay_that_takes_up_another_s_opening_goes_on_as_if_it_had_seen_all_of_it(jobs: OwnerJobs, hour: int) -> None:
+    scene = scene_of(jobs, open_us=T0 + hour * HOUR_US)
+    nothing, _ = replayed(scene_of(jobs, open_us=T0 + hour * HOUR_US, pool={"lending_limit": 0}))
+    whole, estate = replayed(scene)
+    resumed = sublet.sim.replay.Replay(scene, Blind())
+    resumed.run(opening=nothing.opening)
+    one, other = outcome_of("x", whole), outcome_of("x", resumed)
+    for name in ("states_us", "by_class", "alarms", "unstarted", "rounds"):
+        assert getattr(one, name) == getattr(other, name), name
+    for name in ("starts_us", "delays_us", "curve_us", "offers", "demand"):
+        assert getattr(one, name).tolist() == getattr(other, name).tolist(), name
+    assert estate.account.since_us == scene.open_us
 
 
 @PROFILE
@@ -176,4 +194,4 @@ def test_a_scene_without_jobs_after_the_opening_is_one_long_lease() -> None:
     replay, estate = replayed(scene)
     outcome = outcome_of("x", replay)
     assert outcome.states_us["leased"] > 0.95 * outcome.capacity * outcome.lasted_us
-    assert isinstance(scene, Scene) and estate.account.conserved
+    assert estate.account.conserved

@@ -90,7 +90,10 @@ class PoolChange(Body):
 
     def given(self) -> dict[str, Any]:
         """What was named. Null means "none" where that is possible, and is left away elsewhere."""
-        return _without_nulls(self.model_dump(exclude_unset=True), may_be_null={"lending_limit", "lending_risk", "reclaim_limit", "gpus"})
+        return _without_nulls(self.model_dump(exclude_unset=True), may_be_null=_MAY_BE_NULL)
+
+
+_MAY_BE_NULL = {"lending_limit", "lending_risk", "reclaim_limit", "gpus"}
 
 
 def _without_nulls(values: dict[str, Any], may_be_null: set[str]) -> dict[str, Any]:

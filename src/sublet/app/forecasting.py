@@ -61,9 +61,9 @@ class Forecaster:
             return made.ahead
 
     def shifts(self, pool: Pool) -> Mapping[int, float]:
-        """By how much calibration moves the level at which each horizon's (µs) quantile is read, as of the last forecasts.
+        """By how much calibration moves the level for each horizon (µs), as of the last forecasts.
 
-        What may be lent at a risk p* is the capacity less the quantile at 1 / (1 + exp(-(logit(1 - p*) + shift))).
+        What may be lent at a risk is the capacity less `core.forecast.calibration.calibrated_quantile`.
         """
         with self._asked:
             return {horizon: self._calibrations.shift(pool.forecast, horizon) for horizon in risks_of(pool)}

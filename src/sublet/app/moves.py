@@ -30,6 +30,7 @@ _LEASE_KINDS = {
     State.ENDED: "lease.ended",
 }
 
+
 @dataclass(frozen=True, slots=True)
 class _Hold:
     """GPUs in one state for one holder from an instant on; no state: they are free."""

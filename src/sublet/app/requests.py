@@ -41,7 +41,14 @@ def shop(tx: Tx, forecaster: Forecaster, tenant: TenantId, *, now_us: int) -> Sh
     known = tenants.get(tx, tenant)
     rows = pools.everything(tx)
     views = tuple(
-        PoolView(row.pool, row.price_micro, row.price_at_us, row.reserve, forecaster.forecasts(tx, row.pool, now_us=now_us))
+        PoolView(
+            row.pool,
+            row.price_micro,
+            row.price_at_us,
+            row.reserve,
+            forecaster.forecasts(tx, row.pool, now_us=now_us),
+            shifts=forecaster.shifts(row.pool),
+        )
         for row in rows
     )
     return Shop(views, world.slots_by_pool(tx), world.tenant_views(tx, [tenant])[tenant], known.currency)

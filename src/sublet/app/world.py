@@ -34,6 +34,7 @@ def read_view(tx: Tx, forecaster: Forecaster, *, now_us: int) -> View:
                 row.reserve,
                 forecaster.forecasts(tx, row.pool, now_us=now_us, demand=demand[row.pool.id]),
                 max(jobs.last_freed_us(tx, row.pool.id), last_up_us(tx, row.pool.id)),
+                shifts=forecaster.shifts(row.pool),
             )
             for row in rows
         ),

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from sublet.core.fleet import Masks, Placement
 from sublet.core.ids import LeaseId, TenantId
 from sublet.core.lease import Cause, Event, Lease
@@ -82,9 +80,9 @@ class Ground:
         self.view, self.standing = view, standing
         self.noticed: set[LeaseId] = set()  # by this very plan
         self._free = standing.free
-        self.now = Room(standing.nodes, standing.slots, self._free, standing.row_of)
+        self.now = Room(standing.nodes, standing.slots, self._free.copy(), standing.row_of)
         self._later: dict[str, Room] = {}
-        self._taken: Masks = np.zeros_like(self._free)  # out of the rooms that are not made yet
+        self._taken: list[Masks | Placement] = []  # out of the rooms that are not made yet
 
     @property
     def future(self) -> Room:
@@ -107,8 +105,7 @@ class Ground:
         """Take GPUs for a job out of each room that has them."""
         for room in self._rooms():
             room.drop(placement)
-        for node, mask in placement:
-            self._taken[self.standing.row_of[node]] |= np.uint64(mask)
+        self._taken.append(placement)
 
     def keeps_all(self) -> bool:
         """Whether all that is kept for waiting jobs is still free or on its way back, and no GPU is kept for two."""
@@ -120,7 +117,7 @@ class Ground:
         """Take these GPUs (uint64[n]) out of each room that has them."""
         for room in self._rooms():
             room.free &= ~masks
-        self._taken |= masks
+        self._taken.append(masks)
 
     def restore(self, placement: Placement) -> None:
         """Put back what each room had of these GPUs when the round began."""
@@ -143,7 +140,12 @@ class Ground:
         room = self._later.get(name)
         if room is None:
             standing = self.standing
-            room = Room(standing.nodes, standing.fit, free() & ~self._taken, standing.row_of)
+            room = Room(standing.nodes, standing.fit, free(), standing.row_of)
+            for taken in self._taken:
+                if isinstance(taken, tuple):
+                    room.drop(taken)
+                else:
+                    room.free &= ~taken
             self._later[name] = room
         return room
 

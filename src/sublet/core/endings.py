@@ -31,6 +31,11 @@ def end_by_time(ground: Ground, draft: Draft) -> None:
             draft.alarms.append(Alarm("handover.overdue", standing.pool.id, reason))
 
 
+def is_due(standing: Standing, *, now_us: int) -> bool:
+    """Whether time alone asks for a decision about a lease now."""
+    return len(due(standing.held.rows, now_us, bounds(standing.pool))[0]) > 0
+
+
 def next_end_us(standing: Standing, *, after_us: int) -> int:
     """When time alone next asks for a decision about a lease, later than `after_us`; NEVER if it does not."""
     return int(due(standing.held.rows, after_us, bounds(standing.pool))[1])

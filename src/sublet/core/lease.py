@@ -166,14 +166,17 @@ class Lease:
         return self.gpus // self.nodes
 
 
-def step(lease: Lease, event: Event, *, at: int, reason: str | None = None, **data: Any) -> Lease:
-    """The lease after `event` at instant `at` (µs); raises `IllegalStep` if the table has no such step.
+def step(lease: Lease, *events: Event, at: int, reason: str | None = None, **data: Any) -> Lease:
+    """The lease after `events` at instant `at` (µs), one after the other; raises `IllegalStep` if the table has no such step.
 
-    `data` are the fields that belong to the event. The caller saves the lease, guarded by `version`.
+    `data` are the fields that belong to the events. The caller saves the lease, guarded by `version`.
     """
     assert at >= lease.since_us, f"{lease.id}: time must not run backwards ({at} < {lease.since_us})"
-    target = NEXT.get((lease.state, event))
-    if target is None:
-        raise IllegalStep(f"lease {lease.id} is {lease.state}: it cannot take {event}")
+    state = lease.state
+    for event in events:
+        target = NEXT.get((state, event))
+        if target is None:
+            raise IllegalStep(f"lease {lease.id} is {state}: it cannot take {event}")
+        state = target
     said = lease.reason if reason is None else reason
-    return changed(lease, state=target, since_us=at, version=lease.version + 1, reason=said, **data)
+    return changed(lease, state=state, since_us=at, version=lease.version + len(events), reason=said, **data)

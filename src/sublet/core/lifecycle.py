@@ -1,5 +1,7 @@
 """What each happening makes of a lease: the step of its table together with the data that belongs to it."""
 
+from typing import Any
+
 from sublet.core.lease import WAITING, Cause, Event, Lease, State, step
 from sublet.core.plan import Grant, Notice
 from sublet.core.terms import Pool
@@ -9,19 +11,25 @@ from sublet.core.workload import CHECKPOINTED_EXIT
 
 def granted(lease: Lease, grant: Grant, *, at_us: int) -> tuple[Lease, Lease]:
     """The lease with its GPUs reserved, and then ordered from the engine: a new attempt."""
-    reserved = step(
-        lease,
-        Event.GRANT,
-        at=at_us,
-        reason=grant.reason,
-        attempt=lease.attempt + 1,
-        placement=grant.placement,
-        price_micro=grant.price_micro,
-        granted_us=at_us,
-        exempt_until_us=grant.exempt_until_us,
-        funded_until_us=grant.funded_until_us,
-    )
+    reserved = step(lease, Event.GRANT, at=at_us, reason=grant.reason, **_of_grant(lease, grant, at_us))
     return reserved, step(reserved, Event.ORDER, at=at_us)
+
+
+def ordered(lease: Lease, grant: Grant, *, at_us: int, funded_until_us: int | None) -> Lease:
+    """The second of these at once, for whoever keeps no journal; `funded_until_us` None: its funds never end."""
+    data = _of_grant(lease, grant, at_us) | {"funded_until_us": funded_until_us}
+    return step(lease, Event.GRANT, Event.ORDER, at=at_us, reason=grant.reason, **data)
+
+
+def _of_grant(lease: Lease, grant: Grant, at_us: int) -> dict[str, Any]:
+    return {
+        "attempt": lease.attempt + 1,
+        "placement": grant.placement,
+        "price_micro": grant.price_micro,
+        "granted_us": at_us,
+        "exempt_until_us": grant.exempt_until_us,
+        "funded_until_us": grant.funded_until_us,
+    }
 
 
 def started(lease: Lease, *, at_us: int) -> Lease:
@@ -50,10 +58,11 @@ def released(lease: Lease, *, at_us: int) -> Lease:
     return changed(given, restartable=False)
 
 
-def after_exit(lease: Lease, *, exit_code: int | None, at_us: int) -> Lease:
+def after_exit(lease: Lease, *, exit_code: int | None, at_us: int, checkpoint_us: int | None = None) -> Lease:
     """The lease once its workload is gone at `at_us`: in hand-over, with the cause of the attempt's end.
 
-    A lease that was told to end keeps that cause; otherwise the exit code speaks.
+    A lease that was told to end keeps that cause; otherwise the exit code speaks. `checkpoint_us`: a checkpoint that was proven
+    since it was last looked at.
     """
     cause = lease.cause
     if cause is None:
@@ -61,7 +70,10 @@ def after_exit(lease: Lease, *, exit_code: int | None, at_us: int) -> Lease:
     said = "unknown" if exit_code is None else str(exit_code)
     reason = f"{cause}; exit code {said}"
     stopped = min(lease.stopped_us, at_us) if lease.stopped_us is not None else at_us
-    return step(lease, Event.EXITED, at=at_us, reason=reason, cause=cause, exit_code=exit_code, stopped_us=stopped)
+    data = {"cause": cause, "exit_code": exit_code, "stopped_us": stopped}
+    if checkpoint_us is not None:
+        data["checkpoint_us"] = checkpoint_us
+    return step(lease, Event.EXITED, at=at_us, reason=reason, **data)
 
 
 def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
@@ -75,23 +87,25 @@ def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
         reclaims = lease.reclaims + 1
         wait = min(pool.backoff_us * 2 ** min(reclaims - 1, 30), pool.backoff_max_us)
         often = "once" if reclaims == 1 else f"{reclaims} times"
-        again = _again(lease, Event.REQUEUE, at_us, f"reclaimed {often} by the owner; queued again after {wait / 1e6:g} s")
-        return changed(again, reclaims=reclaims, not_before_us=at_us + wait)
+        why = f"reclaimed {often} by the owner; queued again after {wait / 1e6:g} s"
+        return _again(lease, Event.REQUEUE, at_us, why, reclaims=reclaims, not_before_us=at_us + wait)
     if lease.cause is Cause.BUDGET and lease.restartable and not finished:
         return _again(lease, Event.PAUSE, at_us, "the spend limit is used up; it goes on when the limit is raised")
     if lease.cause is Cause.FAILED and lease.exit_code is None and lease.started_us is not None and lease.restartable:
-        again = _again(lease, Event.REQUEUE, at_us, "its run was lost with its node, which is not its fault; queued again")
-        return changed(again, not_before_us=at_us + pool.backoff_us)
+        why = "its run was lost with its node, which is not its fault; queued again"
+        return _again(lease, Event.REQUEUE, at_us, why, not_before_us=at_us + pool.backoff_us)
     if lease.cause is Cause.COMPLETED and lease.exit_code == CHECKPOINTED_EXIT and lease.restartable:
         return _again(lease, Event.REQUEUE, at_us, "saved a checkpoint and asked for a restart (exit code 85)")
     cause = Cause.COMPLETED if finished and lease.cause is Cause.RECLAIMED else lease.cause
-    return changed(step(lease, Event.FREE, at=at_us), cause=cause, placement=())
+    return step(lease, Event.FREE, at=at_us, cause=cause, placement=())
 
 
-def _again(lease: Lease, event: Event, at_us: int, reason: str) -> Lease:
-    moved = step(lease, event, at=at_us, reason=reason)
-    return changed(
-        moved,
+def _again(lease: Lease, event: Event, at_us: int, reason: str, **data: int) -> Lease:
+    return step(
+        lease,
+        event,
+        at=at_us,
+        reason=reason,
         cause=Cause.BUDGET if event is Event.PAUSE else None,
         price_micro=None,
         placement=(),
@@ -105,4 +119,5 @@ def _again(lease: Lease, event: Event, at_us: int, reason: str) -> Lease:
         stopped_us=None,
         metered_us=None,
         exit_code=None,
+        **data,
     )

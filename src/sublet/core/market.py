@@ -59,7 +59,8 @@ class Trading:
         floor = published_floor(self.ground.view).total_micro
         market = self._market(floor)
         clear = PRICING[self.pool.pricing]
-        self.expected_micro = max(self.ground.view.price_micro, clear(_no_bids(), market).price_micro)
+        if self.entering:
+            self.expected_micro = max(self.ground.view.price_micro, clear(_no_bids(), market).price_micro)
         rows, names = self._candidates()
         bare = self.shelf.bare_bids(rows)
         clearing = clear(Bids(bare, rows["gpus"].astype(np.int64)), market)

@@ -85,14 +85,17 @@ class OwnerJob:
         return self.gpus // self.nodes
 
 
-def step_job(job: OwnerJob, event: JobEvent, *, at: int, reason: str | None = None, **data: Any) -> OwnerJob:
-    """The job after `event` at instant `at` (µs); raises `IllegalStep` if the table has no such step.
+def step_job(job: OwnerJob, *events: JobEvent, at: int, reason: str | None = None, **data: Any) -> OwnerJob:
+    """The job after `events` at instant `at` (µs), one after the other; raises `IllegalStep` if the table has no such step.
 
-    `data` are the fields that belong to the event.
+    `data` are the fields that belong to the events.
     """
     assert at >= job.since_us, f"{job.id}: time must not run backwards"
-    target = NEXT_JOB.get((job.state, event))
-    if target is None:
-        raise IllegalStep(f"owner job {job.id} is {job.state}: it cannot take {event}")
+    state = job.state
+    for event in events:
+        target = NEXT_JOB.get((state, event))
+        if target is None:
+            raise IllegalStep(f"owner job {job.id} is {state}: it cannot take {event}")
+        state = target
     said = job.reason if reason is None else reason
-    return changed(job, state=target, since_us=at, version=job.version + 1, reason=said, **data)
+    return changed(job, state=state, since_us=at, version=job.version + len(events), reason=said, **data)

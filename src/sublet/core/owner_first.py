@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sublet.core.draft import Draft, Ground
+from sublet.core.ids import JobId
 from sublet.core.lease import Cause
 from sublet.core.owner import OwnerJob
 from sublet.core.plan import Alarm, Entitled, JobStart, Kept, Notice
@@ -38,11 +39,13 @@ class _Serving:
         self.hopeless: set[Shape] = set()  # does not fit even if nothing were leased; nor does any larger one
         self.nowhere: set[Shape] = set()  # does not fit what is free now
         waiting = ground.standing.waiting
+        self.kept: set[JobId] = set()
+        if ground.standing.placeless == len(waiting):
+            return
         if ground.keeps_all():
             self.kept = {job.id for job in waiting.values() if job.placement}
             ground.withhold(ground.standing.kept)
         else:
-            self.kept = set()
             for job in waiting.values():
                 if job.placement and ground.future.has(job.placement):
                     self.kept.add(job.id)

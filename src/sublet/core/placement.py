@@ -6,6 +6,7 @@ his gangs would wait for that. Arrays have one row a node of one pool.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +24,11 @@ class Room:
     ) -> None:
         """`slots` are the GPUs of each node that are fit for use, `free` those that may be given; both uint64[n].
 
-        `row_of`: the row of each node, where the caller has it at hand.
+        `free` is the room's own from now on. `row_of`: the row of each node, where the caller has it at hand.
         """
         self.nodes = nodes
         self.slots = slots
-        self.free = free.copy()
-        self._nothing = np.zeros_like(free)
+        self.free = free
         self._row = {node: row for row, node in enumerate(nodes)} if row_of is None else row_of
 
     @property
@@ -42,7 +42,9 @@ class Room:
         `whole`: only nodes that are free altogether, with exactly so many GPUs. `before` (uint64[n]): nodes with fewer GPUs in
         it are taken first, and only among equals the fullest.
         """
-        rows = fullest((self.free, self.slots, self._nothing if before is None else before), gpus_per_node, nodes, whole)
+        rows = fullest(
+            (self.free, self.slots, _no_gpus(len(self.free)) if before is None else before), gpus_per_node, nodes, whole
+        )
         if not len(rows):
             return None
         return tuple((self.nodes[row], lowest_bits(int(self.free[row]), gpus_per_node)) for row in rows.tolist())
@@ -78,7 +80,13 @@ class Room:
 
     def copy(self) -> "Room":
         """The same room, to try something out."""
-        return Room(self.nodes, self.slots, self.free, self._row)
+        return Room(self.nodes, self.slots, self.free.copy(), self._row)
+
+
+@lru_cache(maxsize=64)
+def _no_gpus(nodes: int) -> Masks:
+    """uint64[nodes] of zeros: no order among nodes."""
+    return np.zeros(nodes, np.uint64)
 
 
 def can_ever_fit(slots: Masks, *, gpus_per_node: int, nodes: int, whole: bool) -> bool:

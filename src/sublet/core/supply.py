@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
+from sublet.core.forecast.calibration import calibrated_quantile
 from sublet.core.pricing.floor import Floor, acceptable_risk, floor, risk_share
 from sublet.core.terms import ClassTerms
 from sublet.core.view import PoolView
@@ -42,7 +43,7 @@ def risk_limit(view: PoolView, *, capacity: int) -> int | None:
     risk = view.pool.lending_risk
     if risk is None:
         return None
-    peak = peak_at_risk(view, view.pool.lending_horizon_us, risk)
+    peak = peak_at_risk(view, view.pool.lending_horizon_us, risk, capacity=capacity)
     return 0 if peak is None else int(view.feedback * max(0, capacity - peak))
 
 
@@ -54,14 +55,14 @@ def risk_bound(view: PoolView, terms: ClassTerms, term_us: int, *, price_micro: 
     p_star = acceptable_risk(price_micro, floor(view.pool.cost).total_micro, terms, term_us)
     if p_star >= 1.0:
         return capacity
-    peak = peak_at_risk(view, term_us, p_star)
+    peak = peak_at_risk(view, term_us, p_star, capacity=capacity)
     return 0 if peak is None else max(0, capacity - peak)
 
 
-def peak_at_risk(view: PoolView, horizon_us: int, risk: float) -> int | None:
+def peak_at_risk(view: PoolView, horizon_us: int, risk: float, *, capacity: int) -> int | None:
     """The demand that is passed within the horizon with at most this risk, by the calibrated forecast; None when unknown."""
     ahead = view.forecasts.get(horizon_us)
-    return None if ahead is None else ahead.quantile(1.0 - risk)
+    return None if ahead is None else calibrated_quantile(ahead, risk, view.shifts.get(horizon_us, 0.0), capacity)
 
 
 def published_floor(view: PoolView) -> Floor:

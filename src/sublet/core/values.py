@@ -22,9 +22,10 @@ def _layout(kind: type) -> tuple[Any, dict[str, int]]:
 
 def changed(value: Value, **changes: Any) -> Value:
     """A copy of a dataclass value (of two fields or more) in which these fields are changed."""
-    kind = type(value)
+    kind: Any = type(value)
     getter, places = _layout(kind)
     parts = list(getter(value))
     for name, new in changes.items():
         parts[places[name]] = new
-    return kind(*parts)
+    copy: Value = kind(*parts)
+    return copy

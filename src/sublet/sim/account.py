@@ -58,6 +58,11 @@ class Account:
         self.hours.extend(self.total[state] for state in STATES)
 
     @property
+    def free(self) -> int:
+        """GPUs that nobody holds."""
+        return self.capacity - sum(self.held.values())
+
+    @property
     def conserved(self) -> bool:
         """Whether the six sums add up to capacity x time."""
         return sum(self.total.values()) == self.capacity * (self.now_us - self.since_us)

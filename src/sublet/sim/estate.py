@@ -46,7 +46,7 @@ class Estate:
     def view(self, *, market: bool) -> KeptView:
         """What the next round decides on; `market`: whether the market is held."""
         if market not in self._views:
-            pool = changed(self._pool, closed=not market)
+            pool = self._pool if not market else changed(self._pool, closed=False)
             self._views[market] = KeptView((pool,), (self.standing,), self._tenants)
         return self._views[market]
 

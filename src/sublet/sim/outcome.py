@@ -9,6 +9,7 @@ from sublet.core.lease import LeaseClass
 from sublet.core.occupancy import STATES
 from sublet.core.pricing.floor import floor
 from sublet.core.units import HOUR_US
+from sublet.sim.opening import Opening
 from sublet.sim.replay import Replay
 from sublet.sim.tally import ClassTally
 
@@ -37,6 +38,7 @@ class Outcome:
     offers: Ints  # int64[n, 3]: instant, horizon, GPUs that were offered under a guarantee
     demand: Ints  # int64[n, 2]: instant, the owner's demand from there on
     rounds: int
+    opening: Opening | None  # how the pool stood when the market opened
 
     @property
     def lasted_us(self) -> int:
@@ -67,4 +69,5 @@ def outcome_of(policy: str, replay: Replay) -> Outcome:
         offers=np.array(tally.offers, np.int64).reshape(-1, 3),
         demand=np.array(tally.demand, np.int64).reshape(-1, 2),
         rounds=tally.rounds,
+        opening=replay.opening,
     )

@@ -5,12 +5,13 @@ alone asks for one (a deadline, a term), and at each market round. What a plan s
 system uses; what an engine would do takes the times of `scene.Engine`.
 """
 
+from array import array
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from sublet.core import lifecycle
-from sublet.core.endings import next_end_us
+from sublet.core.endings import is_due, next_end_us
 from sublet.core.ids import JobId, LeaseId
 from sublet.core.lease import Cause, Event, Lease, State, step
 from sublet.core.owner import JobEvent, OwnerJob, step_job
@@ -24,6 +25,7 @@ from sublet.core.workload import CHECKPOINTED_EXIT
 from sublet.sim.estate import Estate
 from sublet.sim.feedback import Feedback
 from sublet.sim.happenings import Happenings, Kind
+from sublet.sim.opening import Opening
 from sublet.sim.outlook import Outlook
 from sublet.sim.scene import Scene
 from sublet.sim.tally import Tally
@@ -58,28 +60,60 @@ class Replay:
             Kind.ROUND: self._time_asks,
         }
         self._now = scene.from_us
+        self.opening: Opening | None = None  # how the pool stood when the market opened
 
-    def run(self, progress: Progress = lambda _: None) -> None:
-        """Play the whole trace."""
-        scene = self.scene
+    def run(self, progress: Progress = lambda _: None, *, opening: Opening | None = None) -> None:
+        """Play the whole trace; with `opening`, from how another replay of the same jobs found the pool by then."""
+        scene, submit = self.scene, self.scene.jobs.submit_us.tolist()
+        if opening is None:
+            self._demand_moved()
+            self._play(submit, before_us=scene.open_us)
+        else:
+            self._resume(opening)
+        self._pass_to(scene.open_us)
+        self.opening = self._as_it_stands()
+        self.estate.account.begin()
         self._coming.put(-(-scene.open_us // scene.market_us) * scene.market_us, Kind.MARKET)
-        submit = scene.jobs.submit_us.tolist()
-        self._demand_moved()
-        opened = False
-        while (at := self._next_us(submit)) is not None and at <= scene.until_us:
-            if not opened and at >= scene.open_us:
-                self._pass_to(scene.open_us)
-                self.estate.account.begin()
-                opened = True
+        self._play(submit, before_us=scene.until_us + 1, progress=progress)
+        self._pass_to(scene.until_us)
+        self._close()
+
+    def _play(self, submit: list[int], *, before_us: int, progress: Progress = lambda _: None) -> None:
+        """Everything that happens before an instant."""
+        scene = self.scene
+        while (at := self._next_us(submit)) is not None and at < before_us:
             self._pass_to(at)
             self._happen(submit)
             if self._round_due or self._market_due:
                 self._round()
             if self._market_due:
-                progress((at - scene.from_us) / (scene.until_us - scene.from_us))
+                progress((at - scene.open_us) / (scene.until_us - scene.open_us))
                 self._market_due = False
-        self._pass_to(scene.until_us)
-        self._close()
+
+    def _as_it_stands(self) -> Opening:
+        return Opening(
+            at_us=self._now,
+            jobs=tuple(self.estate.standing.jobs.values()),
+            next_job=self._next_job,
+            freed_us=self.estate.pool.owner_freed_us,
+            starts_us=np.array(self.tally.starts_us, np.int64),
+            demand=np.array(self.tally.demand, np.int64),
+            rounds=self.tally.rounds,
+        )
+
+    def _resume(self, opening: Opening) -> None:
+        """Stand as the opening says."""
+        assert opening.at_us == self.scene.open_us, "the opening of another scene"
+        self._pass_to(opening.at_us)
+        self._next_job = opening.next_job
+        self.estate.set_pool(freed_us=opening.freed_us)
+        self.tally.starts_us = array("q", opening.starts_us.tolist())
+        self.tally.demand = array("q", opening.demand.tolist())
+        self.tally.rounds = opening.rounds
+        for job in opening.jobs:
+            self.estate.put_job(job)
+            if job.started_us is not None:
+                self._coming.put(job.started_us + int(self.scene.jobs.run_us[int(job.id[1:])]), Kind.JOB_ENDS, job.id)
 
     # time
 
@@ -125,8 +159,8 @@ class Replay:
         now, job = self._now, self.estate.job(start.job)
         since = job.entitled_us if entitled_us is None else entitled_us
         assert since is not None, f"{job.id} starts without being entitled"
-        placed = step_job(job, JobEvent.PLACE, at=now, placement=start.placement, entitled_us=since)
-        self.estate.put_job(step_job(placed, JobEvent.STARTED, at=now, started_us=now))
+        both = (JobEvent.PLACE, JobEvent.STARTED)
+        self.estate.put_job(step_job(job, *both, at=now, placement=start.placement, entitled_us=since, started_us=now))
         number = int(start.job[1:])
         self.tally.starts_us[number] = now
         if now >= self.scene.open_us:
@@ -135,8 +169,7 @@ class Replay:
 
     def _job_ends(self, name: str, _: int) -> None:
         """The owner's own GPUs go from job to job without a hand-over; one before a lease is the lease's."""
-        gone = step_job(self.estate.job(name), JobEvent.EXITED, at=self._now)
-        self.estate.put_job(step_job(gone, JobEvent.FREE, at=self._now))
+        self.estate.put_job(step_job(self.estate.job(name), JobEvent.EXITED, JobEvent.FREE, at=self._now))
         self._demand_moved()
         if self.estate.standing.waiting:
             self.estate.set_pool(freed_us=self._now)
@@ -171,9 +204,7 @@ class Replay:
         if lease is None or lease.state not in {State.STARTING, State.ACTIVE, State.NOTICED, State.STOPPING}:
             return
         code, safe = self._how_it_left(lease)
-        if safe is not None:
-            lease = changed(lease, checkpoint_us=safe)
-        lease = lifecycle.after_exit(lease, exit_code=code, at_us=self._now)
+        lease = lifecycle.after_exit(lease, exit_code=code, at_us=self._now, checkpoint_us=safe)
         self.estate.put_lease(lease)
         self._works.ended(lease, safe_us=safe)
         self.tally.attempt_ended(self.scene.pool, lease)
@@ -218,14 +249,26 @@ class Replay:
 
     def _market(self, _: str, __: int) -> None:
         """A market round: forecasts are looked up, standing wishes are refilled."""
+        self._coming.put(self._now + self.scene.market_us, Kind.MARKET)
+        if self._nothing_to_lend():
+            return
         if self._now < self.scene.open_us + self.scene.market_us:
             self._expect_listed()
         for lease in self._works.refill(self._now):
             self.estate.put_lease(lease)
         known = self._outlook.at(self._now, self.estate.standing.demand)
         self.estate.set_pool(forecasts=known.forecasts, shifts=known.shifts, feedback=self._feedback())
-        self._coming.put(self._now + self.scene.market_us, Kind.MARKET)
         self._market_due = True
+
+    def _nothing_to_lend(self) -> bool:
+        """Whether a round of the market could not lend a single GPU; the first of an hour is held anyway.
+
+        Within an hour forecasts stay, and so does the reserve: what is free is then the reserve's, or is not.
+        """
+        if self._now % HOUR_US < self.scene.market_us:
+            return False
+        account, limit = self.estate.account, self.scene.pool.lending_limit
+        return account.free <= account.reserve or limit == 0
 
     def _feedback(self) -> float | None:
         """The factor on the quota of lending, where there is one."""
@@ -240,9 +283,13 @@ class Replay:
         return (queue.keys[row] for row in np.flatnonzero(queue.rows["used"]))
 
     def _time_asks(self, _: str, __: int) -> None:
+        """A round, unless what was due has ended by itself meanwhile."""
         if self._now >= self._due_us:
             self._due_us = NEVER
-            self._round_due = True
+            if is_due(self.estate.standing, now_us=self._now):
+                self._round_due = True
+            else:
+                self._look_ahead()
 
     def _round(self) -> None:
         """One round, and everything that it decided."""
@@ -296,8 +343,7 @@ class Replay:
             self._works.refused(lease.id)
 
     def _grant(self, grant: Grant) -> None:
-        _, ordered = lifecycle.granted(self._live(grant.lease), grant, at_us=self._now)
-        lease = changed(ordered, funded_until_us=None)  # tenants of a replay have no spend limit: their funds never end
+        lease = lifecycle.ordered(self._live(grant.lease), grant, at_us=self._now, funded_until_us=None)  # nobody has a limit
         self.estate.put_lease(lease)
         self._works.granted(lease)
         self.tally.by_class[lease.lease_class].granted += 1

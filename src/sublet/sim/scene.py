@@ -34,6 +34,12 @@ class OwnerJobs:
         return demand_of_jobs(self.submit_us, self.submit_us + self.run_us, self.gpus_per_node * self.nodes)
 
 
+def no_jobs() -> OwnerJobs:
+    """None at all."""
+    nothing = np.empty(0, np.int64)
+    return OwnerJobs(nothing, nothing, nothing, nothing)
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What a tenant wants to lease: a gang of `nodes` x `gpus_per_node` GPUs for so much work (µs of running time)."""

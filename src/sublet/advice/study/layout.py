@@ -10,7 +10,7 @@ import polars as pl
 from sublet.core.errors import Invalid
 from sublet.core.ids import NodeId, TenantId
 from sublet.core.units import TICK_US
-from sublet.sim.scene import OwnerJobs
+from sublet.sim.scene import OwnerJobs, no_jobs
 from sublet.traces import DemandTable, Inventory, JobTable, NodeGroup
 
 Ints = npt.NDArray[np.int64]
@@ -172,14 +172,13 @@ def _usage_layout(pool: str, capacity: int, table: DemandTable) -> PoolLayout:
     over = int((history.gpus > capacity).sum())
     jobs = jobs_of_steps(history.at_us, np.minimum(history.gpus, capacity), table.until_us)
     left = (Left("over_capacity", over, "steps of demand above the capacity: cut there, as the rest could not run"),)
-    nothing = OwnerJobs(*(np.empty(0, np.int64) for _ in range(4)))
     return PoolLayout(
         pool=pool,
         gpu_model=None,
         nodes=tuple(NodeId(f"{pool}-{number:05d}") for number in range(capacity)),
         sizes=(1,) * capacity,
         jobs=jobs,
-        spot=Asked(nothing, ()),
+        spot=Asked(no_jobs(), ()),
         left=left if over else (),
     )
 

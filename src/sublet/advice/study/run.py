@@ -20,6 +20,7 @@ from sublet.core.lease import LeaseClass
 from sublet.core.units import HOUR_US
 from sublet.core.view import PoolView
 from sublet.sim.figures import Figures, figures_of, steps_of
+from sublet.sim.opening import Opening
 from sublet.sim.outcome import Outcome
 from sublet.sim.outlook import Blind, Foreseen, Outlook
 from sublet.sim.policies import OURS, POLICIES, Policy
@@ -51,10 +52,12 @@ class _Making:
         self.rng = np.random.default_rng(wanted.seed)
         self.scenes = [scene_of(question, layout) for layout in question.layouts]
         self.variants = variants() if wanted.sensitivity else ()
+        self.openings: Mapping[PoolId, Opening | None] = {}
 
     def study(self) -> Study:
         """Step by step, each told of."""
         alone = self._alone()
+        self.openings = {PoolId(one.pool): one.opening for one in alone}
         past = {PoolId(one.pool): self._series(one) for one in alone}
         idle = tuple(self._idle(series) for series in past.values())
         judgement = self._judged(past)
@@ -140,7 +143,7 @@ class _Making:
     def _task(self, name: str, scene: Scene, outlooks: Outlooks) -> Task:
         policy = POLICIES[name]
         outlook: Outlook = Blind() if policy.forecast is None else outlooks[self._key(policy)][scene.pool.id]
-        return Task(name, _under(policy, scene), outlook, policy.feedback)
+        return Task(name, _under(policy, scene), outlook, policy.feedback, self.openings.get(scene.pool.id))
 
     def _turned(
         self, outlooks: Outlooks, bounds: Mapping[int, int], alone: Sequence[Outcome]

@@ -11,6 +11,7 @@ from multiprocessing.queues import SimpleQueue
 from threading import Thread
 
 from sublet.sim.feedback import Feedback
+from sublet.sim.opening import Opening
 from sublet.sim.outcome import Outcome, outcome_of
 from sublet.sim.outlook import Outlook
 from sublet.sim.policies import FORECAST_RISK
@@ -29,6 +30,7 @@ class Task:
     scene: Scene
     outlook: Outlook
     feedback: bool = False
+    opening: Opening | None = None  # of another replay of the same jobs: what came before need not be replayed again
 
 
 def run_all(tasks: Sequence[Task], progress: Progress, *, workers: int | None = None) -> list[Outcome]:
@@ -47,7 +49,7 @@ def run_one(task: Task, progress: Progress) -> Outcome:
     feedback = Feedback(FORECAST_RISK) if task.feedback else None
     replay = Replay(task.scene, task.outlook, feedback)
     with _without_collector():
-        replay.run(progress)
+        replay.run(progress, opening=task.opening)
     return outcome_of(task.name, replay)
 
 

@@ -1,10 +1,14 @@
-"""Calibration given an offer: how far the level of a quantile has to be moved for its risk to come true.
+"""Calibration given an offer: how much more careful a forecast has to be for its risk to come true.
 
 GPUs are offered exactly when the demand is low, and then it rises more often than on the whole. So a forecast that is right
-over all windows breaks its word on those that were offered, and only those may teach how cautious to be. One number a horizon,
-shared by all pools of a fleet, moves the level on the scale of log odds: level = 1 / (1 + exp(-(logit(1 - p*) + shift))). When
-an offered window is over, the shift goes up by what was reclaimed of it and down by the risk that was taken. Each offered GPU
-counts the same: it is GPUs that are owed for. (Adaptive conformal inference with feedback that is late by the horizon.)
+over all windows breaks its word on those that were offered, and only those may teach how careful to be. One number a horizon,
+shared by all pools of a fleet, the shift, moves the level on the scale of log odds: level = 1 / (1 + exp(-(logit(1 - p*) +
+shift))). When an offered window is over, the shift goes up by what was reclaimed of it and down by the risk that was taken.
+Each offered GPU counts the same: it is GPUs that are owed for. (Adaptive conformal inference with feedback that is late by the
+horizon.)
+
+A higher level alone does not always help: it gives up the small offers first, and the large ones, made when the demand was
+lowest, are those that fail. So while the shift is above 0, what the quantile leaves is offered in part: exp(-shift / 2) of it.
 """
 
 from collections.abc import Callable
@@ -20,6 +24,8 @@ from sublet.core.units import HOUR_US
 STEP = 0.1
 """How far one hour of pools moves the shift, times what was reclaimed beyond the risk."""
 SHIFT_MIN, SHIFT_MAX = -3.0, 4.0
+PART_STEP = 0.5
+"""Of a shift of 1, some 0.61 of what the quantile leaves is offered."""
 RISK_MIN = 1e-4
 """Risks are taken to lie between this and 1 - this: log odds of nothing and of certainty are infinite."""
 
@@ -92,9 +98,16 @@ def level(risk: Floats | float, shift: Floats | float) -> Floats:
     return read_at
 
 
-def calibrated_quantile(ahead: WindowMax, risk: float, shift: float) -> int | None:
-    """The demand (GPUs) that is exceeded with probability `risk`, given an offer; None while the forecast is unknown.
+def part(shift: Floats | float) -> Floats:
+    """The part of what the quantile leaves that is offered: all while the shift is not above 0, and then less and less."""
+    offered_part: Floats = np.exp(-PART_STEP * np.maximum(shift, 0.0))
+    return offered_part
 
-    The pool's capacity less this may be lent.
+
+def calibrated_quantile(ahead: WindowMax, risk: float, shift: float, capacity: int) -> int | None:
+    """The demand (GPUs) to reckon with so that it is passed with probability `risk` given an offer; None while unknown.
+
+    `capacity` (GPUs of the pool) less this may be lent.
     """
-    return ahead.quantile(float(level(risk, shift)))
+    peak = ahead.quantile(float(level(risk, shift)))
+    return None if peak is None else capacity - int(max(0, capacity - peak) * part(shift))

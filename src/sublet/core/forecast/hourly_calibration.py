@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sublet.core.forecast.calibration import Calibration, Offered, level, offered, settled
+from sublet.core.forecast.calibration import Calibration, Offered, level, offered, part, settled
 from sublet.core.forecast.method import Model, Past
 from sublet.core.forecast.rolling import Forecasts, lent
 from sublet.core.forecast.series import peak_between
@@ -40,6 +40,7 @@ def carried_on(calibration: Calibration, lessons: Lessons, instants: Ints) -> Ca
 
     for i, at_us in enumerate(instants.tolist()):
         calibration = settled(calibration, at_us, came)
-        gpus = lent(forecasts, capacity, i, level(risk, calibration.shift)[np.newaxis])[0]
+        shift = calibration.shift
+        gpus = lent(forecasts, capacity, i, level(risk, shift)[np.newaxis], part(shift))[0]
         calibration = offered(calibration, Offered(at_us, pools, gpus, capacity, risk))
     return calibration

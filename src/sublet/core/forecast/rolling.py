@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sublet.core.forecast.calibration import level, moved
+from sublet.core.forecast.calibration import level, moved, part
 from sublet.core.forecast.kernels import NO_DEMAND
 from sublet.core.forecast.method import Method, Past, begin_us
 from sublet.core.forecast.window import SAMPLES, Bools, Floats, Ints
@@ -48,18 +48,18 @@ def _spells(method: Method, instants: Ints, begin: int | None) -> Iterator[tuple
         first = last
 
 
-def lent(forecasts: Forecasts, capacity: Ints, instant: int, levels: Floats) -> Ints:
-    """int64[n, pools]: the capacity less the quantile at each of float64[n, pools] levels; 0 where nothing is known."""
+def lent(forecasts: Forecasts, capacity: Ints, instant: int, levels: Floats, parts: Floats) -> Ints:
+    """int64[n, pools]: parts of the capacity less the quantile at levels (both float64[n, pools]); 0 where nothing is known."""
     pools, _, size = forecasts.samples.shape
     rank = np.clip(np.ceil(levels * size).astype(np.int64) - 1, 0, size - 1)
-    gpus = np.maximum(capacity - forecasts.samples[np.arange(pools), instant, rank], 0)
-    return np.where(forecasts.known[:, instant], gpus, 0)
+    room = np.maximum(capacity - forecasts.samples[np.arange(pools), instant, rank], 0)
+    return np.where(forecasts.known[:, instant], (room * parts).astype(np.int64), 0)
 
 
 def plain(forecasts: Forecasts, capacity: Ints, risks: Floats) -> Ints:
     """int64[n, instants, pools]: offers at each of float64[n, pools] risks, as the forecast says."""
     instants = range(forecasts.samples.shape[1])
-    return np.stack([lent(forecasts, capacity, i, 1.0 - risks) for i in instants], axis=1)
+    return np.stack([lent(forecasts, capacity, i, 1.0 - risks, np.ones_like(risks)) for i in instants], axis=1)
 
 
 def rolled(  # noqa: PLR0917 - arrays that belong together, and two lengths
@@ -78,6 +78,7 @@ def rolled(  # noqa: PLR0917 - arrays that belong together, and two lengths
             came = peaks[i - late]
             made = np.where(came == NO_DEMAND, 0, gpus[:, i - late])
             shift = moved(shift, made, came > capacity - made, risks, horizon_us)
-        gpus[:, i] = lent(forecasts, capacity, i, level(risks, shift[:, np.newaxis]))
+        each = shift[:, np.newaxis]
+        gpus[:, i] = lent(forecasts, capacity, i, level(risks, each), part(each))
         shifts[:, i] = shift
     return gpus, shifts

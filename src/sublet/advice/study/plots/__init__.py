@@ -1,0 +1,1 @@
+"""The plots of a report, as plotly takes them: plain values, made from the report alone."""
