@@ -113,7 +113,7 @@ HELD = frozenset({_S.RESERVED, _S.STARTING, _S.ACTIVE, _S.NOTICED, _S.STOPPING, 
 WAITING = frozenset({_S.REQUESTED, _S.QUEUED, _S.PAUSED})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lease:
     """A lease as the store keeps it. Instants in µs since the epoch, durations in µs, prices in micro-units a GPU-hour."""
 

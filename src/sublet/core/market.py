@@ -68,9 +68,10 @@ class Trading:
             self.draft.prices.append(PriceSet(self.pool.id, clearing.price_micro, floor, clearing.reason))
         won = np.flatnonzero(clearing.won)
         for i in won[np.argsort(-bare[won], kind="stable")].tolist():
-            why = self._grant(rows[i : i + 1], self.standing.leases[names[i]], clearing)
+            lease = self.standing.leases[names[i]]
+            why = self._grant(rows[i : i + 1], lease, clearing)
             if why is not None:
-                self.draft.wait(self.standing.leases[names[i]], why)
+                self.draft.wait(lease, why)
         if self.draft.explain:
             for i in np.flatnonzero(~clearing.won).tolist():
                 self.draft.wait(self.standing.leases[names[i]], self._lost(rows[i], int(bare[i]), clearing))
@@ -90,7 +91,11 @@ class Trading:
         """The requests that could be granted now, as rows and names, the oldest first; the others are told why not."""
         entering = [(lease, row) for lease, row in self.entering if lease.state is State.REQUESTED or self._resumed(lease, row)]
         queued = self.standing.queue.rows
-        rows = np.concatenate([queued, np.array([row for _, row in entering], QUEUE_ROW)]) if entering else queued
+        rows = queued
+        if entering:
+            rows = np.empty(len(queued) + len(entering), QUEUE_ROW)
+            rows[: len(queued)] = queued
+            rows[len(queued) :] = [row for _, row in entering]
         names = [*self.standing.queue.keys, *(lease.id for lease, _ in entering)]
         code = self._screened(rows)
         if self.draft.explain:
@@ -156,7 +161,7 @@ class Trading:
         )
         if placement is None:
             return "other winners took the nodes it would have fitted"
-        product, tenant = int(row[0]["product"]), self.tenants[lease.tenant]
+        product, tenant = self.standing.product_of(lease), self.tenants[lease.tenant]
         price = self.shelf.pays(product, clearing.price_micro, lease.bid_micro)
         hold = hold_micro(self.ground.view, lease, price)
         spent = self.draft.spent.get(lease.tenant, 0)
@@ -164,9 +169,9 @@ class Trading:
             self.draft.move(lease, Event.PAUSE, "the spend limit does not cover its start", Cause.BUDGET)
             return None
         self.draft.spent[lease.tenant] = spent + hold
-        self.columns.holding[row[0]["tenant"]] += lease.gpus
+        self.columns.holding[self.standing.tenant_number(lease.tenant)] += lease.gpus
         self.shelf.lend(product, lease.gpus)
-        self.unlocked -= lease.gpus if row[0]["locks"] else 0
+        self.unlocked -= lease.gpus if self.standing.locks(lease) else 0
         self.ground.now.take(placement)
         self.draft.grant(
             lease,

@@ -52,7 +52,7 @@ NEXT_JOB: Mapping[tuple[JobState, JobEvent], JobState] = {
 JOB_HELD = frozenset({_S.STARTING, _S.RUNNING, _S.STOPPING, _S.HANDOVER})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OwnerJob:
     """A job or hold of the owner. Instants in µs."""
 

@@ -1,5 +1,7 @@
 """Step one of a round: the owner's waiting jobs get what is free, and leases end for what they lack."""
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 
@@ -33,8 +35,7 @@ class _Serving:
 
     def __init__(self, view: AnyView, ground: Ground, draft: Draft) -> None:
         """What is kept for a waiting job, and is still free or on its way back, is out of the others' reach."""
-        self.ground, self.draft = ground, draft
-        self.nominal = _nominal(view, ground)
+        self.view, self.ground, self.draft = view, ground, draft
         self.budget = ground.view.pool.reclaim_limit
         self.hopeless: set[Shape] = set()  # does not fit even if nothing were leased; nor does any larger one
         self.nowhere: set[Shape] = set()  # does not fit what is free now
@@ -50,6 +51,13 @@ class _Serving:
                 if job.placement and ground.future.has(job.placement):
                     self.kept.add(job.id)
                     ground.give(job.placement)
+
+    @cached_property
+    def nominal(self) -> npt.NDArray[np.int64]:
+        """int64[tenants]: the nominal quota of each tenant, by its number."""
+        known = [self.view.tenants.get(tenant) for tenant in self.ground.standing.tenants]
+        quotas = [0 if tenant is None else tenant.quota(self.ground.view.pool.id).nominal for tenant in known]
+        return np.array(quotas, np.int64)
 
     def serve(self, job: OwnerJob) -> None:
         """Start it, leave it what is kept for it, or reclaim for it."""
@@ -155,10 +163,3 @@ def _notice(ground: Ground, draft: Draft, job: OwnerJob, victim: Victim) -> Noti
         f"({victim.loss_micro / 1e6:.6f}{', after the promised time' if victim.late else ''})"
     )
     return Notice(lease.id, draft.version(lease), Cause.RECLAIMED, victim.deadline_us, reason, job.id, victim.loss_micro)
-
-
-def _nominal(view: AnyView, ground: Ground) -> npt.NDArray[np.int64]:
-    """int64[tenants]: the nominal quota of each tenant, by its number."""
-    known = [view.tenants.get(tenant) for tenant in ground.standing.tenants]
-    quotas = [0 if tenant is None else tenant.quota(ground.view.pool.id).nominal for tenant in known]
-    return np.array(quotas, np.int64)

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from sublet.core.fleet import Masks, Placement, lowest_bits
 from sublet.core.ids import NodeId
-from sublet.core.kernels.fit import fullest
+from sublet.core.kernels.fit import enough_nodes, fullest
 
 
 class Room:
@@ -91,6 +90,4 @@ def _no_gpus(nodes: int) -> Masks:
 
 def can_ever_fit(slots: Masks, *, gpus_per_node: int, nodes: int, whole: bool) -> bool:
     """Whether the gang would fit the nodes if they were all free."""
-    sizes: npt.NDArray[np.uint8] = np.bitwise_count(slots)
-    enough = sizes == gpus_per_node if whole else sizes >= gpus_per_node
-    return int(enough.sum()) >= nodes
+    return bool(enough_nodes(slots, gpus_per_node, nodes, whole))

@@ -1,20 +1,17 @@
 """The hand-back promise: n GPUs of a pool within t of the owner asking, checked before anything is offered."""
 
-import numpy as np
-
 from sublet.core.kernels.held import locked
 from sublet.core.lease import Lease
 from sublet.core.standing import Standing
-from sublet.core.tables import CLASSES
-from sublet.core.terms import Pool, is_unbreakable, worst_handback_us
+from sublet.core.terms import Pool, worst_handback_us
 
 
 def promisable(standing: Standing, *, now_us: int) -> int:
     """GPUs that the owner is sure to have within the promised time, given the leases that hold GPUs."""
     pool = standing.pool
     within = pool.promise.within_us
-    unbreakable = np.array([name not in pool.terms or is_unbreakable(pool.terms[name]) for name in CLASSES], np.bool_)
-    return standing.capacity - int(locked(standing.held.rows, now_us, within, pool.longest_handback_us(0, 0), unbreakable))
+    back_us = pool.longest_handback_us(0, 0)
+    return standing.capacity - int(locked(standing.held.rows, now_us, within, back_us, standing.unbreakable))
 
 
 def promised(pool: Pool, capacity: int) -> int:

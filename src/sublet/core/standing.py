@@ -11,8 +11,8 @@ from sublet.core.fleet import Masks, Placement, count
 from sublet.core.ids import JobId, LeaseId, NodeId, TenantId
 from sublet.core.lease import HELD, Lease, LeaseClass, State
 from sublet.core.owner import JOB_HELD, JobState, OwnerJob
-from sublet.core.tables import CLASS_CODE, HELD_ROW, NEVER, QUEUE_ROW, STATE_CODE, Holds, Table
-from sublet.core.terms import Pool, term_of, worst_handback_us
+from sublet.core.tables import CLASS_CODE, CLASSES, HELD_ROW, NEVER, QUEUE_ROW, STATE_CODE, Holds, Table
+from sublet.core.terms import Pool, is_unbreakable, term_of, worst_handback_us
 
 ENDING = frozenset({State.NOTICED, State.STOPPING, State.HANDOVER})
 JOB_ENDING = frozenset({JobState.STOPPING, JobState.HANDOVER})
@@ -49,6 +49,7 @@ class Standing:
         self.queue = Table(QUEUE_ROW)
         self.products: list[Product] = []
         self.tenants: list[TenantId] = []
+        self.unbreakable = np.array([name not in pool.terms or is_unbreakable(pool.terms[name]) for name in CLASSES], np.bool_)
         self._product_of: dict[Product, int] = {}
         self._tenant_of: dict[TenantId, int] = {}
         self._order: dict[str, int] = {}
@@ -204,14 +205,11 @@ class Standing:
 
     def queue_row(self, lease: Lease) -> tuple[object, ...]:
         """The lease as a row of the queue."""
-        terms = self.pool.terms[lease.lease_class]
-        takes = worst_handback_us(self.pool, terms, lease.grace_us)
-        product = (lease.lease_class, term_of(terms, lease.term_us, self.pool.hold_us))
         return (
             True,
             lease.whole_nodes,
-            takes is None or takes > self.pool.promise.within_us,
-            self.product_number(product),
+            self.locks(lease),
+            self.product_of(lease),
             self.tenant_number(lease.tenant),
             lease.gpus,
             lease.nodes,
@@ -220,8 +218,15 @@ class Standing:
             lease.not_before_us,
         )
 
-    def product_number(self, product: Product) -> int:
-        """The product's number in the rows."""
+    def locks(self, lease: Lease) -> bool:
+        """Whether it could not be taken back within the promised time, once it is granted."""
+        takes = worst_handback_us(self.pool, self.pool.terms[lease.lease_class], lease.grace_us)
+        return takes is None or takes > self.pool.promise.within_us
+
+    def product_of(self, lease: Lease) -> int:
+        """The number of its product, (class, term), in the rows."""
+        terms = self.pool.terms[lease.lease_class]
+        product = (lease.lease_class, term_of(terms, lease.term_us, self.pool.hold_us))
         number = self._product_of.get(product)
         if number is None:
             number = self._product_of[product] = len(self.products)

@@ -42,7 +42,7 @@ class TenantView:
         return (self.quotas or {}).get(pool, Quota(0))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PoolView:
     """A pool as the round finds it."""
 

@@ -60,6 +60,9 @@ class Foreseen:
         int64[n]; -1: unknown); of the time that a reclaim takes nothing else is asked.
         """
         self._instants: list[int] = instants.tolist()
+        self._made = -1  # the instant that these are of:
+        self._forecasts: Mapping[int, WindowMax] = {}
+        self._shifts: Mapping[int, float] = {}
         self._rows, self._rises = rows, {horizon: rise.tolist() for horizon, rise in rises.items()}
 
     def at(self, now_us: int, demand: int) -> Known:
@@ -67,10 +70,15 @@ class Foreseen:
         i = bisect_right(self._instants, now_us) - 1
         if i < 0:
             return Known()
+        if i != self._made:
+            self._made = i
+            self._forecasts = {horizon: WindowMax(rows.samples[i]) for horizon, rows in self._rows.items() if rows.known[i]}
+            self._shifts = {horizon: float(rows.shift[i]) for horizon, rows in self._rows.items()}
         forecasts = {
-            horizon: WindowMax(np.maximum(rows.samples[i], demand)) for horizon, rows in self._rows.items() if rows.known[i]
+            horizon: made if made.samples[0] >= demand else WindowMax(np.maximum(made.samples, demand))
+            for horizon, made in self._forecasts.items()
         }
         for horizon, rise in self._rises.items():
             if rise[i] >= 0:
                 forecasts[horizon] = WindowMax(np.array([demand + rise[i]], np.int64))
-        return Known(forecasts, {horizon: float(rows.shift[i]) for horizon, rows in self._rows.items()})
+        return Known(forecasts, self._shifts)

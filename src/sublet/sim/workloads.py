@@ -7,6 +7,7 @@ from sublet.core.ids import LeaseId
 from sublet.core.lease import Access, Lease, State
 from sublet.core.terms import Pool
 from sublet.core.units import on_grid
+from sublet.core.values import changed
 from sublet.sim.scene import Habits, Scene, Wish
 
 
@@ -27,6 +28,7 @@ class Workloads:
         self._scene = scene
         self._works: dict[LeaseId, Work] = {}
         self._queued: dict[Wish, int] = dict.fromkeys(scene.standing, 0)
+        self._patterns = {id(wish): asked(scene.pool, wish, LeaseId(""), scene.open_us) for wish in scene.standing}
         self._next_listed = 0
         self._number = 0
 
@@ -96,9 +98,12 @@ class Workloads:
 
     def _asked(self, wish: Wish, now_us: int) -> Lease:
         self._number += 1
-        made = asked(self._scene.pool, wish, self._number, now_us)
-        self._works[made.id] = Work(wish, wish.work_us)
-        return made
+        name = LeaseId(f"l{self._number}")
+        self._works[name] = Work(wish, wish.work_us)
+        pattern = self._patterns.get(id(wish))
+        if pattern is None:
+            return asked(self._scene.pool, wish, name, now_us)
+        return changed(pattern, id=name, requested_us=now_us, since_us=now_us)
 
 
 def last_checkpoint(started_us: int, until_us: int, habits: Habits) -> int:
@@ -109,10 +114,10 @@ def last_checkpoint(started_us: int, until_us: int, habits: Habits) -> int:
     return started_us + written * habits.checkpoint_us
 
 
-def asked(pool: Pool, wish: Wish, number: int, now_us: int) -> Lease:
+def asked(pool: Pool, wish: Wish, name: LeaseId, now_us: int) -> Lease:
     """The request that a wish makes."""
     return Lease(
-        id=LeaseId(f"l{number}"),
+        id=name,
         tenant=wish.tenant,
         pool=pool.id,
         name=wish.tenant,

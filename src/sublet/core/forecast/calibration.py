@@ -13,6 +13,7 @@ lowest, are those that fail. So while the shift is above 0, what the quantile le
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -109,5 +110,12 @@ def calibrated_quantile(ahead: WindowMax, risk: float, shift: float, capacity: i
 
     `capacity` (GPUs of the pool) less this may be lent.
     """
-    peak = ahead.quantile(float(level(risk, shift)))
-    return None if peak is None else capacity - int(max(0, capacity - peak) * part(shift))
+    at, share = _level_and_part(risk, shift)
+    peak = ahead.quantile(at)
+    return None if peak is None else capacity - int(max(0, capacity - peak) * share)
+
+
+@lru_cache(maxsize=4096)
+def _level_and_part(risk: float, shift: float) -> tuple[float, float]:
+    """Both for one risk; rounds ask for the same few again and again."""
+    return float(level(risk, shift)), float(part(shift))

@@ -26,14 +26,41 @@ def popcount(mask: np.uint64) -> Whole:
 
 
 @njit(cache=True)
-def fullest(
+def enough_nodes(slots: npt.NDArray[np.uint64], need: int, nodes: int, whole: bool) -> bool:
+    """Whether `nodes` of these nodes have `need` GPUs (`whole`: exactly so many), whoever holds them."""
+    found: Whole = 0
+    for row in range(len(slots)):
+        gpus = popcount(slots[row])
+        found += gpus == need if whole else gpus >= need
+        if found >= nodes:
+            return True
+    return bool(found >= nodes)
+
+
+@njit(cache=True)
+def _fullest_one(
+    masks: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.uint64]], need: int, whole: bool
+) -> npt.NDArray[np.int64]:
+    """`fullest` for one node: the best so far is enough."""
+    free, slots, before = masks
+    best = np.empty(1, np.int64)
+    lowest: Whole = 65 * 65
+    for row in range(len(free)):
+        if free[row] == 0 or (whole and free[row] != slots[row]):
+            continue
+        gpus = popcount(free[row])
+        if gpus == need if whole else gpus >= need:
+            key = popcount(before[row]) * 65 + gpus
+            if key < lowest:
+                best[0], lowest = row, key
+    return best[: int(lowest < 65 * 65)]
+
+
+@njit(cache=True)
+def _fullest_of_many(
     masks: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.uint64]], need: int, nodes: int, whole: bool
 ) -> npt.NDArray[np.int64]:
-    """Rows (int64[nodes], rising) of the best nodes that have `need` free GPUs; empty if there are not so many.
-
-    `masks`: (free, slots, before) uint64[n] each. Best are the nodes with the fewest GPUs in `before`, of those the ones with
-    the fewest free GPUs, of those the first. `whole`: only nodes that are free altogether and have exactly `need` GPUs.
-    """
+    """`fullest` for a gang: nodes are counted by their order, and those up to the last that is wanted are taken."""
     free, slots, before = masks
     n = len(free)
     keys = np.empty(n, np.int16)  # the order of the nodes that fit; -1 for the others
@@ -64,3 +91,17 @@ def fullest(
         rows[chosen] = row
         chosen += 1
     return rows
+
+
+@njit(cache=True)
+def fullest(
+    masks: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.uint64]], need: int, nodes: int, whole: bool
+) -> npt.NDArray[np.int64]:
+    """Rows (int64[nodes], rising) of the best nodes that have `need` free GPUs; empty if there are not so many.
+
+    `masks`: (free, slots, before) uint64[n] each. Best are the nodes with the fewest GPUs in `before`, of those the ones with
+    the fewest free GPUs, of those the first. `whole`: only nodes that are free altogether and have exactly `need` GPUs.
+    """
+    if nodes == 1:
+        return _fullest_one(masks, need, whole)
+    return _fullest_of_many(masks, need, nodes, whole)

@@ -57,6 +57,8 @@ def due(rows: Rows, now_us: int, bounds: tuple[int, int, int, int]) -> tuple[npt
                 many += 1
             elif at < next_us:
                 next_us = at
+    if many == 0:
+        return found[:0], next_us
     order = np.empty(many, np.int64)
     for i in range(many):
         order[i] = rows[found[i]].order

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from sublet.core.terms import ClassTerms, CostSheet
 from sublet.core.units import HOUR_US
@@ -45,9 +46,15 @@ def risk_share(terms: ClassTerms, reclaim_probability: float) -> Fraction:
     """
     if not terms.credit_multiple or reclaim_probability <= 0:
         return Fraction(0)
-    p = Fraction(min(reclaim_probability, 0.99)).limit_denominator(10_000)
-    kept = 0 if terms.refunds else 1
-    return p * terms.credit_multiple / (1 - p * (1 - kept))
+    return _risk_share(terms.credit_multiple, terms.refunds, min(reclaim_probability, 0.99))
+
+
+@lru_cache(maxsize=4096)
+def _risk_share(multiple: int, refunds: bool, reclaim_probability: float) -> Fraction:  # noqa: FBT001
+    """The formula; fractions are slow, and rounds ask for the same few again and again."""
+    p = Fraction(reclaim_probability).limit_denominator(10_000)
+    kept = 0 if refunds else 1
+    return p * multiple / (1 - p * (1 - kept))
 
 
 def acceptable_risk(price_micro: int, floor_micro: int, terms: ClassTerms, term_us: int) -> float:
