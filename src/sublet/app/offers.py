@@ -101,7 +101,7 @@ def _on_paper(tx: Tx, forecaster: Forecaster, lease: Lease, now_us: int) -> tupl
 def _of_pool(here: Ground, now_us: int) -> list[Offer]:
     pool = here.view.pool
     lent, _ = held_by(here.standing.held.rows, len(CLASSES), len(here.standing.tenants))
-    stock = stock_of(here, lent=int(lent.sum()))
+    stock = stock_of(here)
     sure = promisable(here.standing, now_us=now_us)
     return [
         _offer(here, stock, (name, term_us), lent=int(lent[CLASS_CODE[name]]), sure=sure)

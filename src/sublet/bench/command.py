@@ -6,12 +6,27 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from sublet.app import logging as logs
 from sublet.app.settings import Settings
 from sublet.bench.grants import measure
 from sublet.cli.output import Json, show, table
+
+STAGES = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+_TOLD = {
+    "reclaimed",
+    "captured",
+    "met",
+    "seconds",
+    "peak_gib",
+    "exponent_of_n_log_n",
+    "not_measured",
+    "bound_differs",
+    "gpu_us_conserved",
+    "same_seed_same_bytes",
+    "one_code",
+}
 
 commands = typer.Typer(help="Measure this very program, beside something plain in the same run.", no_args_is_help=True)
 
@@ -19,11 +34,6 @@ commands = typer.Typer(help="Measure this very program, beside something plain i
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(commands, name="bench")
-
-
-@commands.callback()
-def _bench() -> None:
-    """Keep `bench` a group while it has one command."""
 
 
 @commands.command()
@@ -49,6 +59,39 @@ def grants(
             progress=lambda done: bar.update(task, completed=done),
         )
     show(result, as_json, lambda: _rendered(result))
+
+
+@commands.command()
+def study(
+    *,
+    data: Annotated[Path, typer.Option("--data", help="The folder with the public traces, as Parquet.")] = Path("data"),
+    method: Annotated[str, typer.Option(help="The forecast whose offers are judged.")] = "boosted",
+    only: Annotated[list[str] | None, typer.Option(help="A part to measure; all without it. May be given again.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What the study's figures rest on: offers that keep their word, exact replays, and how long replays take."""
+    from sublet.bench.study import measure as measured  # noqa: PLC0415 (numba and lightgbm, which other commands need not load)
+
+    logs.configure(Settings(log_level="error"))
+    with Progress(*STAGES, console=Console(stderr=True)) as bar:
+        task = bar.add_task("study", total=1.0)
+        result = measured(data, method, only or (), lambda what, share: bar.update(task, description=what, completed=share))
+    show(result, as_json, lambda: _listed(result))
+
+
+def _listed(result: dict[str, Any]) -> RenderableType:
+    """One line a figure that has an aim, or that is the whole of a part."""
+    rows: list[tuple[str, str]] = []
+    for part, found in result.items():
+        if isinstance(found, dict):
+            rows += [(name, value) for name, value in _flat(part, found) if name.rsplit(".", 1)[-1] in _TOLD]
+    return table(("figure", "measured"), rows)
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, dict):
+        return [row for key, part in value.items() for row in _flat(f"{name}.{key}", part)]
+    return [(name, str(value))]
 
 
 def _rendered(result: dict[str, Any]) -> RenderableType:

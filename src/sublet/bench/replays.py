@@ -7,16 +7,18 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from sublet.advice.study.assumptions import Costs, Market
 from sublet.advice.study.layout import Asked, PoolLayout
 from sublet.advice.study.question import EXAMPLE_ORIGIN, Files, Question, asked
 from sublet.advice.study.result import Study, Wanted
 from sublet.advice.study.run import NOTHING, study
-from sublet.core.ids import NodeId
+from sublet.core.ids import NodeId, TenantId
 from sublet.core.units import HOUR_US
 from sublet.sim.generated import generated
 from sublet.sim.policies import OURS, POLICIES
-from sublet.sim.scene import no_jobs
+from sublet.sim.scene import OwnerJobs, no_jobs
 from sublet.traces import Options
 
 Progress = Callable[[str, float], None]
@@ -36,6 +38,9 @@ FLEET: Mapping[str, tuple[int, int]] = {
 }
 """Nodes and GPUs of each pool: 10,412 GPUs, the inventory of Alibaba's spot trace."""
 JOBS, DAYS, LOAD = 467_000, 184, 0.72
+SPOT_SHARE = 34_282 / 389_447
+"""So many of that trace's jobs gave way to the others: the tenants' demand."""
+TENANT = TenantId("trace")
 _BEGIN_US = 420_768 * HOUR_US
 
 
@@ -58,15 +63,20 @@ def all_policies(folder: Path, progress: Progress) -> dict[str, Any]:
     }
 
 
-def half_year(progress: Progress, *, jobs: int = JOBS) -> dict[str, Any]:
-    """A generated half year of a fleet of 10,412 GPUs under our policy, with what processes took of memory at most."""
+def half_year(progress: Progress, *, saturated: bool) -> dict[str, Any]:
+    """A generated half year of a fleet of 10,412 GPUs under our policy, with what processes took of memory at most.
+
+    Tenants ask for what the trace marks as theirs, or (`saturated`) for whatever is to be had, which all jobs of the trace
+    then come before: that doubles what there is to replay.
+    """
     began = perf_counter()
-    question = generated_question(jobs, DAYS)
+    question = generated_question(JOBS, DAYS, saturated=saturated)
     found = study(question, Wanted(policies=(NOTHING, OURS), sensitivity=False, judged=()), progress)
     seconds = perf_counter() - began
     peak = _peak_gib()
     return {
-        "jobs": sum(len(layout.jobs) for layout in question.layouts),
+        "owner_jobs": sum(len(layout.jobs) for layout in question.layouts),
+        "spot_jobs": sum(len(layout.spot.jobs) for layout in question.layouts),
         "gpus": question.capacity,
         "days": DAYS,
         "seconds": round(seconds, 1),
@@ -84,7 +94,7 @@ def growth(progress: Progress) -> dict[str, Any]:
     for days in (DAYS // 4, DAYS // 2, DAYS):
         number = JOBS * days // DAYS
         began = perf_counter()
-        question = generated_question(number, days)
+        question = generated_question(number, days, saturated=True)
         study(question, Wanted(policies=(NOTHING, OURS), sensitivity=False, judged=()), progress)
         rows.append({"jobs": number, "days": days, "seconds": round(perf_counter() - began, 1)})
     first, last = rows[0], rows[-1]
@@ -93,10 +103,9 @@ def growth(progress: Progress) -> dict[str, Any]:
     return {"sizes": rows, "exponent_of_n_log_n": round(slope, 3), "exponent_at_most": 1.0, "met": slope <= 1.0}
 
 
-def generated_question(jobs: int, days: int) -> Question:
+def generated_question(jobs: int, days: int, *, saturated: bool) -> Question:
     """A question about made-up jobs on the large fleet."""
     total = sum(nodes * gpus for nodes, gpus in FLEET.values())
-    nothing = Asked(no_jobs(), ())
     layouts = []
     for seed, (name, (nodes, gpus)) in enumerate(FLEET.items()):
         capacity = nodes * gpus
@@ -104,7 +113,8 @@ def generated_question(jobs: int, days: int) -> Question:
             jobs * capacity // total, capacity=capacity, node_gpus=gpus, from_us=_BEGIN_US, days=days, load=LOAD, seed=seed
         )
         names = tuple(NodeId(f"{name}-{i:05d}") for i in range(nodes))
-        layouts.append(PoolLayout(name, name, names, (gpus,) * nodes, made, nothing))
+        owner, spot = (made, no_jobs()) if saturated else _parted(made, seed)
+        layouts.append(PoolLayout(name, name, names, (gpus,) * nodes, owner, Asked(spot, (TENANT,) * len(spot))))
     return Question(
         source=f"generated: {jobs:,} jobs",
         format="generated",
@@ -121,6 +131,12 @@ def generated_question(jobs: int, days: int) -> Question:
         costs=Costs(),
         market=Market(),
     )
+
+
+def _parted(jobs: OwnerJobs, seed: int) -> tuple[OwnerJobs, OwnerJobs]:
+    """(the owner's, those that give way)."""
+    spot = np.random.default_rng(1_000 + seed).random(len(jobs)) < SPOT_SHARE
+    return jobs.of(~spot), jobs.of(spot)
 
 
 def _short(found: Study, policy: str) -> dict[str, Any]:

@@ -92,8 +92,10 @@ class Ground:
 
     @property
     def alone(self) -> Room:
-        """What there would be had nothing been leased."""
+        """What there would be had nothing been leased: what is free, where nothing is."""
         standing = self.standing
+        if not standing.lent:
+            return self.now
         return self._room("alone", lambda: standing.fit & ~standing.owner)
 
     @property

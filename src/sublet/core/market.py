@@ -26,12 +26,14 @@ Shape = tuple[int, int, bool]
 
 def run_market(view: AnyView, ground: Ground, draft: Draft) -> None:
     """Set the reserve, and lend what the owner can spare, at one price."""
-    rows = ground.standing.held.rows
-    stock = stock_of(ground, lent=int(rows["gpus"][rows["used"]].sum()))
+    stock = stock_of(ground)
     if stock.reserve != ground.view.reserve:
         reason = f"the owner's demand may rise by {stock.reserve} GPUs before a reclaim is done"
         draft.reserves.append(ReserveSet(ground.view.pool.id, stock.reserve, reason))
-    if stock.lendable or draft.explain or ground.standing.requested or ground.standing.paused:
+    standing = ground.standing
+    if not (len(standing.queue) or standing.requested or standing.paused):
+        _clear_nothing(ground, draft, stock)
+    elif stock.lendable or draft.explain or standing.requested or standing.paused:
         Trading(view, ground, draft, stock).run()
 
 
@@ -56,16 +58,14 @@ class Trading:
 
     def run(self) -> None:
         """Admit, clear, place."""
-        floor = published_floor(self.ground.view).total_micro
-        market = self._market(floor)
+        market = market_of(self.ground, self.draft, self.stock)
         clear = PRICING[self.pool.pricing]
         if self.entering:
             self.expected_micro = max(self.ground.view.price_micro, clear(_no_bids(), market).price_micro)
         rows, names = self._candidates()
         bare = self.shelf.bare_bids(rows)
         clearing = clear(Bids(bare, rows["gpus"].astype(np.int64)), market)
-        if market.may_move and clearing.price_micro != self.ground.view.price_micro:
-            self.draft.prices.append(PriceSet(self.pool.id, clearing.price_micro, floor, clearing.reason))
+        _move_price(self.ground, self.draft, market, clearing)
         won = np.flatnonzero(clearing.won)
         for i in won[np.argsort(-bare[won], kind="stable")].tolist():
             lease = self.standing.leases[names[i]]
@@ -75,17 +75,6 @@ class Trading:
         if self.draft.explain:
             for i in np.flatnonzero(~clearing.won).tolist():
                 self.draft.wait(self.standing.leases[names[i]], self._lost(rows[i], int(bare[i]), clearing))
-
-    def _market(self, floor_micro: int) -> Market:
-        due = self.draft.now_us - self.ground.view.price_at_us >= self.pool.price_period_us
-        return Market(
-            gpus=self.stock.lendable,
-            floor_micro=floor_micro,
-            last_micro=self.ground.view.price_micro,
-            posted_micro=self.pool.price_micro,
-            smoothing_bps=self.pool.smoothing_bps,
-            may_move=due and self.stock.lendable > 0,  # with nothing to sell there is no price to find
-        )
 
     def _candidates(self) -> tuple[npt.NDArray[Any], list[LeaseId]]:
         """The requests that could be granted now, as rows and names, the oldest first; the others are told why not."""
@@ -208,6 +197,32 @@ class Trading:
         return f"dearer bids took what was lendable at {asked / 1e6:.4f}"
 
 
+def market_of(ground: Ground, draft: Draft, stock: Supply) -> Market:
+    """What a pricing policy may look at."""
+    view, pool = ground.view, ground.view.pool
+    due = draft.now_us - view.price_at_us >= pool.price_period_us
+    return Market(
+        gpus=stock.lendable,
+        floor_micro=published_floor(view).total_micro,
+        last_micro=view.price_micro,
+        posted_micro=pool.price_micro,
+        smoothing_bps=pool.smoothing_bps,
+        may_move=due and stock.lendable > 0,  # with nothing to sell there is no price to find
+    )
+
+
+def _move_price(ground: Ground, draft: Draft, market: Market, clearing: Clearing) -> None:
+    if market.may_move and clearing.price_micro != market.last_micro:
+        draft.prices.append(PriceSet(ground.view.pool.id, clearing.price_micro, market.floor_micro, clearing.reason))
+
+
+def _clear_nothing(ground: Ground, draft: Draft, stock: Supply) -> None:
+    """Nobody asks: only the price may move."""
+    market = market_of(ground, draft, stock)
+    if market.may_move:
+        _move_price(ground, draft, market, PRICING[ground.view.pool.pricing](_no_bids(), market))
+
+
 def _oldest_first(rows: npt.NDArray[Any], among: npt.NDArray[np.bool_]) -> list[int]:
     """The indices of these rows in the order of their leases."""
     picked = np.flatnonzero(among)
@@ -220,14 +235,14 @@ def _no_bids() -> Bids:
     return Bids(nothing, nothing)
 
 
-def stock_of(ground: Ground, *, lent: int) -> Supply:
-    """The pool's supply after the owner was served; `lent`: GPUs that leases hold."""
+def stock_of(ground: Ground) -> Supply:
+    """The pool's supply after the owner was served."""
     demand = ground.standing.demand
     return supply(
         ground.view,
         capacity=ground.capacity,
         demand=demand,
-        lent=lent,
+        lent=ground.standing.lent,
         free=ground.now.gpus,
         reserve=min(reserve_for(ground.view, demand), ground.capacity),
     )

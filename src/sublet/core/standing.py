@@ -41,6 +41,7 @@ class Standing:
         self.kept_gpus = 0  # of all waiting jobs together; more than `kept` has where one GPU is kept for two
         self.placeless = 0  # waiting jobs for which nothing is kept
         self.demand = 0  # GPUs that the owner's jobs hold or wait for; a job in hand-over wants nothing any more
+        self.lent = 0  # GPUs that leases hold
         self.leases: dict[LeaseId, Lease] = {}
         self.requested: dict[LeaseId, Lease] = {}
         self.paused: dict[LeaseId, Lease] = {}
@@ -158,6 +159,7 @@ class Standing:
         elif old.state in HELD and lease.state not in HELD:
             self.holds.drop(self.held.row_of(old.id))
             self.held.drop(old.id)
+            self.lent -= old.gpus
             self._take(self.leased, old.placement)
             self._take(self.coming, old.placement)
 
@@ -172,6 +174,7 @@ class Standing:
         else:
             row = self.held.put(lease.id, self._held_row(lease))
             if fresh:
+                self.lent += lease.gpus
                 self._give(self.leased, lease.placement)
                 self.holds.add(row, [(self.row_of[node], mask) for node, mask in lease.placement])
             if ends and lease.state in ENDING:

@@ -28,6 +28,10 @@ class OwnerJobs:
         """How many jobs."""
         return len(self.submit_us)
 
+    def of(self, which: npt.NDArray[np.bool_] | Ints) -> "OwnerJobs":
+        """Some of them: bool[n], or their indices, rising."""
+        return OwnerJobs(self.submit_us[which], self.run_us[which], self.gpus_per_node[which], self.nodes[which])
+
     @property
     def demand(self) -> History:
         """The demand if each job ran when it was submitted."""
