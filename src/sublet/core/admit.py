@@ -7,6 +7,7 @@ from sublet.core.lease import Lease
 from sublet.core.placement import can_ever_fit
 from sublet.core.rating import hold_micro as hold_for_window
 from sublet.core.supply import published_floor
+from sublet.core.terms import hold_window_us
 from sublet.core.view import PoolView, TenantView
 
 
@@ -68,14 +69,9 @@ def _wrong_size(view: PoolView, tenant: TenantView, lease: Lease, slots: Masks) 
     return None
 
 
-def hold_window_us(view: PoolView, lease: Lease) -> int:
-    """How far ahead the spend of a lease is reserved: the pool's window, or its whole term where that is shorter."""
-    return min(view.pool.hold_us, lease.term_us) if lease.term_us else view.pool.hold_us
-
-
 def hold_micro(view: PoolView, lease: Lease, price_micro: int) -> int:
     """What has to be free under the tenant's spend limit to start the lease at this price."""
-    return hold_for_window(lease.gpus, hold_window_us(view, lease), price_micro)
+    return hold_for_window(lease.gpus, hold_window_us(view.pool, lease.term_us), price_micro)
 
 
 def over_budget(tenant: TenantView, needed_micro: int) -> bool:

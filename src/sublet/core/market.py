@@ -1,14 +1,17 @@
 """Steps two to five of a round: supply, admit, clear, place."""
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sublet.core.admit import hold_micro, hold_window_us, over_budget, refusal
+from sublet.core.admit import hold_micro, over_budget, refusal
 from sublet.core.draft import Draft, Ground
+from sublet.core.fleet import Placement
 from sublet.core.ids import LeaseId
 from sublet.core.kernels import queue as codes
+from sublet.core.kernels.grants import hand_out, without_room
 from sublet.core.kernels.held import held_by
 from sublet.core.lease import Cause, Event, Lease, State
 from sublet.core.plan import Grant, PriceSet, ReserveSet
@@ -17,11 +20,9 @@ from sublet.core.promise import promisable, promised
 from sublet.core.shelf import shelf_of, tenant_columns
 from sublet.core.supply import Supply, published_floor, reserve_for, supply
 from sublet.core.tables import CLASSES, PRODUCT, QUEUE_ROW
+from sublet.core.terms import hold_window_us
 from sublet.core.view import AnyView
 from sublet.core.waits import Wall, why_waits
-
-Shape = tuple[int, int, bool]
-"""GPUs on each node, nodes, whole nodes only."""
 
 
 def run_market(view: AnyView, ground: Ground, draft: Draft) -> None:
@@ -51,10 +52,9 @@ class Trading:
         self.entering = [(lease, standing.queue_row(lease)) for lease in entering]  # these may bring new numbers
         by_class, by_tenant = held_by(standing.held.rows, len(CLASSES), len(standing.tenants))
         self.unlocked = promisable(standing, now_us=draft.now_us) - promised(self.pool, self.stock.capacity)
-        self.columns = tenant_columns(standing, view.tenants, by_tenant)
+        self.columns = tenant_columns(standing, view.tenants, by_tenant, draft.spent)
         self.shelf = shelf_of(ground.view, standing.products, by_class, self.stock.capacity)
         self.expected_micro = ground.view.price_micro  # what a GPU-hour will cost at least
-        self._fits: dict[Shape, bool] = {}
 
     def run(self) -> None:
         """Admit, clear, place."""
@@ -67,11 +67,9 @@ class Trading:
         clearing = clear(Bids(bare, rows["gpus"].astype(np.int64)), market)
         _move_price(self.ground, self.draft, market, clearing)
         won = np.flatnonzero(clearing.won)
-        for i in won[np.argsort(-bare[won], kind="stable")].tolist():
-            lease = self.standing.leases[names[i]]
-            why = self._grant(rows[i : i + 1], lease, clearing)
-            if why is not None:
-                self.draft.wait(lease, why)
+        if len(won):
+            dearest = won[np.argsort(-bare[won], kind="stable")]
+            self._hand_out(rows[dearest], [names[i] for i in dearest.tolist()], clearing)
         if self.draft.explain:
             for i in np.flatnonzero(~clearing.won).tolist():
                 self.draft.wait(self.standing.leases[names[i]], self._lost(rows[i], int(bare[i]), clearing))
@@ -92,15 +90,14 @@ class Trading:
                 lease = self.standing.leases[LeaseId(names[i])]
                 self.draft.wait(lease, why_waits(int(code[i]), lease, self._wall(rows[i])))
         free = _oldest_first(rows, code == codes.FREE_TO_BID)
-        fitting = [i for i in free if self._fits_now(self.standing.leases[LeaseId(names[i])])]
-        return rows[fitting], [LeaseId(names[i]) for i in fitting]
+        return rows[free], [LeaseId(names[i]) for i in free]
 
     def _screened(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.int8]:
-        """int8[n]: what keeps these rows waiting, as the round stands."""
-        limits = (self.columns.suspended, self.columns.quota, self.columns.holding)
+        """int8[n]: what keeps these rows waiting before anything of this round is granted."""
         code: npt.NDArray[np.int8] = codes.screen(
-            rows, self.draft.now_us, self.shelf.spare, limits, self.unlocked, self.stock.lendable
+            rows, self.draft.now_us, self.shelf.spare, self.columns.limits, self.unlocked, self.stock.lendable
         )
+        without_room(rows, code, self.ground.now.free, self.ground.now.slots)
         return code
 
     def _admitted(self, lease: Lease) -> bool:
@@ -126,56 +123,44 @@ class Trading:
         self.draft.move(lease, Event.RESUME, "the spend limit allows it again")
         return True
 
-    def _fits_now(self, lease: Lease) -> bool:
-        """Whether there is room for it before anything of this round is granted; if not it is told."""
-        shape = (lease.gpus_per_node, lease.nodes, lease.whole_nodes)
-        fits = self._fits.get(shape)
-        if fits is None:
-            fits = self._fits[shape] = self.ground.now.find(gpus_per_node=shape[0], nodes=shape[1], whole=shape[2]) is not None
-        if not fits:
-            where = "no free whole node" if lease.whole_nodes else "not enough free GPUs together on one node"
-            self.draft.wait(lease, f"{where} for {lease.nodes} x {lease.gpus_per_node}")
-        return fits
-
-    def _grant(self, row: npt.NDArray[Any], lease: Lease, clearing: Clearing) -> str | None:
-        """Grant one winner, or say why it does not fit after the winners before it. `row`: its row, alone."""
-        code = self._screened(row)[0]
-        if code != codes.FREE_TO_BID:
-            return why_waits(int(code), lease, self._wall(row[0]))
-        placement = self.ground.now.find(
-            gpus_per_node=lease.gpus_per_node,
-            nodes=lease.nodes,
-            whole=lease.whole_nodes,
-            before=self.standing.owner,
+    def _hand_out(self, rows: npt.NDArray[Any], names: list[LeaseId], clearing: Clearing) -> None:
+        """Give the winners, in this order, their GPUs; who comes too late is told so."""
+        columns, shelf, now = self.columns, self.shelf, self.ground.now
+        code, pays, holds, nodes, masks = hand_out(
+            rows,
+            self.draft.now_us,
+            (clearing.price_micro, shelf.over, shelf.whole),
+            (shelf.spare, shelf.class_of, self.unlocked),
+            columns.limits,
+            (columns.headroom, columns.spent),
+            (now.free, now.slots, self.standing.owner),
         )
-        if placement is None:
-            return "other winners took the nodes it would have fitted"
-        product, tenant = self.standing.product_of(lease), self.tenants[lease.tenant]
-        price = self.shelf.pays(product, clearing.price_micro, lease.bid_micro)
-        hold = hold_micro(self.ground.view, lease, price)
-        spent = self.draft.spent.get(lease.tenant, 0)
-        if over_budget(tenant, spent + hold):
-            self.draft.move(lease, Event.PAUSE, "the spend limit does not cover its start", Cause.BUDGET)
-            return None
-        self.draft.spent[lease.tenant] = spent + hold
-        self.columns.holding[self.standing.tenant_number(lease.tenant)] += lease.gpus
-        self.shelf.lend(product, lease.gpus)
-        self.unlocked -= lease.gpus if self.standing.locks(lease) else 0
-        self.ground.now.take(placement)
+        self.draft.spent.update(zip(self.standing.tenants, columns.spent.tolist(), strict=True))
+        taken = iter(zip(nodes.tolist(), masks.tolist(), strict=True))
+        for i, (name, what, price, hold) in enumerate(zip(names, code.tolist(), pays.tolist(), holds.tolist(), strict=True)):
+            lease = self.standing.leases[name]
+            if what == codes.FREE_TO_BID:
+                placement = tuple((now.nodes[node], mask) for node, mask in islice(taken, lease.nodes))
+                self._grant(lease, placement, price, hold, clearing.reason)
+            elif what == codes.OVER_BUDGET:
+                self.draft.move(lease, Event.PAUSE, "the spend limit does not cover its start", Cause.BUDGET)
+            elif self.draft.explain:
+                self.draft.wait(lease, why_waits(what, lease, self._wall(rows[i])))
+
+    def _grant(self, lease: Lease, placement: Placement, price_micro: int, hold: int, why: str) -> None:
         self.draft.grant(
             lease,
             Grant(
                 lease=lease.id,
                 version=self.draft.version(lease),
                 placement=placement,
-                price_micro=price,
+                price_micro=price_micro,
                 exempt_until_us=self.draft.now_us + self.pool.terms[lease.lease_class].exempt_us,
                 hold_micro=hold,
-                funded_until_us=self.draft.now_us + hold_window_us(self.ground.view, lease),
-                reason=f"{price / 1e6:.4f} a GPU-hour ({clearing.reason}), bid {lease.bid_micro / 1e6:.4f}",
+                funded_until_us=self.draft.now_us + hold_window_us(self.pool, lease.term_us),
+                reason=f"{price_micro / 1e6:.4f} a GPU-hour ({why}), bid {lease.bid_micro / 1e6:.4f}",
             ),
         )
-        return None
 
     def _wall(self, row: Any) -> Wall:
         """What the sentences about a waiting lease are made of."""

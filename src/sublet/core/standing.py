@@ -12,7 +12,7 @@ from sublet.core.ids import JobId, LeaseId, NodeId, TenantId
 from sublet.core.lease import HELD, Lease, LeaseClass, State
 from sublet.core.owner import JOB_HELD, JobState, OwnerJob
 from sublet.core.tables import CLASS_CODE, CLASSES, HELD_ROW, NEVER, QUEUE_ROW, STATE_CODE, Holds, Table
-from sublet.core.terms import Pool, is_unbreakable, term_of, worst_handback_us
+from sublet.core.terms import Pool, hold_window_us, is_unbreakable, term_of, worst_handback_us
 
 ENDING = frozenset({State.NOTICED, State.STOPPING, State.HANDOVER})
 JOB_ENDING = frozenset({JobState.STOPPING, JobState.HANDOVER})
@@ -219,6 +219,7 @@ class Standing:
             self._order[lease.id],
             lease.bid_micro,
             lease.not_before_us,
+            hold_window_us(self.pool, lease.term_us),
         )
 
     def locks(self, lease: Lease) -> bool:

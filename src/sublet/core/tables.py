@@ -54,6 +54,7 @@ QUEUE_ROW = np.dtype(
         ("order", np.int64),
         ("bid_micro", np.int64),
         ("not_before_us", np.int64),
+        ("window_us", np.int64),  # how far ahead its spend is reserved once it is granted
     ]
 )
 """A lease that waits for its grant."""

@@ -115,6 +115,11 @@ def term_of(terms: ClassTerms, term_us: int | None, hold_us: int) -> int:
     return term_us or (terms.terms_us[0] if terms.terms_us else hold_us)
 
 
+def hold_window_us(pool: Pool, term_us: int | None) -> int:
+    """How far ahead the spend of a lease is reserved: the pool's window, or its whole term where that is shorter."""
+    return min(pool.hold_us, term_us) if term_us else pool.hold_us
+
+
 def is_unbreakable(terms: ClassTerms) -> bool:
     """Whether only force ends a lease on these terms, or nothing does."""
     return terms.breaking in {Breaking.FORCE, Breaking.NEVER}

@@ -52,6 +52,17 @@ def _too_large(lease: Lease, wall: Wall) -> str:
     return f"wants {lease.gpus} GPUs, {stock.lendable} are lendable now (owner {stock.demand}, reserve {stock.reserve})"
 
 
+def _no_room(lease: Lease, wall: Wall) -> str:
+    del wall
+    where = "no free whole node" if lease.whole_nodes else "not enough free GPUs together on one node"
+    return f"{where} for {lease.nodes} x {lease.gpus_per_node}"
+
+
+def _no_room_left(lease: Lease, wall: Wall) -> str:
+    del lease, wall
+    return "other winners took the nodes it would have fitted"
+
+
 _SENTENCES: Mapping[int, Callable[[Lease, Wall], str]] = {
     codes.SUSPENDED: _suspended,
     codes.BACKING_OFF: _backing_off,
@@ -59,6 +70,8 @@ _SENTENCES: Mapping[int, Callable[[Lease, Wall], str]] = {
     codes.OVER_QUOTA: _over_quota,
     codes.BREAKS_PROMISE: _breaks_promise,
     codes.TOO_LARGE: _too_large,
+    codes.NO_ROOM: _no_room,
+    codes.NO_ROOM_LEFT: _no_room_left,
 }
 
 

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from sublet.core.rating import INTERVAL_MIN_US
+
 Whole = int | np.signedinteger[Any]
 """A 64-bit integer, as Python or as numpy has it."""
 
 HOUR_US = np.int64(3_600_000_000)
+INTERVAL_US = np.int64(INTERVAL_MIN_US)
 
 
 @njit(cache=True)
@@ -19,6 +22,15 @@ def charge_micro(gpu_us: Whole, price_micro: Whole) -> Whole:
     """What `gpu_us` GPU-microseconds cost at `price_micro` a GPU-hour, in micro-units, half a unit rounded up."""
     hours, rest = gpu_us // HOUR_US, gpu_us % HOUR_US
     return hours * price_micro + (2 * rest * price_micro + HOUR_US) // (2 * HOUR_US)
+
+
+@njit(cache=True)
+def hold_micro(gpus: Whole, window_us: Whole, price_micro: Whole) -> Whole:
+    """What is reserved for `window_us` of `gpus`, as `rating.hold_micro` has it: the charge, and half a unit an interval."""
+    if price_micro == 0:
+        return np.int64(0)
+    intervals = -(-window_us // (2 * INTERVAL_US))
+    return charge_micro(gpus * window_us, price_micro) + intervals + 2
 
 
 @njit(cache=True)

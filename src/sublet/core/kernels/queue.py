@@ -16,6 +16,9 @@ AT_RISK = 3  # its class may not lend so many more
 OVER_QUOTA = 4  # its tenant's
 BREAKS_PROMISE = 5  # the owner's hand-back promise
 TOO_LARGE = 6  # for what is lendable now
+NO_ROOM = 7  # nowhere so many free GPUs together
+NO_ROOM_LEFT = 8  # winners before it took the room
+OVER_BUDGET = 9  # its tenant cannot pay its start
 
 Ints = npt.NDArray[np.int64]
 

@@ -1,0 +1,145 @@
+"""A fleet that is made up: pools of like nodes, owner's jobs on most of them, leases on what is left, and requests that wait.
+
+The owner holds `OWNER_SHARE` of the GPUs. Everything follows from the seed.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sublet.core.forecast import WindowMax
+from sublet.core.ids import JobId, LeaseId, NodeId, PoolId, TenantId
+from sublet.core.lease import Access, Lease, LeaseClass, State
+from sublet.core.owner import JobState, OwnerJob
+from sublet.core.standing import Standing
+from sublet.core.terms import Pool
+from sublet.core.units import HOUR_US, SECOND_US
+from sublet.core.view import KeptView, PoolView, TenantView
+
+NODE_GPUS = 8
+NODES_A_POOL = 750
+OWNER_SHARE = 0.7
+NOW_US = 420_768 * HOUR_US
+_FULL = (1 << NODE_GPUS) - 1
+_SIZES = (1, 2, 4, 8)
+_TENANTS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large the fleet is: GPUs, leases that hold some of them, and requests that wait."""
+
+    gpus: int = 600_000
+    leases: int = 60_000
+    requests: int = 100_000
+
+    def of(self, gpus: int) -> "Size":
+        """The same fleet with so many GPUs."""
+        share = gpus / self.gpus
+        return Size(gpus, round(self.leases * share), round(self.requests * share))
+
+
+def fleet(size: Size, seed: int = 0) -> KeptView:
+    """The fleet's pools with their standings."""
+    rng = np.random.default_rng(seed)
+    pools = max(1, round(size.gpus / (NODES_A_POOL * NODE_GPUS)))
+    nodes = size.gpus // NODE_GPUS // pools
+    tenants = {TenantId(f"t{i}"): TenantView(TenantId(f"t{i}")) for i in range(_TENANTS)}
+    made = [_pool(PoolId(f"pool-{i:03d}"), nodes, size.leases // pools, size.requests // pools, rng) for i in range(pools)]
+    return KeptView(tuple(view for view, _ in made), tuple(standing for _, standing in made), tenants)
+
+
+def _pool(name: PoolId, nodes: int, leases: int, requests: int, rng: np.random.Generator) -> tuple[PoolView, Standing]:
+    pool = Pool(name, "H100")
+    standing = Standing(pool, tuple(NodeId(f"{name}-{i:05d}") for i in range(nodes)), np.full(nodes, _FULL, np.uint64))
+    owned = round(nodes * OWNER_SHARE)
+    for i in range(owned):
+        standing.put_job(_job(pool, i, standing.nodes[i]))
+    left = nodes - owned
+    for i, (row, mask) in enumerate(_spread(rng, left, leases)):
+        standing.put_lease(_lease(pool, i, rng, (standing.nodes[owned + row], mask)))
+    for i in range(requests):
+        standing.put_lease(_request(pool, leases + i, rng))
+    ahead = WindowMax(owned * NODE_GPUS + np.sort(rng.integers(0, nodes // 4, 200)).astype(np.int64))
+    view = PoolView(pool, pool.price_micro, 0, 0, {})
+    terms = {term for terms in pool.terms.values() for term in terms.terms_us} | {pool.hold_us, view.lead_us}
+    return PoolView(pool, pool.price_micro, NOW_US, 0, dict.fromkeys(terms, ahead)), standing
+
+
+def _spread(rng: np.random.Generator, nodes: int, leases: int) -> list[tuple[int, int]]:
+    """(row, mask) of so many leases of 1 to 4 GPUs on these nodes, none of them overlapping."""
+    found: list[tuple[int, int]] = []
+    row, at = 0, 0
+    for gpus in rng.choice((1, 2, 4), leases, p=(0.5, 0.3, 0.2)).tolist():
+        if at + gpus > NODE_GPUS:
+            row, at = row + 1, 0
+        if row == nodes:
+            break
+        found.append((row, ((1 << gpus) - 1) << at))
+        at += gpus
+    return found
+
+
+def _job(pool: Pool, number: int, node: NodeId) -> OwnerJob:
+    return OwnerJob(
+        id=JobId(f"{pool.id}-j{number}"),
+        pool=pool.id,
+        name="",
+        gpus=NODE_GPUS,
+        nodes=1,
+        submitted_us=NOW_US - HOUR_US,
+        since_us=NOW_US - HOUR_US,
+        state=JobState.RUNNING,
+        placement=((node, _FULL),),
+        entitled_us=NOW_US - HOUR_US,
+        started_us=NOW_US - HOUR_US,
+    )
+
+
+def _lease(pool: Pool, number: int, rng: np.random.Generator, part: tuple[NodeId, int]) -> Lease:
+    granted = NOW_US - int(rng.integers(600, 36_000)) * SECOND_US
+    guarded = number % 10 == 0
+    terms = pool.terms[LeaseClass.GUARDED if guarded else LeaseClass.SPOT]
+    return Lease(
+        id=LeaseId(f"{pool.id}-l{number}"),
+        tenant=TenantId(f"t{number % _TENANTS}"),
+        pool=pool.id,
+        name="",
+        lease_class=LeaseClass.GUARDED if guarded else LeaseClass.SPOT,
+        access=Access.BATCH,
+        gpus=part[1].bit_count(),
+        nodes=1,
+        bid_micro=2_000_000,
+        grace_us=terms.grace_us,
+        requested_us=granted,
+        since_us=granted,
+        state=State.ACTIVE,
+        attempt=1,
+        term_us=24 * HOUR_US if guarded else None,
+        price_micro=pool.price_micro,
+        placement=(part,),
+        granted_us=granted,
+        exempt_until_us=granted + terms.exempt_us,
+        ends_us=granted + 24 * HOUR_US if guarded else None,
+        started_us=granted,
+        checkpoint_us=granted + int(rng.integers(0, 600)) * SECOND_US,
+    )
+
+
+def _request(pool: Pool, number: int, rng: np.random.Generator) -> Lease:
+    gpus = int(rng.choice(_SIZES))
+    return Lease(
+        id=LeaseId(f"{pool.id}-l{number}"),
+        tenant=TenantId(f"t{number % _TENANTS}"),
+        pool=pool.id,
+        name="",
+        lease_class=LeaseClass.SPOT,
+        access=Access.BATCH,
+        gpus=gpus,
+        nodes=1,
+        bid_micro=int(rng.integers(500_000, 3_000_000)),
+        grace_us=pool.terms[LeaseClass.SPOT].grace_us,
+        requested_us=NOW_US,
+        since_us=NOW_US,
+        state=State.QUEUED,
+    )
