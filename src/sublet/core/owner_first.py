@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from sublet.core.draft import Draft, Ground
 from sublet.core.ids import JobId
+from sublet.core.kernels.cover import free_up
 from sublet.core.lease import Cause
 from sublet.core.owner import OwnerJob
 from sublet.core.plan import Alarm, Entitled, JobStart, Kept, Notice
@@ -149,7 +150,8 @@ def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, budget: int | Non
     for victim in shortage.victims:
         draft.notices.append(_notice(ground, draft, job, victim))
         ground.noticed.add(victim.lease)
-        ground.future.add(ground.standing.leases[victim.lease].placement)
+    standing, future = ground.standing, ground.future
+    free_up(standing.holds.rows, shortage.rows, len(standing.held.rows), future.free, future.slots)
     ground.give(placement)
     draft.kept.append(Kept(job.id, placement, f"kept for it; {len(shortage.victims)} leases end to free them"))
     return None if budget is None else max(0, budget - gpus)

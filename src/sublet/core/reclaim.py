@@ -6,7 +6,7 @@ never before its exempt window's: notice and exempt window overlap, they do not 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from sublet.core.fleet import Masks, Placement
 from sublet.core.ids import LeaseId
 from sublet.core.kernels import held as passes
-from sublet.core.kernels.cover import cover
+from sublet.core.kernels.cover import cover, free_up
 from sublet.core.owner import OwnerJob
 from sublet.core.placement import Room
 from sublet.core.standing import Standing
@@ -59,6 +59,7 @@ class Shortage:
     job: OwnerJob
     victims: tuple[Victim, ...]
     placement: Placement | None  # None: not even all reclaimable leases would make room
+    rows: Ints = field(default_factory=lambda: np.empty(0, np.int64))  # of the victims
 
 
 def reclaimable(
@@ -94,16 +95,15 @@ def make_room(job: OwnerJob, future: Room, who: Reclaimable, names: list[str], *
         chosen = _cheapest(future, who, allowed, need, nodes)
         if chosen is not None:
             room = future.copy()
-            victims = tuple(_victim(who, row, names) for row in chosen)
-            for row in chosen:
-                room.add(_placement(who, row, future.nodes))
-            return Shortage(job, victims, room.find(gpus_per_node=need, nodes=nodes, before=before))
+            free_up(who.holds, chosen, len(who.rows), room.free, room.slots)
+            victims = _victims(who, chosen, names)
+            return Shortage(job, victims, room.find(gpus_per_node=need, nodes=nodes, before=before), chosen)
     return Shortage(job, (), None)
 
 
-def _cheapest(future: Room, who: Reclaimable, allowed: Bools, need: int, nodes: int) -> list[int] | None:
+def _cheapest(future: Room, who: Reclaimable, allowed: Bools, need: int, nodes: int) -> Ints | None:
     """The rows of the cheapest cover by the allowed leases; None if not even all of them make room."""
-    best: tuple[tuple[int, int, int], list[int]] | None = None
+    best: tuple[tuple[int, int, int], Ints] | None = None
     for shared in (False, True) if nodes > 1 else (False,):
         found, rows = cover(
             who.rows, who.holds, (future.free, future.slots), (allowed, who.weight, who.borrowed), (need, nodes, shared)
@@ -112,7 +112,7 @@ def _cheapest(future: Room, who: Reclaimable, allowed: Bools, need: int, nodes: 
             return None
         cost = (int(who.weight[rows].sum()), int((~who.borrowed[rows]).sum()), int(who.rows["gpus"][rows].sum()))
         if best is None or cost < best[0]:
-            best = cost, rows.tolist()
+            best = cost, rows
     assert best is not None
     return best[1]
 
@@ -128,16 +128,9 @@ def _contracts(pool: Pool, *, forced: bool) -> tuple[Bools, Ints, Bools]:
     )
 
 
-def _victim(who: Reclaimable, row: int, names: list[str]) -> Victim:
-    return Victim(
-        LeaseId(names[row]),
-        int(who.rows["gpus"][row]),
-        int(who.deadline_us[row]),
-        int(who.loss_micro[row]),
-        bool(who.late[row]),
+def _victims(who: Reclaimable, rows: Ints, names: list[str]) -> tuple[Victim, ...]:
+    columns = (rows, who.rows["gpus"][rows], who.deadline_us[rows], who.loss_micro[rows], who.late[rows])
+    return tuple(
+        Victim(LeaseId(names[row]), gpus, deadline, loss, late)
+        for row, gpus, deadline, loss, late in zip(*(column.tolist() for column in columns), strict=True)
     )
-
-
-def _placement(who: Reclaimable, row: int, nodes: tuple[Any, ...]) -> Placement:
-    mine = who.holds[who.holds["lease"] == row]
-    return tuple((nodes[node], int(mask)) for node, mask in zip(mine["node"].tolist(), mine["mask"].tolist(), strict=True))

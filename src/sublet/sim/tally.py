@@ -42,17 +42,19 @@ class Tally:
         """An attempt is over: what it used is rated, and what the owner owes for ending it is booked."""
         if lease.started_us is None and lease.cause is not Cause.RECLAIMED:
             return
-        attempt = closed_attempt(lease)
-        usage = due(lease, until_us=attempt.stopped_us)
+        assert lease.stopped_us is not None, f"{lease.id} ended without an instant"
+        usage = due(lease, until_us=lease.stopped_us)
         billed = sum(charge(one) for one in usage)
-        refund, credit = owed_on_reclaim(attempt, pool.terms[lease.lease_class], billed)
         mine = self.by_class[lease.lease_class]
         mine.guaranteed = pool.terms[lease.lease_class].credit_multiple > 0
         mine.ended += 1
         mine.reclaimed += lease.cause is Cause.RECLAIMED and lease.exit_code != 0
         mine.leased_us += sum(one.gpu_us for one in usage)
         mine.billed_us += sum(one.gpu_us for one in usage if one.kind is UsageKind.BILLED)
-        mine.lost_us += attempt.lost_us * attempt.gpus
         mine.revenue_micro += billed
-        mine.refunded_micro += refund
-        mine.credited_micro += credit
+        if lease.cause is Cause.RECLAIMED:
+            attempt = closed_attempt(lease)
+            refund, credit = owed_on_reclaim(attempt, pool.terms[lease.lease_class], billed)
+            mine.lost_us += attempt.lost_us * attempt.gpus
+            mine.refunded_micro += refund
+            mine.credited_micro += credit

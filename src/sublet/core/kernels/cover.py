@@ -207,6 +207,18 @@ def _without_surplus(
 
 
 @njit(cache=True)
+def free_up(holds: Any, rows: Ints, leases: int, free: npt.NDArray[np.uint64], fit: npt.NDArray[np.uint64]) -> None:
+    """Count what these leases (`rows`, of so many `leases`) hold as free, where it is fit for use."""
+    ends = np.zeros(leases, np.bool_)
+    for row in rows:
+        ends[row] = True
+    for h in range(len(holds)):
+        lease = holds[h]["lease"]
+        if lease >= 0 and ends[lease]:
+            free[holds[h]["node"]] |= holds[h]["mask"] & fit[holds[h]["node"]]
+
+
+@njit(cache=True)
 def cover(
     rows: Any,
     holds: Any,
