@@ -28,12 +28,16 @@ from sublet.core.forecast.calibration import (
     settled,
 )
 from sublet.core.forecast.feedback import ETA_MAX, ETA_MIN, Ends, next_eta, recent_ends
-from sublet.core.forecast.hourly_calibration import Lessons, carried_on
+from sublet.core.forecast.hourly_calibration import Lessons, carried_on, hours_until
 from sublet.core.forecast.rolling import looked_ahead, rolled
 from sublet.core.forecast.series import window_peaks
 from sublet.core.forecast.window import UNKNOWN
 from sublet.core.ids import PoolId
+from sublet.core.lease import LeaseClass
+from sublet.core.supply import peak_at_risk, risk_bound, risk_limit
+from sublet.core.terms import Pool
 from sublet.core.units import HOUR_US
+from sublet.core.view import PoolView
 
 settings.register_profile("core", deadline=None, derandomize=True, max_examples=150)
 PROFILE = settings.get_profile("core")
@@ -228,6 +232,33 @@ def test_without_a_pool_or_an_hour_a_calibration_stays_as_it_is() -> None:
     before = Calibration(H4, 0.5)
     assert carried_on(before, Lessons(past, {}, model), ints(HOUR_US)) is before
     assert carried_on(before, Lessons(past, {NORTH: 0.1}, model), ints()) is before
+
+
+def test_a_calibration_is_made_of_the_full_hours_of_the_trailing_weeks_that_are_on_record() -> None:
+    past = {NORTH: hourly([1] * 24 * 60, begin_us=HOUR_US // 2)}
+    assert hours_until(past, 10 * HOUR_US + 5).tolist() == [HOUR_US * hour for hour in range(1, 11)]
+    weeks = hours_until(past, 50 * 24 * HOUR_US)
+    assert len(weeks) == 28 * 24 + 1 and weeks[-1] == 50 * 24 * HOUR_US
+    assert len(hours_until({}, 50 * 24 * HOUR_US)) == 28 * 24 + 1, "nothing is known of any of them"
+    assert not len(hours_until(past, HOUR_US // 2 + 1)), "the first full hour is yet to come"
+
+
+def test_what_a_round_lends_at_a_risk_is_less_after_offers_were_reclaimed_and_more_after_they_were_kept() -> None:
+    pool = Pool(NORTH, "H100", lending_risk=0.1)
+    view = PoolView(pool, pool.price_micro, 0, 0, {H4: SURE, 24 * HOUR_US: UNKNOWN})
+    guarded = pool.terms[LeaseClass.GUARDED]
+
+    def lent(shift: float) -> tuple[int | None, int]:
+        told = replace(view, shifts={H4: shift, HOUR_US: 9.0})
+        return risk_limit(told, capacity=200), risk_bound(told, guarded, H4, price_micro=pool.price_micro, capacity=200)
+
+    usual, careful, bold = lent(0.0), lent(0.7), lent(-0.7)
+    assert usual[0] == 20 and careful[0] == 7 and bold[0] == 36, "as calibrated_quantile says"
+    assert careful[1] < usual[1] < bold[1]
+    assert peak_at_risk(view, H4, 0.1, capacity=200) == 180
+    assert peak_at_risk(view, 24 * HOUR_US, 0.1, capacity=200) is None and peak_at_risk(view, 1, 0.1, capacity=200) is None
+    assert risk_limit(replace(view, pool=replace(pool, lending_risk=None)), capacity=200) is None
+    assert risk_limit(replace(view, pool=replace(pool, lending_horizon_us=24 * HOUR_US)), capacity=200) == 0, "unknown"
 
 
 def test_a_pool_that_is_gone_teaches_nothing_more() -> None:

@@ -148,6 +148,24 @@ def test_what_trees_cannot_learn_past_rises_answer(fleet: dict[PoolId, Series], 
     assert isinstance(Boosted().learn(FLEET, HOUR_US, NOW), Trees), "that is not how it always is"
 
 
+def test_a_pool_without_a_record_is_unknown_to_trees() -> None:
+    empty = replace(FLEET[NORTH], history=History(ints(), ints()))
+    model = Boosted().learn(FLEET, HOUR_US, NOW)
+    assert isinstance(model, Trees) and not model.at(empty, ints(NOW)).known.any()
+
+
+def test_where_a_leaf_has_to_hold_nearly_everything_trees_say_what_is_usual() -> None:
+    """A week ahead, five windows one after the other are most of a month: no tree can split that, and none overfits it."""
+    month, week = two_pools(32), 7 * DAY_US
+    model = Boosted().learn(month, week, 32 * DAY_US - 1)
+    assert isinstance(model, Trees)
+    series = month[NORTH]
+    early, late = model.at(series, ints(31 * DAY_US, 32 * DAY_US - 1)).samples
+    now = [value_at(series.history, at) for at in (31 * DAY_US, 32 * DAY_US - 1)]
+    assert now[0] is not None and now[1] is not None
+    assert (early - now[0]).tolist() == (late - now[1]).tolist() and late[179] > late[99] > now[1]
+
+
 def test_a_pool_that_came_later_is_answered_from_what_the_others_taught_after_its_first_day() -> None:
     late = busy_days(20, seed=9, pool=PoolId("late"))
     fresh = replace(late, history=History(late.history.at_us[-60:], late.history.gpus[-60:]))

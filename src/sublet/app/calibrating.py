@@ -7,26 +7,23 @@ in the same way.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from sublet.app.learning import FALLBACK, Models
 from sublet.core.forecast import FORECASTS
 from sublet.core.forecast.calibration import Calibration
-from sublet.core.forecast.hourly_calibration import Lessons, carried_on
-from sublet.core.forecast.method import Past, begin_us
-from sublet.core.forecast.trailing import TRAILING_US
+from sublet.core.forecast.hourly_calibration import Lessons, carried_on, hours_until
+from sublet.core.forecast.method import Past
 from sublet.core.ids import PoolId
 from sublet.core.pricing.floor import acceptable_risk, floor
 from sublet.core.terms import Pool, term_of
-from sublet.core.units import HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A calibration and the last full hour (µs) that it has looked at."""
+    """A calibration, the last full hour (µs) that it has looked at, and whether the method itself spoke in it."""
 
     calibration: Calibration
     until_us: int
+    own: bool
 
 
 class Calibrations:
@@ -44,26 +41,26 @@ class Calibrations:
     def catch_up(self, pools: Iterable[Pool], past: Past, models: Models, now_us: int) -> None:
         """Look at every full hour since the last one that was looked at; the first time, at those of the trailing weeks.
 
-        Those were before any model of today: the fallback speaks for methods that have to learn.
+        Until a method has learnt the fallback speaks for it; then it is made again, with the models that it would have had.
         """
-        hour = now_us // HOUR_US * HOUR_US
         for (name, horizon), risks in _risks_in_use(pools).items():
-            kept = self._kept.get((name, horizon))
-            if kept is not None and kept.until_us >= hour:
-                continue
-            begin = begin_us(past)
-            first = hour - TRAILING_US if kept is None else max(kept.until_us + HOUR_US, hour - TRAILING_US)
-            if begin is not None:
-                first = max(first, -(-begin // HOUR_US) * HOUR_US)
+            kept, back = self._kept.get((name, horizon)), models.looked_back(name, horizon)
             learns = FORECASTS[name].renew_us(0) is not None
-            model = (
-                FORECASTS[FALLBACK].learn(past, horizon, now_us)
-                if kept is None and learns
-                else models.of(name, horizon, past, now_us)
-            )
-            instants = np.arange(first, hour + 1, HOUR_US, dtype=np.int64)
+            if kept is not None and not kept.own and back is not None:
+                kept = None
+            hours = hours_until(past, now_us)
+            if kept is not None:
+                hours = hours[hours > kept.until_us]
+            if not len(hours):
+                continue
+            if kept is None and learns and back is None:
+                model, own = FORECASTS[FALLBACK].learn(past, horizon, now_us), False
+            elif kept is None:
+                model, own = back or models.of(name, horizon, past, now_us), True
+            else:
+                model, own = models.of(name, horizon, past, now_us), kept.own
             before = kept.calibration if kept else Calibration(horizon)
-            self._kept[name, horizon] = _Kept(carried_on(before, Lessons(past, risks, model), instants), hour)
+            self._kept[name, horizon] = _Kept(carried_on(before, Lessons(past, risks, model), hours), int(hours[-1]), own)
 
 
 def risks_of(pool: Pool) -> Mapping[int, float]:

@@ -1,4 +1,8 @@
-"""Models of the forecasts that have to learn: made in the background, renewed when they are due, and never waited for."""
+"""Models of the forecasts that have to learn: made in the background, renewed when they are due, and never waited for.
+
+With the first model come those that the method would have had over the trailing weeks: calibration is made with them, as the
+back-test does.
+"""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +12,9 @@ import structlog
 
 from sublet.core.errors import SubletError
 from sublet.core.forecast import FORECASTS, Model
+from sublet.core.forecast.hourly_calibration import hours_until
 from sublet.core.forecast.method import Past, begin_us
+from sublet.core.forecast.rolling import Succession, successive
 from sublet.core.units import HOUR_US
 
 log = structlog.get_logger(__name__)
@@ -42,6 +48,7 @@ class Models:
         self._run = run
         self._learnt: dict[tuple[str, int], _Learnt] = {}
         self._retry_us: dict[tuple[str, int], int] = {}
+        self._looked_back: dict[tuple[str, int], Succession] = {}
         self._busy = threading.Lock()
 
     def of(self, name: str, horizon_us: int, past: Past, now_us: int) -> Model:
@@ -59,10 +66,18 @@ class Models:
             learnt = self._learnt.get(key)
         return learnt.model if learnt else FORECASTS[FALLBACK].learn(past, horizon_us, now_us)
 
+    def looked_back(self, name: str, horizon_us: int) -> Succession | None:
+        """The models of the trailing weeks, up to the newest one by then; None until they are there."""
+        return self._looked_back.get((name, horizon_us))
+
     def _learn(self, key: tuple[str, int], past: Past, now_us: int, due_us: int) -> None:
         name, horizon_us = key
         try:
-            self._learnt[key] = _Learnt(FORECASTS[name].learn(past, horizon_us, now_us), due_us)
+            model = FORECASTS[name].learn(past, horizon_us, now_us)
+            self._learnt[key] = _Learnt(model, due_us)
+            if key not in self._looked_back:
+                before = successive(past, FORECASTS[name], hours_until(past, now_us), horizon_us)
+                self._looked_back[key] = before.followed_by(model, now_us)
         except SubletError as error:
             self._retry_us[key] = now_us + RETRY_US
             log.error("forecast_not_learnt", forecast=name, horizon_us=horizon_us, reason=error.message, hint=error.hint)  # noqa: TRY400

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sublet.app.calibrating import risks_of
 from sublet.core.forecast import FORECASTS, Series
 from sublet.core.forecast.kernels import NO_DEMAND
+from sublet.core.forecast.method import begin_us
 from sublet.core.forecast.rolling import Forecasts, looked_ahead, rolled
 from sublet.core.forecast.series import demand_at, window_peaks
+from sublet.core.forecast.trailing import TRAILING_US
 from sublet.core.forecast.window import rank_of
 from sublet.core.ids import PoolId
 from sublet.core.lease import LeaseClass
-from sublet.core.pricing.floor import acceptable_risk, floor
 from sublet.core.terms import Pool
 from sublet.core.units import HOUR_US
 from sublet.sim.outlook import Foreseen, Rows
@@ -46,9 +48,11 @@ class Asked:
 def foreseen(asked: Asked, method: str, *, calibrated: bool, progress: Progress) -> Mapping[PoolId, Foreseen]:
     """What each pool is told at every hour by one method of FORECASTS.
 
-    Calibration has run over the hours before the market opens (`asked.lead_in` of them), on offers that were not made.
+    Calibration has run over a lead-in, the later half of the record before the first hour (four weeks of it at most), on offers
+    that were not made: a market opens with what a running system would have learnt by then.
     """
     instants = asked.hours_us - 1  # what begins with the hour is not known yet
+    before = _lead_in(asked) if calibrated else instants[:0]
     names = list(asked.past)
     by_horizon: dict[int, list[Rows]] = {}
     steps = len(asked.terms_us) + 1
@@ -57,9 +61,11 @@ def foreseen(asked: Asked, method: str, *, calibrated: bool, progress: Progress)
         def part(share: float, done: int = done) -> None:
             progress((done + share) / steps)
 
-        ahead = looked_ahead(asked.past, FORECASTS[method], instants, horizon, part)
-        shift = _shift(asked, ahead, horizon) if calibrated else np.zeros(len(instants))
-        by_horizon[horizon] = [Rows(ahead.samples[i], ahead.known[i], shift) for i in range(len(names))]
+        every = np.concatenate([before, instants])
+        ahead = looked_ahead(asked.past, FORECASTS[method], every, horizon, part)
+        shift = _shift(asked, ahead, every, horizon) if calibrated else np.zeros(len(every))
+        first = len(before)
+        by_horizon[horizon] = [Rows(ahead.samples[i, first:], ahead.known[i, first:], shift[first:]) for i in range(len(names))]
     rises = {name: _rises(asked, name, method, instants) for name in names}
     progress(1.0)
     return {
@@ -68,20 +74,33 @@ def foreseen(asked: Asked, method: str, *, calibrated: bool, progress: Progress)
     }
 
 
-def _shift(asked: Asked, ahead: Forecasts, horizon_us: int) -> npt.NDArray[np.float64]:
-    """float64[hours]: the shift of the level at each hour, learnt from the windows that had been offered and were over."""
-    capacity = np.array([series.capacity for series in asked.past.values()], np.int64)
-    peaks = [window_peaks(series, asked.hours_us - 1, horizon_us) for series in asked.past.values()]
-    risks = np.array([[risk_of(pool, horizon_us) for pool in asked.pools.values()]])
-    _, shifts = rolled(ahead, capacity, np.stack(peaks, axis=1), risks, horizon_us, HOUR_US)
+def _lead_in(asked: Asked) -> Ints:
+    """int64[n]: the instants before the first hour at which calibration learns, an hour apart."""
+    begin = begin_us(asked.past)
+    if begin is None or not len(asked.hours_us):
+        return np.empty(0, np.int64)
+    opens = int(asked.hours_us[0])
+    hours = min(max(0, opens - begin) // 2, TRAILING_US) // HOUR_US
+    return opens - 1 - HOUR_US * np.arange(hours, 0, -1, dtype=np.int64)
+
+
+def _shift(asked: Asked, ahead: Forecasts, instants: Ints, horizon_us: int) -> npt.NDArray[np.float64]:
+    """float64[instants]: the shift of the level at each, learnt from the windows that had been offered and were over.
+
+    A pool that lends nothing at a risk over this horizon teaches nothing, as in the running system.
+    """
+    risk_by_pool = [risks_of(asked.pools[name]).get(horizon_us) for name in asked.past]
+    lends = [i for i, risk in enumerate(risk_by_pool) if risk is not None]
+    if not lends:
+        return np.zeros(len(instants))
+    series = [list(asked.past.values())[i] for i in lends]
+    capacity = np.array([one.capacity for one in series], np.int64)
+    peaks = np.stack([window_peaks(one, instants, horizon_us) for one in series], axis=1)
+    risks = np.array([[risk_by_pool[i] for i in lends]], np.float64)
+    own = Forecasts(ahead.samples[lends], ahead.known[lends])
+    _, shifts = rolled(own, capacity, peaks, risks, horizon_us, HOUR_US)
     shift: npt.NDArray[np.float64] = shifts[0]
     return shift
-
-
-def risk_of(pool: Pool, term_us: int) -> float:
-    """p*: the reclaim probability at which a guarded lease of this length is still worth granting, at the posted price."""
-    terms = pool.terms[LeaseClass.GUARDED]
-    return acceptable_risk(pool.price_micro, floor(pool.cost).total_micro, terms, term_us)
 
 
 def _rises(asked: Asked, name: PoolId, method: str, instants: Ints) -> Mapping[int, Ints]:
@@ -102,4 +121,4 @@ def hours_of(open_us: int, until_us: int) -> Ints:
     return np.arange(-(-open_us // HOUR_US) * HOUR_US, until_us, HOUR_US, dtype=np.int64)
 
 
-__all__: Sequence[str] = ("Asked", "foreseen", "hours_of", "risk_of")
+__all__: Sequence[str] = ("Asked", "foreseen", "hours_of")

@@ -30,8 +30,7 @@ WINDOWS_MIN = 7
 """Fewer hours, or fewer windows one after the other, in the whole fleet have nothing to teach; rises of the past serve then."""
 _SHARED = {
     "objective": "quantile",
-    "learning_rate": 0.05,
-    "min_data_in_leaf": 40,
+    "learning_rate": 0.1,
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
     "feature_fraction": 0.5,
@@ -42,12 +41,16 @@ _SHARED = {
     "num_threads": 1,
     "verbose": -1,
 }
+_LEAF_ROWS, _LEAF_WINDOWS = 40, 5
+"""A leaf holds at least so many hours, and no fewer than so many windows one after the other: such as overlap say the same."""
+_BINS = 63
+"""Values of a feature are told apart in so many steps."""
 _HAIR = 1e-3
 """Rises are told apart by so little (a share of the capacity): trees see no quantile in a crowd of equal values."""
 _GOLDEN = 0.618033988749895  # its multiples spread evenly, whatever part of them is looked at
 _FORESTS: tuple[tuple[int, dict[str, Any]], ...] = (
-    (75, {"num_leaves": 15}),
-    (150, {"num_leaves": 7, "extra_trees": True}),
+    (38, {"num_leaves": 15}),
+    (75, {"num_leaves": 7, "extra_trees": True}),
 )
 
 
@@ -67,7 +70,7 @@ class Boosted:
         shown, risen = _lessons(past, pools, horizon_us, now_us)
         if len(risen) < max(ROWS_MIN, WINDOWS_MIN * -(-horizon_us // HOUR_US)):
             return Rises(horizon_us)
-        return Trees(horizon_us, pools, _grow(shown, risen))
+        return Trees(horizon_us, pools, _grow(shown, risen, -(-horizon_us // HOUR_US)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +125,17 @@ def _with_pool(shown: Floats, pools: Sequence[PoolId], pool: PoolId) -> Floats:
     return np.column_stack([shown, np.full(len(shown), number)])
 
 
-def _grow(shown: Floats, risen: Floats) -> tuple[tuple[Forest, ...], ...]:
-    """The forests of each of LEVELS."""
+def _grow(shown: Floats, risen: Floats, hours: int) -> tuple[tuple[Forest, ...], ...]:
+    """The forests of each of LEVELS, for a horizon of so many hours."""
     import lightgbm  # noqa: PLC0415 - takes most of a second, which no command that forecasts nothing should wait for
 
     apart = risen + _HAIR * (np.arange(len(risen)) * _GOLDEN % 1.0 - 0.5)
-    lessons = lightgbm.Dataset(shown, apart, params={"verbose": -1, "num_threads": 1}, free_raw_data=False)
+    binned = {"verbose": -1, "num_threads": 1, "max_bin": _BINS}
+    lessons = lightgbm.Dataset(shown, apart, params=binned, free_raw_data=False)
+    shared = _SHARED | {"min_data_in_leaf": max(_LEAF_ROWS, _LEAF_WINDOWS * hours)}
     return tuple(
         tuple(
-            planted(lightgbm.train(_SHARED | shape | {"alpha": level}, lessons, trees).dump_model()["tree_info"])
+            planted(lightgbm.train(shared | shape | {"alpha": level}, lessons, trees).dump_model()["tree_info"])
             for trees, shape in _FORESTS
         )
         for level in LEVELS

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sublet.core.forecast.calibration import Calibration, Offered, level, offered, part, settled
-from sublet.core.forecast.method import Model, Past
+from sublet.core.forecast.method import Model, Past, begin_us
 from sublet.core.forecast.rolling import Forecasts, lent
 from sublet.core.forecast.series import peak_between
+from sublet.core.forecast.trailing import TRAILING_US
 from sublet.core.forecast.window import Ints
 from sublet.core.ids import PoolId
+from sublet.core.units import HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,14 @@ class Lessons:
     past: Past
     risks: Mapping[PoolId, float]  # p* of each pool that offers anything for this horizon
     model: Model
+
+
+def hours_until(past: Past, now_us: int) -> Ints:
+    """int64[n]: the full hours (µs) of the trailing weeks up to now, as far as the record reaches back."""
+    hour = now_us // HOUR_US * HOUR_US
+    begin = begin_us(past)
+    first = hour - TRAILING_US if begin is None else max(hour - TRAILING_US, -(-begin // HOUR_US) * HOUR_US)
+    return np.arange(first, hour + 1, HOUR_US, dtype=np.int64)
 
 
 def carried_on(calibration: Calibration, lessons: Lessons, instants: Ints) -> Calibration:

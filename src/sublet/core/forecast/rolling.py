@@ -10,8 +10,15 @@ import numpy as np
 
 from sublet.core.forecast.calibration import level, moved, part
 from sublet.core.forecast.kernels import NO_DEMAND
-from sublet.core.forecast.method import Method, Past, begin_us
-from sublet.core.forecast.window import SAMPLES, Bools, Floats, Ints
+from sublet.core.forecast.method import Method, Model, Past, begin_us
+from sublet.core.forecast.series import Series
+from sublet.core.forecast.window import SAMPLES, Ahead, Bools, Floats, Ints, nothing_known
+
+Progress = Callable[[float], None]
+
+
+def _silent(_share: float) -> None:
+    """Whoever does not ask is told nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,19 +29,45 @@ class Forecasts:
     known: Bools  # bool[pools, instants]
 
 
-def looked_ahead(
-    past: Past, method: Method, instants: Ints, horizon_us: int, progress: Callable[[float], None] = lambda _share: None
-) -> Forecasts:
-    """What the method says at every instant (µs, rising), each time from the model that it would have had."""
-    samples = np.zeros((len(past), len(instants), SAMPLES), np.int64)
-    known = np.zeros((len(past), len(instants)), np.bool_)
+@dataclass(frozen=True, slots=True, eq=False)
+class Succession:
+    """Models of one method and horizon, each of which speaks from the instant on that it was learnt at, until the next one."""
+
+    from_us: tuple[int, ...]  # rising
+    models: tuple[Model, ...]
+
+    def at(self, series: Series, instants: Ints) -> Ahead:
+        """What was said at each instant (µs, rising); nothing before the first model."""
+        ahead = nothing_known(instants)
+        edges = [*np.searchsorted(instants, np.array(self.from_us, np.int64)).tolist(), len(instants)]
+        for model, first, last in zip(self.models, edges, edges[1:], strict=False):
+            if first < last:
+                said = model.at(series, instants[first:last])
+                ahead.samples[first:last], ahead.known[first:last] = said.samples, said.known
+        return ahead
+
+    def followed_by(self, model: Model, from_us: int) -> "Succession":
+        """With one more model, which was learnt last."""
+        return Succession((*self.from_us, from_us), (*self.models, model))
+
+
+def successive(past: Past, method: Method, instants: Ints, horizon_us: int, progress: Progress = _silent) -> Succession:
+    """The models that the method would have had at the instants (µs, rising); `progress` is told the share that is learnt."""
+    found = Succession((), ())
     for first, last in _spells(method, instants, begin_us(past)):
-        model = method.learn(past, horizon_us, int(instants[first]))
-        for row, series in enumerate(past.values()):
-            ahead = model.at(series, instants[first:last])
-            samples[row, first:last], known[row, first:last] = ahead.samples, ahead.known
+        at_us = int(instants[first])
+        found = found.followed_by(method.learn(past, horizon_us, at_us), at_us)
         progress(last / len(instants))
-    return Forecasts(samples, known)
+    return found
+
+
+def looked_ahead(past: Past, method: Method, instants: Ints, horizon_us: int, progress: Progress = _silent) -> Forecasts:
+    """What the method says at every instant (µs, rising), each time from the model that it would have had."""
+    models = successive(past, method, instants, horizon_us, progress)
+    said = [models.at(series, instants) for series in past.values()]
+    if not said:
+        return Forecasts(np.zeros((0, len(instants), SAMPLES), np.int64), np.zeros((0, len(instants)), np.bool_))
+    return Forecasts(np.stack([ahead.samples for ahead in said]), np.stack([ahead.known for ahead in said]))
 
 
 def _spells(method: Method, instants: Ints, begin: int | None) -> Iterator[tuple[int, int]]:
