@@ -65,8 +65,12 @@ class Costs(Part):
 
     def of(self, model: str | None) -> CostSheet:
         """The cost sheet of a GPU model."""
-        own = self.models.get(model or "", {})
-        return CostPart.model_validate({**self.cost.model_dump(include=self.cost.model_fields_set), **own}).sheet()
+        return self.part(model).sheet()
+
+    def part(self, model: str | None) -> CostPart:
+        """The costs of a GPU model: what the file says of it, and else what it says of all."""
+        own = CostPart.model_validate(self.models.get(model or "", {}))
+        return self.cost.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
 class PricePart(Part):

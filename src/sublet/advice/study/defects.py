@@ -69,6 +69,6 @@ def defects_of(question: Question) -> Defects:
             for gap in question.gaps
         ),
         left=tuple(
-            LeftPart(layout.pool, left.kind, left.count, left.says) for layout in question.layouts for left in layout.left
+            LeftPart(layout.pool, left.kind, left.count, str(left)) for layout in question.layouts for left in layout.left
         ),
     )

@@ -77,8 +77,9 @@ def _costs(study: Study) -> Iterator[Given]:
     costs, currency = study.question.costs, study.question.market.currency
     yield from _part("cost", costs.cost, currency)
     for model, own in sorted(costs.models.items()):
-        for key, value in own.items():
+        for key in own:
             unit, says = SAYS[f"cost.{key}"]
+            value = _plain(key, getattr(costs.part(model), key))
             yield Given(f"models.{model}.{key}", value, unit.format(currency=currency), f"{says}; {model} only", FILE)
 
 

@@ -87,6 +87,11 @@ class _Telling:
     ours: Figures
     hindrances: Sequence[Obstacle]
 
+    @property
+    def _noun(self) -> str:
+        """What waits: of a log of demand only the rises are known."""
+        return "job" if self.study.question.kind == "jobs" else "rise"
+
     def sentences(self, case: str) -> Iterator[str]:
         """The paragraph."""
         yield self._idle(case)
@@ -143,23 +148,23 @@ class _Telling:
 
     def _owner(self, delays: Delays) -> str:
         if not delays.jobs:
-            return "No job of the owner came in this time, so nothing says how long one would wait for leased GPUs."
+            return f"No {self._noun} of the owner came in this time, so nothing says how long one would wait for leased GPUs."
         if not delays.waited:
-            return f"None of the owner's {counted(delays.jobs, 'job')} would wait for leased GPUs."
+            return f"None of the owner's {counted(delays.jobs, self._noun)} would wait for leased GPUs."
         promise = f"promised are {length(delays.promise_s)}"
         kept = f"{promise}, and it was kept each time"
         if delays.broken:
             kept = f"{promise}, and that promise was broken {counted(delays.broken, 'time')}"
         return (
-            f"{delays.waited:,} of the owner's {counted(delays.jobs, 'job')} would wait for leased GPUs to come back: 99 of "
-            f"100 jobs {length(delays.p99_s)} at most, the longest {length(delays.max_s)}; {kept}."
+            f"{delays.waited:,} of the owner's {counted(delays.jobs, self._noun)} would wait for leased GPUs to come back: 99 "
+            f"of 100 {self._noun}s {length(delays.p99_s)} at most, the longest {length(delays.max_s)}; {kept}."
         )
 
     def _queue(self, later: Delays) -> str:
         promise = length(later.promise_s)
         said = (
             "Where the fleet is full, one late start changes who comes next: against the same replay with nothing leased, "
-            f"jobs start {length(abs(later.mean_s))} {'later' if later.mean_s >= 0 else 'earlier'} on average"
+            f"{self._noun}s start {length(abs(later.mean_s))} {'later' if later.mean_s >= 0 else 'earlier'} on average"
         )
         if not later.broken and not later.earlier:
             return f"{said}, and none moves by more than {promise}."

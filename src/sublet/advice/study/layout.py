@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from sublet.advice.study.words import counted
 from sublet.core.errors import Invalid
 from sublet.core.ids import NodeId, TenantId
 from sublet.core.units import TICK_US
@@ -31,6 +32,10 @@ class Left:
     kind: str
     count: int
     says: str
+    noun: str = "job"
+
+    def __str__(self) -> str:
+        return f"{counted(self.count, self.noun)} {self.says}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,8 +123,8 @@ def _ran(rows: pl.DataFrame, table: JobTable) -> tuple[pl.DataFrame, list[Left]]
     kept = full.filter(~pl.col("never") & (pl.col("lasts") > 0))
     over = len(full) - len(never) - len(kept)
     left = [
-        Left("never_ran", len(never), "jobs that never ran: they ask for nothing in the replay"),
-        Left("no_time", over, "jobs that took no time inside the trace"),
+        Left("never_ran", len(never), "that never ran: nothing is asked for in the replay"),
+        Left("no_time", over, "that took no time inside the trace"),
     ]
     on_grid = kept.with_columns(
         at=pl.col("at") - pl.col("at") % TICK_US,
@@ -149,8 +154,8 @@ def _gangs(rows: pl.DataFrame, sizes: Ints) -> tuple[_Gangs, list[Left]]:
     fits = (per_node <= largest) & (nodes <= has[np.minimum(per_node, largest)])
     rounded = int((per_node * nodes - gpus)[fits].sum())
     left = [
-        Left("too_large", int((~fits).sum()), "jobs that are larger than the pool: left out"),
-        Left("rounded", rounded, "GPUs added so that all nodes of a gang have the same number"),
+        Left("too_large", int((~fits).sum()), "larger than the pool: left out"),
+        Left("rounded", rounded, "added so that all nodes of a gang have as many", "GPU"),
     ]
     return _Gangs(per_node, nodes, fits), left
 
@@ -171,7 +176,7 @@ def _usage_layout(pool: str, capacity: int, table: DemandTable) -> PoolLayout:
     history = table.history(pool)
     over = int((history.gpus > capacity).sum())
     jobs = jobs_of_steps(history.at_us, np.minimum(history.gpus, capacity), table.until_us)
-    left = (Left("over_capacity", over, "steps of demand above the capacity: cut there, as the rest could not run"),)
+    left = (Left("over_capacity", over, "of demand above the capacity: cut there, as the rest could not run", "step"),)
     return PoolLayout(
         pool=pool,
         gpu_model=None,

@@ -104,7 +104,7 @@ def _of_time(question: Question) -> Iterator[str]:
     if gap_h:
         yield (
             f"The log has {counted(len(question.gaps), 'gap')} of {length(gap_h * 3600)} in all. They count as neither idle "
-            "nor leasable, but the replay runs through them as if nothing had been submitted: what it leases there is too much."
+            "nor leasable. The replay runs through them as if nothing had been submitted; what it leases there is not counted."
         )
 
 

@@ -74,7 +74,6 @@ def _idle(report: Report) -> tuple[Section, ...]:
     return (
         Section("", (over_time.idle_plot(report, curve, gpus),)),
         Section("", (lengths.lengths_plot(report),)),
-        Section("", (over_time.states_plot(report, curve),)),
     )
 
 
@@ -98,11 +97,15 @@ def _forecasts(report: Report) -> tuple[Section, ...]:
 
 def _policies(report: Report) -> tuple[Section, ...]:
     three = (policies.leased_plot(report), policies.net_plot(report), policies.delay_plot(report))
-    return (Section("", three, "bars"), Section("", (policies.states_plot(report),)))
+    return (
+        Section("", three, "bars"),
+        Section("", (policies.states_plot(report),)),
+        Section("", (over_time.states_plot(report, report.fleet.curve),)),
+    )
 
 
 def _turned(report: Report) -> tuple[Section, ...]:
-    if not report.sensitivity:
+    if not any(one.figures.leased_gpu_h for one in report.sensitivity):
         return ()
     return (Section("", (turned.net_turned_plot(report), turned.delay_turned_plot(report)), "bars"),)
 

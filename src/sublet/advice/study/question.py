@@ -5,11 +5,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import NoReturn
 
 from sublet.advice.study.assumptions import Costs, Market, read_costs, read_market
 from sublet.advice.study.layout import PoolLayout, layouts, usage_layouts
+from sublet.advice.study.words import counted
+from sublet.advice.study.words import length as lasting
 from sublet.core.errors import Invalid
-from sublet.core.units import HOUR_US, SECOND_US, said
+from sublet.core.units import HOUR_US, SECOND_US
 from sublet.traces import (
     DemandTable,
     Fault,
@@ -35,11 +38,15 @@ EXAMPLE_ORIGIN = "2017-08-07T10:03:01"
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Where everything is read from. `capacity` is written on the command line in place of a file of nodes."""
+    """Where everything is read from. `capacity` is written on the command line in place of a file of nodes.
+
+    `nodes_trace` names the trace in an inventory that holds those of several; without it, as `options.trace` says.
+    """
 
     trace: Path | None  # None: the example that is shipped
     format: str | None = None
     nodes: Path | None = None
+    nodes_trace: str | None = None
     capacity: tuple[str, ...] = ()
     cost: Path | None = None
     price: Path | None = None
@@ -90,9 +97,7 @@ def asked(source: Files, *, warm_up_us: int | None = None) -> Question:
         pools = layouts(table, inventory or _missing(table.pools))
     else:
         pools = usage_layouts(table, _capacities(table, inventory))
-    pools = tuple(pool for pool in pools if len(pool.jobs))
-    if not pools:
-        raise Invalid(f"{name} has no job of the owner that ran and fits", field="trace", hint="are all marked as spot?")
+    pools = tuple(pool for pool in pools if len(pool.jobs)) or _nobody(name, pools)
     open_us = _opening(table, warm_up_us)
     return Question(
         source=name,
@@ -126,13 +131,24 @@ def _inventory(source: Files, table: JobTable | DemandTable) -> Inventory | None
     if source.nodes is not None and source.capacity:
         raise Invalid("nodes are given twice", field="nodes", hint="give --nodes or --capacity, not both")
     if source.nodes is not None:
-        return read_nodes(source.nodes, Options(pool=source.options.pool, trace=source.options.trace))
+        return _nodes(source, source.nodes)
     if source.capacity:
         return written_nodes(source.capacity)
     return _missing(table.pools) if isinstance(table, JobTable) else None
 
 
-def _missing(pools: Sequence[str]) -> Inventory:
+def _nodes(source: Files, path: Path) -> Inventory:
+    """The inventory in a file."""
+    try:
+        return read_nodes(path, Options(pool=source.options.pool, trace=source.nodes_trace or source.options.trace))
+    except Invalid as error:
+        if error.field != "trace":
+            raise
+        said = error.message.replace("the file", str(path))
+        raise Invalid(said, field="nodes_trace", hint="name the one whose nodes these are: --nodes-trace") from error
+
+
+def _missing(pools: Sequence[str]) -> NoReturn:
     example = f"--capacity {pools[0]}=32x8" if pools else "--capacity A100=32x8"
     raise Invalid(
         "a trace of jobs does not say how many GPUs there are",
@@ -155,6 +171,15 @@ def _capacities(table: DemandTable, inventory: Inventory | None) -> dict[str, in
     return found
 
 
+def _nobody(name: str, pools: Sequence[PoolLayout]) -> NoReturn:
+    """Refuse a trace without a job of the owner, saying what became of those that there are."""
+    spot = sum(len(pool.spot.jobs) for pool in pools)
+    found = [f"{counted(spot, 'job')} that the trace marks as spot (--spot says which words do)"] if spot else []
+    found += [str(left) for pool in pools for left in pool.left]
+    hint = f"it has {'; '.join(found[:6]) or 'no jobs in these pools'}; check --capacity or --nodes, too"
+    raise Invalid(f"{name} has no job of the owner that ran and fits", field="trace", hint=hint)
+
+
 def _opening(table: JobTable | DemandTable, warm_up_us: int | None) -> int:
     """When the market opens: after the warm-up, at a full hour."""
     length = table.until_us - table.from_us
@@ -162,7 +187,7 @@ def _opening(table: JobTable | DemandTable, warm_up_us: int | None) -> int:
     begin = -(-(table.from_us + warm_up) // HOUR_US) * HOUR_US
     if table.until_us - begin < SHORTEST_US:
         raise Invalid(
-            f"the trace is {said(length // HOUR_US * HOUR_US)} long: after a warm-up of {said(warm_up // HOUR_US * HOUR_US)} "
+            f"the trace is {lasting(length / SECOND_US)} long: after a warm-up of {lasting(warm_up / SECOND_US)} "
             "less than two days are left to study",
             field="warm_up",
             hint="give a longer trace, or a shorter --warm-up",

@@ -80,7 +80,10 @@ def _gpu_time(table: Columns) -> Iterator[Row]:
     for bound in table.bounds:
         what = "of all idle time" if not bound.hours else f"of what is idle {_hours(bound.hours)} in one piece"
         says = f"the bound is {number(bound.gpu_h)} GPU-hours"
-        yield table.row(what, says, lambda one, hours=bound.hours: share(one.captured[hours]), share(1.0))  # type: ignore[misc]
+        if bound.gpu_h:
+            yield table.row(what, says, lambda one, hours=bound.hours: share(one.captured[hours]), share(1.0))  # type: ignore[misc]
+        else:
+            yield table.row(what, says, lambda _: NONE)
     yield table.row(
         "hand-over", "start, wipe and check: nobody's time", lambda one: share(one.handover_gpu_h / one.fleet_gpu_h)
     )
@@ -106,7 +109,8 @@ def _reclaims(table: Columns) -> Iterator[Row]:
 def _window(one: Windows) -> str:
     if not one.offered:
         return NONE
-    return f"{share(one.reclaimed)}\n{share(one.low)} to {share(one.high)}\n{count(one.offered)}"
+    low = share(one.low).removesuffix("%").rstrip()
+    return f"{share(one.reclaimed)}\n{low}\u2013{share(one.high)}\n{count(one.offered)}"
 
 
 def _owner(table: Columns) -> Iterator[Row]:

@@ -8,18 +8,19 @@ import numpy as np
 from sublet.advice.study.assumptions import NO_LIMIT_MICRO
 from sublet.advice.study.foresee import Asked, foreseen, hours_of
 from sublet.advice.study.idle import PoolIdle, pool_idle
+from sublet.advice.study.known import known_figures
 from sublet.advice.study.layout import PoolLayout
 from sublet.advice.study.question import Question
 from sublet.advice.study.result import Study, Wanted, bounds_of
 from sublet.advice.study.tasks import Task, run_all
-from sublet.advice.study.variants import Variant, variants
+from sublet.advice.study.variants import Unreserved, Variant, variants
 from sublet.core.backtest import Course, Judgement, judge
 from sublet.core.forecast import FORECASTS, History, Series
 from sublet.core.ids import PoolId
 from sublet.core.lease import LeaseClass
 from sublet.core.units import HOUR_US
 from sublet.core.view import PoolView
-from sublet.sim.figures import Figures, figures_of, steps_of
+from sublet.sim.figures import Figures, steps_of
 from sublet.sim.opening import Opening
 from sublet.sim.outcome import Outcome
 from sublet.sim.outlook import Blind, Foreseen, Outlook
@@ -70,7 +71,7 @@ class _Making:
             pools=tuple(_under(POLICIES[OURS], scene).pool for scene in self.scenes),
             idle=idle,
             judgement=judgement,
-            fleet={name: figures_of(ones, bounds_us=bounds, rng=self.rng, alone=alone) for name, ones in outcomes.items()},
+            fleet={name: self._figures(ones, bounds, alone) for name, ones in outcomes.items()},
             by_pool={name: self._each(ones, idle, alone) for name, ones in outcomes.items()},
             turned=self._turned(outlooks, bounds, alone),
             outcomes=outcomes,
@@ -83,6 +84,7 @@ class _Making:
         return tuple(self._run("replaying the owner's jobs", tasks))
 
     def _run(self, what: str, tasks: Sequence[Task]) -> list[Outcome]:
+        self.tell(what, 0.0)
         return run_all(tasks, lambda count: self.tell(what, count / max(1, len(tasks))), workers=self.wanted.workers)
 
     def _series(self, alone: Outcome) -> Series:
@@ -143,6 +145,8 @@ class _Making:
     def _task(self, name: str, scene: Scene, outlooks: Outlooks) -> Task:
         policy = POLICIES[name]
         outlook: Outlook = Blind() if policy.forecast is None else outlooks[self._key(policy)][scene.pool.id]
+        if scene.pool.reserve_quantile == 0:
+            outlook = Unreserved(outlook, PoolView(scene.pool, 0, 0, 0, {}).lead_us)
         return Task(name, _under(policy, scene), outlook, policy.feedback, self.openings.get(scene.pool.id))
 
     def _turned(
@@ -151,8 +155,11 @@ class _Making:
         """Our policy with one assumption turned."""
         tasks = [self._task(OURS, variant.change(scene), outlooks) for variant in self.variants for scene in self.scenes]
         groups = self._by_scene(self._run("turning assumptions", tasks)) if tasks else []
-        made = [figures_of(ones, bounds_us=bounds, rng=self.rng, alone=alone) for ones in groups]
+        made = [self._figures(ones, bounds, alone) for ones in groups]
         return tuple(zip(self.variants, made, strict=True))
+
+    def _figures(self, outcomes: Sequence[Outcome], bounds: Mapping[int, int], alone: Sequence[Outcome]) -> Figures:
+        return known_figures(outcomes, self.question.gaps, bounds_us=bounds, rng=self.rng, alone=alone)
 
     def _by_scene(self, outcomes: Sequence[Outcome]) -> list[tuple[Outcome, ...]]:
         size = len(self.scenes)
@@ -161,7 +168,7 @@ class _Making:
     def _each(self, outcomes: Sequence[Outcome], idle: Sequence[PoolIdle], alone: Sequence[Outcome]) -> dict[str, Figures]:
         """The figures of each pool on its own."""
         return {
-            one.pool: figures_of([one], bounds_us=bounds_of([mine]), rng=self.rng, alone=[base])
+            one.pool: self._figures([one], bounds_of([mine]), [base])
             for one, mine, base in zip(outcomes, idle, alone, strict=True)
         }
 

@@ -3,13 +3,17 @@
 import gc
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.queues import SimpleQueue
-from threading import Thread
+from threading import Thread, current_thread, main_thread
 
+from sublet.core.errors import Unavailable
 from sublet.sim.feedback import Feedback
 from sublet.sim.opening import Opening
 from sublet.sim.outcome import Outcome, outcome_of
@@ -71,6 +75,15 @@ _told: "SimpleQueue[tuple[int, float] | None] | None" = None
 def _begin(told: "SimpleQueue[tuple[int, float] | None]") -> None:
     global _told  # noqa: PLW0603 (a worker process has one queue, from its start to its end)
     _told = told
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only a worker process has this to watch"
+    parent.join()
+    os._exit(1)
 
 
 def _work(number: int, task: Task) -> Outcome:
@@ -98,13 +111,42 @@ def _on_processes(tasks: Sequence[Task], progress: Progress, count: int) -> list
     listener = Thread(target=listen, daemon=True)
     listener.start()
     largest_first = sorted(range(len(tasks)), key=lambda i: -len(tasks[i].scene.jobs))
-    outcomes: dict[int, Future[Outcome]] = {}
+    futures: dict[int, Future[Outcome]] = {}
+
+    def done(number: int, future: "Future[Outcome]") -> None:
+        if not future.cancelled() and future.exception() is None:
+            told.put((number, 1.0))
+
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(told,))
     try:
-        with ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(told,)) as pool:
+        with _deaf_to_interrupts():
             for number in largest_first:
-                outcomes[number] = pool.submit(_work, number, tasks[number])
-                outcomes[number].add_done_callback(lambda _, number=number: told.put((number, 1.0)))  # type: ignore[misc]
-            return [outcomes[number].result() for number in range(len(tasks))]
+                futures[number] = pool.submit(_work, number, tasks[number])
+                futures[number].add_done_callback(partial(done, number))
+        outcomes = [futures[number].result() for number in range(len(tasks))]
+    except BrokenProcessPool as error:
+        hint = "memory may have run out: give fewer --workers"
+        raise Unavailable("a process of the replay was ended from outside", field="workers", hint=hint) from error
+    except BaseException:
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()  # none of them has anything to save
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+    told.put(None)
+    listener.join()
+    return outcomes
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that are started here never see Ctrl-C: whoever started them does, and ends them."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    was = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
     finally:
-        told.put(None)
-        listener.join()
+        signal.signal(signal.SIGINT, was)

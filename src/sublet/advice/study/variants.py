@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from sublet.core.lease import LeaseClass
 from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US, said
+from sublet.sim.outlook import Known, Outlook
 from sublet.sim.scene import Scene
 
 Change = Callable[[Scene], Scene]
@@ -17,6 +18,20 @@ class Variant:
     assumption: str
     value: str
     change: Change
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unreserved:
+    """An outlook that says nothing of the next rise: the reserve is then what the pool's settings say, and no more."""
+
+    outlook: Outlook
+    lead_us: int
+
+    def at(self, now_us: int, demand: int) -> Known:
+        """What is known at an instant, all but that."""
+        known = self.outlook.at(now_us, demand)
+        forecasts = {horizon: ahead for horizon, ahead in known.forecasts.items() if horizon != self.lead_us}
+        return Known(forecasts, known.shifts)
 
 
 def _price(share: float) -> Change:
@@ -55,11 +70,11 @@ def _reserve(share: float) -> Change:
 ASSUMPTIONS: Mapping[str, Sequence[tuple[str, Change]]] = {
     "price": tuple((f"{share:g} x", _price(share)) for share in (0.5, 0.75, 1.5)),
     "notice": tuple((said(us), _notice(us)) for us in (30 * SECOND_US, 10 * MINUTE_US)),
-    "checkpoint": (
-        ("10 min, notice ignored", _checkpoint(10 * MINUTE_US, heed=False)),
-        ("1 h, notice ignored", _checkpoint(HOUR_US, heed=False)),
-        ("4 h, notice ignored", _checkpoint(4 * HOUR_US, heed=False)),
-        ("never, notice ignored", _checkpoint(None, heed=False)),
+    "notice ignored": (
+        ("checkpoint 10 min", _checkpoint(10 * MINUTE_US, heed=False)),
+        ("checkpoint 1 h", _checkpoint(HOUR_US, heed=False)),
+        ("checkpoint 4 h", _checkpoint(4 * HOUR_US, heed=False)),
+        ("no checkpoint", _checkpoint(None, heed=False)),
     ),
     "reserve": tuple((f"{share:.0%} of the pool", _reserve(share)) for share in (0.0, 0.05, 0.2)),
 }

@@ -8,7 +8,10 @@ from sublet.advice.study.report import Report
 from sublet.advice.study.words import share
 from sublet.sim.policies import OURS
 
-POOLS = 7
+PLAIN = tuple(colour for colour in SERIES if colour != COLOURS["leased"])
+"""The fleet alone is green."""
+
+POOLS = len(PLAIN)
 """So many pools have a line of their own at most, the largest ones."""
 
 
@@ -19,7 +22,7 @@ def lengths_plot(report: Report) -> Plot:
     at = [_said(bound.hours) for bound in report.fleet.bounds]
     pools = sorted(report.pools, key=lambda pool: (-pool.gpus, pool.pool))[:POOLS] if len(report.pools) > 1 else []
     data = [
-        line(at, _shares(pool.bounds), pool.pool, SERIES[i], dash=DASHES[(i + 1) % len(DASHES)], width=1.3)
+        line(at, _shares(pool.bounds), pool.pool, PLAIN[i], dash=DASHES[(i + 1) % len(DASHES)], width=1.3)
         for i, pool in enumerate(pools)
     ]
     data.append(
@@ -33,7 +36,7 @@ def lengths_plot(report: Report) -> Plot:
             marker={"size": 8},
         )
     )
-    data.append(line([at[0], at[-1]], [leased, leased], "leased under our policy", COLOURS["bound"], dash="dot"))
+    data.append(line([at[0], at[-1]], [leased, leased], "leased under our policy", COLOURS["quiet"], dash="longdashdot"))
     more = f" Shown are the {POOLS} largest of {len(report.pools)} pools." if len(report.pools) > POOLS else ""
     return Plot(
         name="lengths",

@@ -54,19 +54,23 @@ def delay_plot(report: Report) -> Plot:
     longest = [one.figures.delays.max_s for one in leasing]
     promise = max(one.figures.delays.promise_s for one in leasing)
     most = {
-        "type": "scatter", "mode": "markers", "x": longest, "y": titles, "name": "the longest", "hoverinfo": "text+y",
-        "text": [f"the longest: {length(s)}" for s in longest],
+        "type": "scatter", "mode": "markers+text", "x": longest, "y": titles, "name": "the longest", "hoverinfo": "text+y",
+        "text": [f" {length(usual)} / {length(most)}" for usual, most in zip(p99, longest, strict=True)],
+        "textposition": "middle right", "cliponaxis": False,
         "marker": {"symbol": "diamond", "size": 10, "color": COLOURS["bad"]},
     }  # fmt: skip
-    x = axis("seconds", range=reach([*longest, promise]))
+    bar = {**_by_policy(leasing, p99, [f"99 of 100: {length(s)}" for s in p99]), "textposition": "none"}
+    line, name = upright(promise, "promise")
+    x = axis("seconds", range=reach([*(s * 1.35 for s in longest), promise]))
     return Plot(
         name="delay",
         title="What the owner waits",
         caption="How long the owner's jobs wait for leased GPUs to come back, from the instant at which each could have "
-        "run: the bar is what 99 of 100 stay below, the diamond the longest. The dotted line is the hand-back promise: a "
+        "run: the bar and the first number are what 99 of 100 stay below, the diamond and the second number the longest. The "
+        "dotted line is the hand-back promise: a "
         "diamond beyond it is a broken promise.",
-        data=(_by_policy(leasing, p99, [length(s) for s in p99]), most),
-        layout=_layout(leasing, x, [upright(promise, "promise")]),
+        data=(bar, most),
+        layout=_layout(leasing, x, [(line | {"layer": "below"}, name)]),
     )
 
 
@@ -113,8 +117,10 @@ def _leasing(report: Report) -> list[PolicyPart]:
 
 def _by_policy(leasing: Sequence[PolicyPart], values: Sequence[float], said: Sequence[str]) -> Json:
     colours = [COLOURS["leased"] if one.name == OURS else COLOURS["owner"] for one in leasing]
+    named = [one.title for one in leasing]
+    where = ["auto" if value else "outside" for value in values]  # a bar without length has no inside
     made = bars(
-        [one.title for one in leasing], values, "", colours[0], text=list(said), textposition="auto", hoverinfo="text+y"
+        named, values, "", colours[0], text=list(said), textposition=where, insidetextanchor="start", hoverinfo="text+y"
     )
     return {**made, "marker": {"color": colours}}
 
