@@ -181,7 +181,8 @@ def test_a_log_of_demand_is_studied_too(sublet: Sublet, tmp_path: Path) -> None:
     lines = ["at_s,gpus,capacity"]
     lines += [f"{hour * 3600},{4 + (6 if hour % 24 in range(8, 20) else 0) + hour % 3},16" for hour in range(24 * 9)]
     log = small.write(tmp_path / "log.csv", "\n".join(lines) + "\n")
-    found = sublet("study", str(log), "--warm-up", "4d", "--workers", "1", *QUICK, "--json").json
+    asked = ("--kind", "usage", "--warm-up", "4d", "--workers", "1")
+    found = sublet("study", str(log), *asked, *QUICK, "--json").json
     assert (found["trace"]["kind"], found["trace"]["clock"], found["fleet"]["gpus"]) == ("usage", "relative", 16)
     assert found["headline"]["leased_gpu_h_year"] > 0
     assert any(one.startswith("Only the demand over time is known") for one in found["limits"])

@@ -18,6 +18,7 @@ def study(
     *,
     example: options.Example = False,
     trace_format: options.Format = None,
+    kind: options.Kind = None,
     column: options.Column = None,
     unit: options.Unit = None,
     pool: options.Pool = "given",
@@ -55,7 +56,7 @@ def study(
         gpus_per_worker=gpus_per_worker,
     )  # fmt: skip
     source = study_run.Source(
-        trace, trace_format, told, nodes, nodes_trace, tuple(capacity or ()), cost, price, example=example
+        trace, trace_format, kind, told, nodes, nodes_trace, tuple(capacity or ()), cost, price, example=example
     )
     wanted = study_run.wanted(
         policies=policy or (),

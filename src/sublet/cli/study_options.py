@@ -23,6 +23,14 @@ Format = Annotated[
         rich_help_panel=READING,
     ),
 ]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        help="What the trace is, where it does not tell: jobs, or usage (only how many GPUs were used over time).",
+        rich_help_panel=READING,
+    ),
+]
 Column = Annotated[
     list[str] | None,
     typer.Option(

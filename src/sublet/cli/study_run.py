@@ -79,6 +79,7 @@ class Source:
 
     trace: Path | None
     format: str | None
+    kind: str | None
     told: Told
     nodes: Path | None
     nodes_trace: str | None
@@ -96,11 +97,12 @@ class Source:
                 "no trace is given", field="trace", hint="name a file, or see a study at once: sublet study --example"
             )
         options = self.told.options(stages)
-        return Files(self.trace, self.format, self.nodes, self.nodes_trace, self.capacity, self.cost, self.price, options)
+        fleet = (self.nodes, self.nodes_trace, self.capacity)
+        return Files(self.trace, self.format, *fleet, self.cost, self.price, options, self.kind)
 
     def _refuse_beside_example(self) -> None:
         """The example is read as it is; what would be said in vain is an error."""
-        said: dict[str, object] = {"trace": self.trace, "format": self.format, **self.told.given()}
+        said: dict[str, object] = {"trace": self.trace, "format": self.format, "kind": self.kind, **self.told.given()}
         for name, value in said.items():
             if value:
                 what = f"{self.trace} is" if name == "trace" and self.trace else f"--{name} is"

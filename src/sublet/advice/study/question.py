@@ -51,6 +51,7 @@ class Files:
     cost: Path | None = None
     price: Path | None = None
     options: Options = field(default_factory=Options)
+    kind: str | None = None  # jobs | usage, where that is said
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +120,7 @@ def asked(source: Files, *, warm_up_us: int | None = None) -> Question:
 
 def _trace(source: Files) -> tuple[JobTable | DemandTable, str]:
     if source.trace is not None:
-        return read_trace(source.trace, source.options, format=source.format), source.trace.name
+        return read_trace(source.trace, source.options, format=source.format, kind=source.kind), source.trace.name
     with as_file(files("sublet.traces") / EXAMPLE) as path:
         return read_trace(path, Options(origin=EXAMPLE_ORIGIN, progress=source.options.progress)), EXAMPLE
 

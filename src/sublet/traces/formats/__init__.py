@@ -26,11 +26,19 @@ FORMATS: Mapping[str, Format] = {
     )
 }
 
+KINDS: Mapping[str, str] = {"jobs": "jobs", "usage": "demand"}
+"""What a trace may be said to be, and the kind of format that reads it."""
+
 _DEFAULTS = Options()
 
 
-def format_of(seen: Sample, options: Options = _DEFAULTS, *, name: str | None = None) -> Format:
-    """The format by its name, or the only one that the file looks like; otherwise `Invalid` with the list of them."""
+def format_of(seen: Sample, options: Options = _DEFAULTS, *, name: str | None = None, kind: str | None = None) -> Format:
+    """The format by its name, or the only one that the file looks like; otherwise `Invalid` with the list of them.
+
+    `kind` (jobs | usage) leaves only formats of it.
+    """
+    if kind not in {None, *KINDS}:
+        raise Invalid(f"there is no kind of trace {kind!r}", field="kind", hint=f"one of {', '.join(KINDS)}")
     if name is not None:
         if name not in FORMATS:
             raise Invalid(f"there is no format {name!r}", field="format", hint=f"one of {', '.join(FORMATS)}")
@@ -38,25 +46,35 @@ def format_of(seen: Sample, options: Options = _DEFAULTS, *, name: str | None = 
         if options.columns and not chosen.mapped:
             said = f"the columns of format {name} are known: none can be mapped"
             raise Invalid(said, field="column", hint=f"formats with a mapping: {', '.join(_mapped())}")
+        if kind is not None and chosen.kind != KINDS[kind]:
+            raise Invalid(f"format {name} is of another kind than {kind}", field="kind", hint="leave one of the two away")
         return chosen
     mapped_to = list(options.columns.values())
     require(seen.columns, mapped_to, path=seen.path, expected="map columns that the file has", name="column")
-    likely = [one for one in FORMATS.values() if (one.mapped or not options.columns) and one.detect(seen, options)]
+    possible = [one for one in FORMATS.values() if kind is None or one.kind == KINDS[kind]]
+    likely = [one for one in possible if (one.mapped or not options.columns) and one.detect(seen, options)]
     if len(likely) == 1:
         return likely[0]
     if likely:
         names = ", ".join(one.name for one in likely)
         raise Invalid(f"{seen.path} looks like several formats: {names}", field="format", hint=f"name it: one of {names}")
     has = f"; its columns are: {', '.join(seen.columns[:12])}" if seen.columns else ""
-    known = "; ".join(f"{one.name} ({one.says})" for one in FORMATS.values())
+    known = "; ".join(f"{one.name} ({one.says})" for one in possible)
     hint = f"map its columns to ours, or name its format: {known}"
-    raise Invalid(f"{seen.path} has no format that is known{has}", field="format", hint=hint)
+    of_kind = "" if kind is None else f" for {kind}"
+    raise Invalid(f"{seen.path} has no format{of_kind} that is known{has}", field="format", hint=hint)
 
 
-def read_trace(path: Path, options: Options = _DEFAULTS, *, format: str | None = None) -> JobTable | DemandTable:  # noqa: A002
+def read_trace(
+    path: Path,
+    options: Options = _DEFAULTS,
+    *,
+    format: str | None = None,  # noqa: A002
+    kind: str | None = None,
+) -> JobTable | DemandTable:
     """A trace file as jobs or as demand, whichever its format gives; raises `Invalid` with field and way out."""
     seen = sample(path)
-    chosen = format_of(seen, options, name=format)
+    chosen = format_of(seen, options, name=format, kind=kind)
     _check_options(chosen, options)
     options.tell(f"reading {chosen.name}", 0.0)
     found = chosen.read(seen, options)
