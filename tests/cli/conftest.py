@@ -9,7 +9,7 @@ from doors import Doors, doors_on_sqlite
 from sublet.api.server import document
 from sublet.cli.app import run
 from sublet.cli.root import Root
-from sublet.main import Server
+from sublet.serving import Server
 
 ROOT = Root(open_server=Server, openapi=document)
 

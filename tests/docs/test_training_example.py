@@ -11,7 +11,7 @@ import yaml
 from pages import page
 
 from sublet.app.settings import Settings
-from sublet.main import Server
+from sublet.serving import Server
 
 SLOTS = 2
 

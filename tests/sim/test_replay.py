@@ -19,7 +19,7 @@ from sublet.core.lease import LeaseClass
 from sublet.core.units import HOUR_US, MINUTE_US
 from sublet.sim.figures import delays_of, figures_of
 from sublet.sim.outcome import outcome_of
-from sublet.sim.outlook import Blind
+from sublet.sim.outlook import Blind, Foreseen
 from sublet.sim.scene import Habits, OwnerJobs
 
 PROFILE = settings(deadline=None, derandomize=True, max_examples=60, suppress_health_check=list(HealthCheck))
@@ -106,6 +106,38 @@ def test_a_replay_that_takes_up_another_s_opening_goes_on_as_if_it_had_seen_all_
     for name in ("starts_us", "delays_us", "curve_us", "offers", "demand"):
         assert getattr(one, name).tolist() == getattr(other, name).tolist(), name
     assert estate.account.since_us == scene.open_us
+
+
+class EveryRound(sublet.sim.replay.Replay):
+    """A replay that leaves out no round of the market."""
+
+    def _nothing_to_lend(self) -> bool:
+        return False
+
+    def _nobody_to_lend_to(self) -> bool:
+        return False
+
+
+@PROFILE
+@given(jobs=JOBS, pool=POOLS, minutes=st.lists(st.integers(0, 700), max_size=8), standing=st.booleans())
+def test_rounds_of_the_market_that_are_left_out_would_have_decided_nothing(
+    jobs: OwnerJobs, pool: dict[str, Any], minutes: list[int], *, standing: bool
+) -> None:
+    listed = tuple((T0 + minute * MINUTE_US, wish(1 + minute % 2)) for minute in sorted(minutes))
+    scene = scene_of(jobs, pool=pool, standing=(wish(2),) if standing else (), listed=listed)
+    ahead = {scene.pool.longest_handback_us(120 * S, 0): np.arange(12, dtype=np.int64) % 3}
+    hours = T0 + HOUR_US * np.arange(12, dtype=np.int64)
+    outcomes = []
+    for kind in (sublet.sim.replay.Replay, EveryRound):
+        replay = kind(scene, Foreseen(hours, {}, ahead))
+        replay.run()
+        outcomes.append(outcome_of("x", replay))
+    one, other = outcomes
+    assert one.rounds <= other.rounds
+    for name in ("states_us", "by_class", "alarms", "unstarted"):
+        assert getattr(one, name) == getattr(other, name), name
+    for name in ("starts_us", "delays_us", "curve_us", "offers", "demand"):
+        assert getattr(one, name).tolist() == getattr(other, name).tolist(), name
 
 
 @PROFILE

@@ -14,7 +14,7 @@ from sublet.advice.study.run import study
 from sublet.api.server import document
 from sublet.cli.app import run
 from sublet.cli.root import Root
-from sublet.main import Server
+from sublet.serving import Server
 from sublet.sim.policies import OURS
 
 ROOT = Root(open_server=Server, openapi=document)

@@ -10,7 +10,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from sublet.app import logging as logs
 from sublet.app.settings import Settings
-from sublet.bench.grants import measure
 from sublet.cli.output import Json, show, table
 
 STAGES = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
@@ -48,6 +47,8 @@ def grants(
     as_json: Json = False,
 ) -> None:
     """Durable grants a second through the whole loop, and the ratio to single-row commits on the same store."""
+    from sublet.bench.grants import measure  # noqa: PLC0415 (a control plane, which other commands need not load)
+
     logs.configure(Settings(log_level="error"))
     with tempfile.TemporaryDirectory(prefix="sublet-bench-") as folder, Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("grants", total=repeats)

@@ -2,19 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 
-from sublet.app.control import ControlPlane
 from sublet.app.settings import Settings
+
+if TYPE_CHECKING:  # a control plane takes most of a second to load, and most commands talk to one that runs already
+    from sublet.app.control import ControlPlane
 
 
 class Server(Protocol):
     """A control plane with its API, on an address that is already taken."""
 
     @property
-    def plane(self) -> ControlPlane:
+    def plane(self) -> "ControlPlane":
         """The control plane."""
 
     @property

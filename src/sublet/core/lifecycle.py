@@ -16,9 +16,13 @@ def granted(lease: Lease, grant: Grant, *, at_us: int) -> tuple[Lease, Lease]:
 
 
 def ordered(lease: Lease, grant: Grant, *, at_us: int, funded_until_us: int | None) -> Lease:
-    """The second of these at once, for whoever keeps no journal; `funded_until_us` None: its funds never end."""
+    """The second of these at once, from its admission on, for whoever keeps no journal.
+
+    `funded_until_us` None: its funds never end.
+    """
     data = _of_grant(lease, grant, at_us) | {"funded_until_us": funded_until_us}
-    return step(lease, Event.GRANT, Event.ORDER, at=at_us, reason=grant.reason, **data)
+    events = (Event.GRANT, Event.ORDER) if lease.state is State.QUEUED else (Event.ADMIT, Event.GRANT, Event.ORDER)
+    return step(lease, *events, at=at_us, reason=grant.reason, **data)
 
 
 def _of_grant(lease: Lease, grant: Grant, at_us: int) -> dict[str, Any]:

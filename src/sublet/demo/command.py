@@ -4,7 +4,7 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,11 +13,11 @@ from sublet.app import logging as logs
 from sublet.app.settings import Settings
 from sublet.cli.output import Json
 from sublet.cli.root import root_of
-from sublet.demo import report
-from sublet.demo.figures import Summary
 from sublet.demo.options import Options
-from sublet.demo.run import run_demo
-from sublet.demo.stage import Stage
+
+if TYPE_CHECKING:
+    from sublet.demo.figures import Summary
+    from sublet.demo.stage import Stage
 
 _DEFAULT = Options()
 
@@ -44,11 +44,14 @@ def demo(
     as_json: Json = False,
 ) -> int:
     """Play a compressed day: real processes, three tenants, reclaims, invoices. Takes about a minute and needs no set-up."""
+    from sublet.demo import report  # noqa: PLC0415 (a control plane and a trace, which other commands need not load)
+    from sublet.demo.run import run_demo  # noqa: PLC0415
+
     options = Options(slots, speed, hours, trace, seed, data_dir, port, live=not plain, keep=keep)
     logs.configure(Settings(log_level="error"))
     screen = Console(stderr=as_json, highlight=False)
 
-    def then(stage: Stage, summary: Summary) -> None:
+    def then(stage: "Stage", summary: "Summary") -> None:
         if as_json:
             sys.stdout.write(json.dumps(summary.document(), indent=2) + "\n")
             sys.stdout.flush()

@@ -43,9 +43,9 @@ class Blind:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """One horizon: at each instant the samples of M (GPUs, int64[n, m]), whether they are known, and the shift of the level."""
+    """One horizon: at each instant the samples of M (GPUs, int32[n, m]), whether they are known, and the shift of the level."""
 
-    samples: Ints
+    samples: npt.NDArray[np.int32]
     known: npt.NDArray[np.bool_]
     shift: npt.NDArray[np.float64]
 
@@ -72,7 +72,9 @@ class Foreseen:
             return Known()
         if i != self._made:
             self._made = i
-            self._forecasts = {horizon: WindowMax(rows.samples[i]) for horizon, rows in self._rows.items() if rows.known[i]}
+            self._forecasts = {
+                horizon: WindowMax(rows.samples[i].astype(np.int64)) for horizon, rows in self._rows.items() if rows.known[i]
+            }
             self._shifts = {horizon: float(rows.shift[i]) for horizon, rows in self._rows.items()}
         forecasts = {
             horizon: made if made.samples[0] >= demand else WindowMax(np.maximum(made.samples, demand))

@@ -250,12 +250,12 @@ class Replay:
     def _market(self, _: str, __: int) -> None:
         """A market round: forecasts are looked up, standing wishes are refilled."""
         self._coming.put(self._now + self.scene.market_us, Kind.MARKET)
-        if self._nothing_to_lend():
-            return
         if self._now < self.scene.open_us + self.scene.market_us:
             self._expect_listed()
         for lease in self._works.refill(self._now):
             self.estate.put_lease(lease)
+        if self._nothing_to_lend() or self._nobody_to_lend_to():
+            return
         known = self._outlook.at(self._now, self.estate.standing.demand)
         self.estate.set_pool(forecasts=known.forecasts, shifts=known.shifts, feedback=self._feedback())
         self._market_due = True
@@ -269,6 +269,13 @@ class Replay:
             return False
         account, limit = self.estate.account, self.scene.pool.lending_limit
         return account.free <= account.reserve or limit == 0
+
+    def _nobody_to_lend_to(self) -> bool:
+        """Whether nobody waits for a lease, nor could a round move the price; the first of an hour is held anyway."""
+        if self._now % HOUR_US < self.scene.market_us or self.scene.standing or self._quota is not None:
+            return False
+        standing = self.estate.standing
+        return self.scene.pool.pricing == "fixed" and not (len(standing.queue) or standing.requested or standing.paused)
 
     def _feedback(self) -> float | None:
         """The factor on the quota of lending, where there is one."""
@@ -314,8 +321,10 @@ class Replay:
             self.estate.put_job(changed(self.estate.job(kept.job), placement=kept.placement))
         for notice in plan.notices:
             self._notice(notice)
+        granted = {grant.lease for grant in plan.grants}
         for move in plan.moves:
-            self._move(move)
+            if move.event is not Event.ADMIT or move.lease not in granted:
+                self._move(move)
         for grant in plan.grants:
             self._grant(grant)
         for price in plan.prices:

@@ -65,7 +65,8 @@ def foreseen(asked: Asked, method: str, *, calibrated: bool, progress: Progress)
         ahead = looked_ahead(asked.past, FORECASTS[method], every, horizon, part)
         shift = _shift(asked, ahead, every, horizon) if calibrated else np.zeros(len(every))
         first = len(before)
-        by_horizon[horizon] = [Rows(ahead.samples[i, first:], ahead.known[i, first:], shift[first:]) for i in range(len(names))]
+        samples = ahead.samples[:, first:].astype(np.int32)  # GPUs of a pool; half the memory of all that is kept
+        by_horizon[horizon] = [Rows(samples[i], ahead.known[i, first:], shift[first:]) for i in range(len(names))]
     rises = {name: _rises(asked, name, method, instants) for name in names}
     progress(1.0)
     return {

@@ -1,0 +1,91 @@
+"""The composition root: here, and only here, a database, an engine, the loops and the doors become one program."""
+
+import contextlib
+import socket
+import threading
+from pathlib import Path
+
+import uvicorn
+
+import sublet.console
+from sublet.api.server import create_app
+from sublet.app import keys
+from sublet.app.clock import Clock
+from sublet.app.complaints import meant
+from sublet.app.control import ControlPlane
+from sublet.app.settings import Settings
+from sublet.core.errors import Conflict, Invalid
+from sublet.engines.registry import ENGINES, EngineOptions
+from sublet.store.database import Database
+
+
+class Server:
+    """A control plane with its API on a socket. Making it takes the port, the data directory's lock and the clock up."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.engine not in ENGINES:
+            raise Invalid(f"there is no engine {settings.engine!r}", field="engine", hint=meant(settings.engine, list(ENGINES)))
+        self._socket = _listen(settings)
+        self.settings = settings.model_copy(update={"port": self._socket.getsockname()[1]})
+        _make(settings.data_dir)
+        data_dir = settings.data_dir.resolve()
+        options = EngineOptions(state=data_dir / "engine", slots=settings.slots, hidden=(data_dir,))
+        self._database = Database(settings.database_url)
+        self.plane = ControlPlane(self.settings, self._database, ENGINES[settings.engine](options), Clock())
+        with self._database.write() as tx:
+            keys.ensure_owner_key(tx, data_dir, now_us=self.plane.clock.now_us())
+        api = create_app(self.plane)
+        router = getattr(sublet.console, "router", None)
+        if router is not None:
+            api.include_router(router)
+        self._server = uvicorn.Server(
+            uvicorn.Config(api, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2)
+        )
+        self._thread: threading.Thread | None = None
+
+    def run(self) -> None:
+        """Serve until interrupted. What runs on the engine goes on running."""
+        self.plane.start()
+        try:
+            with contextlib.suppress(KeyboardInterrupt):
+                self._server.run(sockets=[self._socket])
+        finally:
+            self._close()
+
+    def start(self) -> None:
+        """Serve in the background."""
+        self.plane.start()
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="api", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End what `start` began."""
+        self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join()
+        self._close()
+
+    def _close(self) -> None:
+        self.plane.stop()
+        self._database.close()
+        self._socket.close()
+
+
+def _make(data_dir: Path) -> None:
+    try:
+        data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)  # runs of other users pass through to their own
+    except OSError as error:
+        hint = "choose another place: --data-dir"
+        raise Invalid(f"{data_dir} cannot be made: {error.strerror}", field="data_dir", hint=hint) from error
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family)
+    except OSError as error:
+        raise Conflict(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",
+            field="port",
+            hint="is `sublet up` running already? choose another port: --port 0 takes a free one",
+        ) from error
