@@ -1,7 +1,6 @@
 """How long replays take: a public trace under all policies, a half year of a large fleet under ours, and how time grows."""
 
 import math
-import resource
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
@@ -14,6 +13,7 @@ from sublet.advice.study.layout import Asked, PoolLayout
 from sublet.advice.study.question import EXAMPLE_ORIGIN, Files, Question, asked
 from sublet.advice.study.result import Study, Wanted
 from sublet.advice.study.run import NOTHING, study
+from sublet.bench.memory import Memory
 from sublet.core.ids import NodeId, TenantId
 from sublet.core.units import HOUR_US
 from sublet.sim.generated import generated
@@ -38,6 +38,7 @@ FLEET: Mapping[str, tuple[int, int]] = {
 }
 """Nodes and GPUs of each pool: 10,412 GPUs, the inventory of Alibaba's spot trace."""
 JOBS, DAYS, LOAD = 467_000, 184, 0.72
+WARM_UP_DAYS = 28  # of them; of a shorter time the same part
 SPOT_SHARE = 34_282 / 389_447
 """So many of that trace's jobs gave way to the others: the tenants' demand."""
 TENANT = TenantId("trace")
@@ -70,10 +71,10 @@ def half_year(progress: Progress, *, saturated: bool) -> dict[str, Any]:
     then come before: that doubles what there is to replay.
     """
     began = perf_counter()
-    question = generated_question(JOBS, DAYS, saturated=saturated)
-    found = study(question, Wanted(policies=(NOTHING, OURS), sensitivity=False, judged=()), progress)
-    seconds = perf_counter() - began
-    peak = _peak_gib()
+    with Memory() as memory:
+        question = generated_question(JOBS, DAYS, saturated=saturated)
+        found = study(question, Wanted(policies=(NOTHING, OURS), sensitivity=False, judged=()), progress)
+    seconds, peak = perf_counter() - began, memory.peak_gib
     return {
         "owner_jobs": sum(len(layout.jobs) for layout in question.layouts),
         "spot_jobs": sum(len(layout.spot.jobs) for layout in question.layouts),
@@ -123,7 +124,7 @@ def generated_question(jobs: int, days: int, *, saturated: bool) -> Question:
         rows=jobs,
         layouts=tuple(layouts),
         from_us=_BEGIN_US,
-        open_us=_BEGIN_US + 28 * DAY_US,
+        open_us=_BEGIN_US + days * WARM_UP_DAYS // DAYS * DAY_US,
         until_us=_BEGIN_US + days * DAY_US,
         gaps=(),
         faults=(),
@@ -153,13 +154,6 @@ def _short(found: Study, policy: str) -> dict[str, Any]:
         "net_per_fleet_gpu_h": round(figures.net_per_gpu_h, 4),
         "conserved": figures.conserved,
     }
-
-
-def _peak_gib() -> float:
-    """What this process and the largest of its workers, times their number, held at most."""
-    mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return (mine + 2 * child) / 1024**2
 
 
 def policies_are_honest(found: Mapping[str, Any]) -> bool:

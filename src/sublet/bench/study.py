@@ -10,6 +10,7 @@ from typing import Any
 import sublet
 from sublet.bench.exactness import exactness
 from sublet.bench.offers import calibrated_offers
+from sublet.bench.packing import packing
 from sublet.bench.replays import all_policies, growth, half_year
 from sublet.core.errors import Invalid
 
@@ -18,11 +19,12 @@ Part = Callable[[Path, str, Progress], dict[str, Any]]
 
 PARTS: Mapping[str, Part] = {
     "exactness": lambda _folder, _method, tell: exactness(lambda share: tell("random cases", share)),
-    "offers": calibrated_offers,
     "policies": lambda folder, _method, tell: all_policies(folder, tell),
     "half_year": lambda _folder, _method, tell: half_year(tell, saturated=False),
     "half_year_saturated": lambda _folder, _method, tell: half_year(tell, saturated=True),
     "growth": lambda _folder, _method, tell: growth(tell),
+    "packing": lambda folder, _method, tell: packing(folder, progress=tell),
+    "offers": calibrated_offers,
 }
 """What is measured, by name; the public traces are in the folder, the forecast method is for `offers`."""
 

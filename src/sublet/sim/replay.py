@@ -321,10 +321,8 @@ class Replay:
             self.estate.put_job(changed(self.estate.job(kept.job), placement=kept.placement))
         for notice in plan.notices:
             self._notice(notice)
-        granted = {grant.lease for grant in plan.grants}
-        for move in plan.moves:
-            if move.event is not Event.ADMIT or move.lease not in granted:
-                self._move(move)
+        for move in _moves_of(plan):
+            self._move(move)
         for grant in plan.grants:
             self._grant(grant)
         for price in plan.prices:
@@ -388,3 +386,9 @@ class Replay:
                 cut = changed(lease, stopped_us=self._now, cause=lease.cause or Cause.RELEASED)
                 self.tally.attempt_ended(self.scene.pool, cut)
         self.estate.account.mark()
+
+
+def _moves_of(plan: Plan) -> Iterator[Move]:
+    """Its moves; a lease that is admitted and granted at once takes both steps with its grant."""
+    granted = {grant.lease for grant in plan.grants}
+    return (move for move in plan.moves if move.event is not Event.ADMIT or move.lease not in granted)
