@@ -351,7 +351,7 @@ def test_the_cover_of_the_rows_is_the_cover_of_the_leases(
         np.array([one.loss_micro for one in candidates], np.int64),
         np.array([one.borrowed for one in candidates], np.bool_),
     )
-    found, rows = cover(standing.held.rows, standing.holds.rows, (room.free, room.slots), choice, (per_node, gang, shared))
+    found, rows = cover(standing.held.rows, standing.holds.rows, (room.free, room.slots), choice, (per_node, gang), (shared,))
     assert found == (twin is not None)
     if twin is not None:
         assert [standing.held.keys[row] for row in rows] == [one.lease.id for one in twin]

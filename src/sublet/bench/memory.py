@@ -2,6 +2,7 @@
 
 from threading import Event, Thread
 from types import TracebackType
+from typing import Self
 
 import psutil
 
@@ -17,7 +18,7 @@ class Memory:
         self._over = Event()
         self._watcher = Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> "Memory":
+    def __enter__(self) -> Self:
         """Begin to watch."""
         self._watcher.start()
         return self

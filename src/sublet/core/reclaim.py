@@ -103,18 +103,11 @@ def make_room(job: OwnerJob, future: Room, who: Reclaimable, names: list[str], *
 
 def _cheapest(future: Room, who: Reclaimable, allowed: Bools, need: int, nodes: int) -> Ints | None:
     """The rows of the cheapest cover by the allowed leases; None if not even all of them make room."""
-    best: tuple[tuple[int, int, int], Ints] | None = None
-    for shared in (False, True) if nodes > 1 else (False,):
-        found, rows = cover(
-            who.rows, who.holds, (future.free, future.slots), (allowed, who.weight, who.borrowed), (need, nodes, shared)
-        )
-        if not found:
-            return None
-        cost = (int(who.weight[rows].sum()), int((~who.borrowed[rows]).sum()), int(who.rows["gpus"][rows].sum()))
-        if best is None or cost < best[0]:
-            best = cost, rows
-    assert best is not None
-    return best[1]
+    searches = (False, True) if nodes > 1 else (False,)
+    found, rows = cover(
+        who.rows, who.holds, (future.free, future.slots), (allowed, who.weight, who.borrowed), (need, nodes), searches
+    )
+    return rows if found else None
 
 
 def _contracts(pool: Pool, *, forced: bool) -> tuple[Bools, Ints, Bools]:

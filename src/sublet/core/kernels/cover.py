@@ -19,6 +19,8 @@ from sublet.core.kernels.money import Whole
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Table = tuple[Bools, Ints, npt.NDArray[np.uint64]]
+"""By GPUs that a node still lacks: whether they can be had, at which cost (int64[65, 3]), by which of its parts (bits)."""
 
 
 @njit(cache=True)
@@ -63,62 +65,59 @@ def _parts(rows: Any, holds: Any, may: Bools, fit: npt.NDArray[np.uint64]) -> tu
 
 
 @njit(cache=True)
-def _offer(missing: Whole, frees: Ints, costs: Ints) -> tuple[bool, Ints, np.uint64]:
-    """(whether it can be had, cost int64[3], bits): the cheapest choice among the leases of one node that frees `missing` GPUs.
+def _offer(
+    node: Whole, need: Whole, free: Ints, by_node: tuple[Ints, Ints], parts: tuple[Ints, Ints, Ints], costs: Ints, table: Table
+) -> tuple[bool, Whole, Whole, Whole]:
+    """(whether it can be had, cost): the cheapest choice among a node's leases that leaves it with `need` free GPUs.
 
-    `frees`: int64[k], GPUs that each would free there; `costs`: int64[k, 3]; bit i of the result is lease i.
+    `free`: int64[nodes]; `parts` of leases that were chosen already free 0 GPUs. `costs`: int64[leases, 3]. The choice is left
+    in `table`: bit i is the i-th part of the node.
     """
-    cost = np.zeros((missing + 1, 3), np.int64)
-    known = np.zeros(missing + 1, np.bool_)
-    known[0] = True
-    bits = np.zeros(missing + 1, np.uint64)
-    for i in range(len(frees)):
+    known, cost, bits = table
+    missing = max(0, need - free[node])
+    start, items = by_node
+    lease_of, _, gpus = parts
+    known[0], bits[0] = True, np.uint64(0)
+    cost[0, 0], cost[0, 1], cost[0, 2] = 0, 0, 0
+    for wanted in range(1, missing + 1):
+        known[wanted] = False
+    most = 0
+    for j in range(start[node], start[node + 1]):
+        most += gpus[items[j]]
+    if most < missing:
+        return False, np.int64(0), np.int64(0), np.int64(0)
+    for j in range(start[node], start[node + 1] if missing else start[node]):
+        frees, lease = gpus[items[j]], lease_of[items[j]]
+        if frees == 0:
+            continue
         for wanted in range(missing, 0, -1):
-            before = max(0, wanted - frees[i])
+            before = max(0, wanted - frees)
             if not known[before]:
                 continue
-            a, b, c = cost[before, 0] + costs[i, 0], cost[before, 1] + costs[i, 1], cost[before, 2] + costs[i, 2]
+            a, b, c = cost[before, 0] + costs[lease, 0], cost[before, 1] + costs[lease, 1], cost[before, 2] + costs[lease, 2]
             if known[wanted] and (cost[wanted, 0], cost[wanted, 1], cost[wanted, 2]) <= (a, b, c):
                 continue
             known[wanted] = True
             cost[wanted, 0], cost[wanted, 1], cost[wanted, 2] = a, b, c
-            bits[wanted] = bits[before] | (np.uint64(1) << np.uint64(i))
-    return known[missing], cost[missing], bits[missing]
+            bits[wanted] = bits[before] | (np.uint64(1) << np.uint64(j - start[node]))
+    return known[missing], cost[missing, 0], cost[missing, 1], cost[missing, 2]
 
 
 @njit(cache=True)
-def _offer_of(
-    node: Whole, need: Whole, free: Ints, lists: tuple[Ints, Ints], parts: tuple[Ints, Ints, Ints], costs: Ints, chosen: Bools
-) -> tuple[bool, Ints, Ints]:
-    """(whether it can be had, cost int64[3], leases): the cheapest way to `need` free GPUs on a node, given who ends anyway."""
-    missing = max(0, need - free[node])
-    start, items = lists
-    lease_of, _, gpus = parts
-    many = 0
-    at = np.empty(start[node + 1] - start[node] if missing else 0, np.int64)
-    if missing:
-        for j in range(start[node], start[node + 1]):
-            if not chosen[lease_of[items[j]]]:
-                at[many] = items[j]
-                many += 1
-    at = at[:many]
-    frees, prices = np.empty(many, np.int64), np.empty((many, 3), np.int64)
-    for j in range(many):
-        frees[j] = gpus[at[j]]
-        prices[j] = costs[lease_of[at[j]]]
-    can, cost, bits = _offer(missing, frees, prices)
-    leases = np.empty(popcount(bits), np.int64)
-    taken = 0
-    for j in range(many):
-        if bits >> np.uint64(j) & np.uint64(1):
-            leases[taken] = lease_of[at[j]]
-            taken += 1
-    return can, cost, leases
+def _chosen_on(node: Whole, bits: np.uint64, by_node: tuple[Ints, Ints], lease_of: Ints) -> Ints:
+    """The leases whose parts of the node these bits are."""
+    start, items = by_node
+    leases, many = np.empty(popcount(bits), np.int64), 0
+    for j in range(start[node], start[node + 1]):
+        if bits >> np.uint64(j - start[node]) & np.uint64(1):
+            leases[many] = lease_of[items[j]]
+            many += 1
+    return leases
 
 
 @njit(cache=True)
 def _end(leases: Ints, lists: tuple[Ints, Ints], parts: tuple[Ints, Ints, Ints], free: Ints, chosen: Bools) -> Ints:
-    """Count these leases as ended; the nodes that gain by it."""
+    """Count these leases as ended: their parts free nothing any more. The nodes that gain by it."""
     start, items = lists
     many = 0
     for lease in leases:
@@ -129,6 +128,7 @@ def _end(leases: Ints, lists: tuple[Ints, Ints], parts: tuple[Ints, Ints, Ints],
         for j in range(start[lease], start[lease + 1]):
             nodes[at] = parts[1][items[j]]
             free[nodes[at]] += parts[2][items[j]]
+            parts[2][items[j]] = 0
             at += 1
     return nodes
 
@@ -148,15 +148,16 @@ def _serve(
     `lists`: the parts by node and by lease. A node's offer is worked out anew only when a lease on it was chosen.
     """
     by_node, by_lease = lists
-    heap = [(np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)) for _ in range(0)]
+    table = (np.zeros(65, np.bool_), np.zeros((65, 3), np.int64), np.zeros(65, np.uint64))
+    heap: Any = [(np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)) for _ in range(0)]
     offers = np.zeros((len(free), 3), np.int64)
     open_ = np.zeros(len(free), np.bool_)
     for node in range(len(free)):
-        can, cost, _ = _offer_of(node, need, free, by_node, parts, costs, chosen)
+        can, a, b, c = _offer(node, need, free, by_node, parts, costs, table)
         if can:
             open_[node] = True
-            offers[node] = cost
-            heap.append((cost[0], cost[1], cost[2], free[node], np.int64(node)))
+            offers[node, 0], offers[node, 1], offers[node, 2] = a, b, c
+            heap.append((a, b, c, free[node], np.int64(node)))
     heapify(heap)
     for _ in range(nodes):
         while heap:
@@ -168,13 +169,14 @@ def _serve(
         if not heap:
             return False
         served = heappop(heap)[4]
-        _, _, leases = _offer_of(served, need, free, by_node, parts, costs, chosen)
+        _offer(served, need, free, by_node, parts, costs, table)
         open_[served] = False
+        leases = _chosen_on(served, table[2][max(0, need - free[served])], by_node, parts[0])
         for near in _end(leases, by_lease, parts, free, chosen):
             if open_[near]:
-                can, cost, _ = _offer_of(near, need, free, by_node, parts, costs, chosen)
+                can, a, b, c = _offer(near, need, free, by_node, parts, costs, table)
                 if can:
-                    offers[near] = cost
+                    offers[near, 0], offers[near, 1], offers[near, 2] = a, b, c
                 heappush(heap, (offers[near, 0], offers[near, 1], offers[near, 2], free[near], near))
     return True
 
@@ -224,28 +226,36 @@ def cover(
     holds: Any,
     room: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]],
     choice: tuple[Bools, Ints, Bools],
-    shape: tuple[int, int, bool],
+    shape: tuple[int, int],
+    shared: tuple[bool, ...],
 ) -> tuple[bool, Ints]:
     """(whether there is a cover, rows of the leases to end): so that `nodes` x `need` GPUs come free, none superfluous.
 
     `room`: (free, fit) uint64[nodes], what is free or on its way back, and what is fit for use. `choice`: (may, cost, borrowed)
-    by lease. `shape`: (need, nodes, shared); with `shared` the cost of a lease is divided among its nodes: without it is best
-    where one node of a lease is wanted, with it where many are.
+    by lease. `shape`: (need, nodes). Of the searches in `shared` the one that comes out cheapest: where it is true the cost of
+    a lease is divided among its nodes. Without it is best where one node of a lease is wanted, with it where many are.
     """
-    need, nodes, shared = shape
     may, cost, borrowed = choice
-    n = len(rows)
-    parts = _parts(rows, holds, may, room[1])
-    lists = (_lists(parts[1], len(room[0])), _lists(parts[0], n))
-    costs = np.empty((n, 3), np.int64)
-    for i in range(n):
-        spans = lists[1][0][i + 1] - lists[1][0][i]
-        costs[i, 0] = cost[i] // spans if shared and spans > 1 else cost[i]
-        costs[i, 1], costs[i, 2] = np.int64(not borrowed[i]), np.int64(rows[i]["gpus"])
-    free = np.empty(len(room[0]), np.int64)
-    for node in range(len(free)):
-        free[node] = popcount(room[0][node])
-    chosen = np.zeros(n, np.bool_)
-    if not _serve(need, nodes, free, lists, parts, costs, chosen):
-        return False, np.empty(0, np.int64)
-    return True, _without_surplus(need, nodes, free, lists[1], parts, cost, chosen)
+    n, nodes = len(rows), len(room[0])
+    lease_of, node_of, gpus = _parts(rows, holds, may, room[1])
+    lists = (_lists(node_of, nodes), _lists(lease_of, n))
+    best, best_cost, found = np.empty(0, np.int64), (np.int64(0), np.int64(0), np.int64(0)), False
+    for divided in shared:
+        costs = np.empty((n, 3), np.int64)
+        for i in range(n):
+            spans = lists[1][0][i + 1] - lists[1][0][i]
+            costs[i, 0] = cost[i] // spans if divided and spans > 1 else cost[i]
+            costs[i, 1], costs[i, 2] = np.int64(not borrowed[i]), np.int64(rows[i]["gpus"])
+        free = np.empty(nodes, np.int64)
+        for node in range(nodes):
+            free[node] = popcount(room[0][node])
+        chosen = np.zeros(n, np.bool_)
+        if not _serve(shape[0], shape[1], free, lists, (lease_of, node_of, gpus.copy()), costs, chosen):
+            return False, best
+        ends = _without_surplus(shape[0], shape[1], free, lists[1], (lease_of, node_of, gpus), cost, chosen)
+        total = (np.int64(0), np.int64(0), np.int64(0))
+        for row in ends:
+            total = (total[0] + cost[row], total[1] + np.int64(not borrowed[row]), total[2] + np.int64(rows[row]["gpus"]))
+        if not found or total < best_cost:
+            best, best_cost, found = ends, total, True
+    return found, best
