@@ -196,4 +196,4 @@ def shortage(job: OwnerJob, room: Room, candidates: Sequence[Candidate], pool: P
     )
     found = make_room(job, room, who, standing.held.keys)
     by_id = {one.lease.id: one for one in candidates}
-    return found, tuple(by_id[victim.lease] for victim in found.victims)
+    return found, tuple(by_id[name] for name, *_ in found.victims)

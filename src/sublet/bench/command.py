@@ -80,6 +80,24 @@ def study(
     show(result, as_json, lambda: _listed(result))
 
 
+@commands.command()
+def core(
+    *,
+    gpus: Annotated[int, typer.Option(min=6_000, max=2_000_000, help="GPUs of the fleet.")] = 600_000,
+    rounds: Annotated[int, typer.Option(min=1, max=1_000, help="Whole rounds that are timed.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """How long deciding takes for a large fleet: whole rounds, a reclaim of a tenth, a clearing of 100,000 bids."""
+    from sublet.bench.core import measure as measured  # noqa: PLC0415 (numba, which other commands need not load)
+
+    logs.configure(Settings(log_level="error"))
+    with Progress(*STAGES, console=Console(stderr=True)) as bar:
+        task = bar.add_task("core", total=1.0)
+        result = measured(gpus, rounds, lambda what, share: bar.update(task, description=what, completed=share))
+        bar.update(task, completed=1.0)
+    show(result, as_json, lambda: table(("figure", "measured"), _flat("core", result)))
+
+
 def _listed(result: dict[str, Any]) -> RenderableType:
     """One line a figure that has an aim, or that is the whole of a part."""
     rows: list[tuple[str, str]] = []

@@ -3,7 +3,7 @@
 The owner holds `OWNER_SHARE` of the GPUs. Everything follows from the seed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,44 +39,49 @@ class Size:
         return Size(gpus, round(self.leases * share), round(self.requests * share))
 
 
-def fleet(size: Size, seed: int = 0) -> KeptView:
-    """The fleet's pools with their standings."""
+def fleet(size: Size, seed: int = 0, *, shares: tuple[float, ...] = (0.5, 0.3, 0.2, 0.0)) -> KeptView:
+    """The fleet's pools with their standings; `shares`: how many leases have 1, 2, 4 and 8 GPUs."""
     rng = np.random.default_rng(seed)
     pools = max(1, round(size.gpus / (NODES_A_POOL * NODE_GPUS)))
     nodes = size.gpus // NODE_GPUS // pools
     tenants = {TenantId(f"t{i}"): TenantView(TenantId(f"t{i}")) for i in range(_TENANTS)}
-    made = [_pool(PoolId(f"pool-{i:03d}"), nodes, size.leases // pools, size.requests // pools, rng) for i in range(pools)]
+    leases = [rng.choice(_SIZES, size.leases // pools, p=shares).tolist() for _ in range(pools)]
+    made = [_pool(PoolId(f"pool-{i:03d}"), nodes, leases[i], size.requests // pools, rng) for i in range(pools)]
     return KeptView(tuple(view for view, _ in made), tuple(standing for _, standing in made), tenants)
 
 
-def _pool(name: PoolId, nodes: int, leases: int, requests: int, rng: np.random.Generator) -> tuple[PoolView, Standing]:
+def full_house(size: Size, seed: int = 0) -> KeptView:
+    """A fleet in which leases hold every GPU that the owner does not, and nobody waits."""
+    return fleet(replace(size, leases=size.gpus, requests=0), seed, shares=(0.35, 0.3, 0.2, 0.15))
+
+
+def _pool(name: PoolId, nodes: int, leases: list[int], requests: int, rng: np.random.Generator) -> tuple[PoolView, Standing]:
     pool = Pool(name, "H100")
     standing = Standing(pool, tuple(NodeId(f"{name}-{i:05d}") for i in range(nodes)), np.full(nodes, _FULL, np.uint64))
     owned = round(nodes * OWNER_SHARE)
     for i in range(owned):
         standing.put_job(_job(pool, i, standing.nodes[i]))
     left = nodes - owned
-    for i, (row, mask) in enumerate(_spread(rng, left, leases)):
+    for i, (row, mask) in enumerate(_spread(left, leases)):
         standing.put_lease(_lease(pool, i, rng, (standing.nodes[owned + row], mask)))
     for i in range(requests):
-        standing.put_lease(_request(pool, leases + i, rng))
+        standing.put_lease(_request(pool, len(leases) + i, rng))
     ahead = WindowMax(owned * NODE_GPUS + np.sort(rng.integers(0, nodes // 4, 200)).astype(np.int64))
     view = PoolView(pool, pool.price_micro, 0, 0, {})
     terms = {term for terms in pool.terms.values() for term in terms.terms_us} | {pool.hold_us, view.lead_us}
     return PoolView(pool, pool.price_micro, NOW_US, 0, dict.fromkeys(terms, ahead)), standing
 
 
-def _spread(rng: np.random.Generator, nodes: int, leases: int) -> list[tuple[int, int]]:
-    """(row, mask) of so many leases of 1 to 4 GPUs on these nodes, none of them overlapping."""
+def _spread(nodes: int, leases: list[int]) -> list[tuple[int, int]]:
+    """(row, mask) of leases of so many GPUs on these nodes, none of them overlapping; where a node ends, one has fewer."""
     found: list[tuple[int, int]] = []
     row, at = 0, 0
-    for gpus in rng.choice((1, 2, 4), leases, p=(0.5, 0.3, 0.2)).tolist():
-        if at + gpus > NODE_GPUS:
-            row, at = row + 1, 0
+    for gpus in leases:
         if row == nodes:
             break
-        found.append((row, ((1 << gpus) - 1) << at))
-        at += gpus
+        part = min(gpus, NODE_GPUS - at)
+        found.append((row, ((1 << part) - 1) << at))
+        row, at = (row, at + part) if at + part < NODE_GPUS else (row + 1, 0)
     return found
 
 

@@ -11,7 +11,7 @@ from sublet.core.kernels.cover import free_up
 from sublet.core.lease import Cause
 from sublet.core.owner import OwnerJob
 from sublet.core.plan import Alarm, Entitled, JobStart, Kept, Notice
-from sublet.core.reclaim import Shortage, Victim, make_room, reclaimable
+from sublet.core.reclaim import Shortage, Victims, make_room, reclaimable
 from sublet.core.view import AnyView
 
 Shape = tuple[int, int]
@@ -138,7 +138,7 @@ def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, budget: int | Non
         draft.alarms.append(Alarm("promise.at_risk", job.pool, reason))
         ground.alone.drop(ground.alone.find(gpus_per_node=job.gpus_per_node, nodes=job.nodes) or ())
         return budget
-    gpus = sum(victim.gpus for victim in shortage.victims)
+    gpus = shortage.victims.gpus
     if budget is not None and gpus > budget and not job.forced:
         reason = (
             f"owner job {job.id} needs a reclaim of {gpus} GPUs, over the safety limit of "
@@ -147,21 +147,20 @@ def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, budget: int | Non
         draft.alarms.append(Alarm("reclaim.over_limit", job.pool, reason))
         ground.give(placement)  # what is free of it is not lent: the reclaim must not grow while it waits for a person
         return budget
-    for victim in shortage.victims:
-        draft.notices.append(_notice(ground, draft, job, victim))
-        ground.noticed.add(victim.lease)
+    _give_notice(ground, draft, job, shortage.victims)
     standing, future = ground.standing, ground.future
-    free_up(standing.holds.rows, shortage.rows, len(standing.held.rows), future.free, future.slots)
+    free_up(standing.holds.rows, shortage.victims.rows, len(standing.held.rows), future.free, future.slots)
     ground.give(placement)
     draft.kept.append(Kept(job.id, placement, f"kept for it; {len(shortage.victims)} leases end to free them"))
     return None if budget is None else max(0, budget - gpus)
 
 
-def _notice(ground: Ground, draft: Draft, job: OwnerJob, victim: Victim) -> Notice:
-    lease = ground.standing.leases[victim.lease]
-    wait_s = (victim.deadline_us - draft.now_us) / 1e6
-    reason = (
-        f"the owner's job {job.id} needs {job.gpus} GPUs; ending this lease in {wait_s:g} s loses least "
-        f"({victim.loss_micro / 1e6:.6f}{', after the promised time' if victim.late else ''})"
-    )
-    return Notice(lease.id, draft.version(lease), Cause.RECLAIMED, victim.deadline_us, reason, job.id, victim.loss_micro)
+def _give_notice(ground: Ground, draft: Draft, job: OwnerJob, victims: Victims) -> None:
+    """To each of them, with its reason."""
+    leases, now = ground.standing.leases, draft.now_us
+    why = f"the owner's job {job.id} needs {job.gpus} GPUs; ending this lease in"
+    for name, deadline, loss, late in victims:
+        wait = f"{(deadline - now) / 1e6:g} s loses least ({loss / 1e6:.6f}{', after the promised time' if late else ''})"
+        version = draft.version(leases[name])
+        draft.notices.append(Notice(name, version, Cause.RECLAIMED, deadline, f"{why} {wait}", job.id, loss))
+        ground.noticed.add(name)

@@ -5,8 +5,8 @@ The loss of a victim is the work since its last checkpoint, its restart, and the
 never before its exempt window's: notice and exempt window overlap, they do not add up.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ from sublet.core.victims import VICTIM_ORDERS
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+_NOBODY: Ints = np.empty(0, np.int64)
+
 
 @dataclass(frozen=True, slots=True)
 class Reclaimable:
@@ -42,14 +44,27 @@ class Reclaimable:
 
 
 @dataclass(frozen=True, slots=True)
-class Victim:
-    """A lease that ends for a job: when at the earliest, and what that costs."""
+class Victims:
+    """The leases that end for a job, as columns: a reclaim of a tenth of a large fleet has tens of thousands."""
 
-    lease: LeaseId
-    gpus: int
-    deadline_us: int
-    loss_micro: int
-    late: bool
+    who: Reclaimable
+    rows: Ints  # int64[n]: their rows
+    names: list[str]  # by row
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.rows)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that they hold."""
+        return int(self.who.rows["gpus"][self.rows].sum())
+
+    def __iter__(self) -> Iterator[tuple[LeaseId, int, int, bool]]:
+        """(lease, deadline_us, loss_micro, late) of each: when it ends at the earliest, what that costs, and if too late."""
+        who, rows = self.who, self.rows
+        names = [LeaseId(self.names[row]) for row in rows.tolist()]
+        return zip(names, who.deadline_us[rows].tolist(), who.loss_micro[rows].tolist(), who.late[rows].tolist(), strict=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +72,8 @@ class Shortage:
     """What a waiting job still lacks, and the leases that end for it. `placement` is where it will run then."""
 
     job: OwnerJob
-    victims: tuple[Victim, ...]
+    victims: Victims
     placement: Placement | None  # None: not even all reclaimable leases would make room
-    rows: Ints = field(default_factory=lambda: np.empty(0, np.int64))  # of the victims
 
 
 def reclaimable(
@@ -89,16 +103,15 @@ def make_room(job: OwnerJob, future: Room, who: Reclaimable, names: list[str], *
     """
     need, nodes = job.gpus_per_node, job.nodes
     if (found := future.find(gpus_per_node=need, nodes=nodes, before=before)) is not None:
-        return Shortage(job, (), found)
+        return Shortage(job, Victims(who, _NOBODY, names), found)
     in_time = who.may & ~who.late
     for allowed in (in_time, who.may) if (who.may & who.late).any() else (in_time,):
         chosen = _cheapest(future, who, allowed, need, nodes)
         if chosen is not None:
             room = future.copy()
             free_up(who.holds, chosen, len(who.rows), room.free, room.slots)
-            victims = _victims(who, chosen, names)
-            return Shortage(job, victims, room.find(gpus_per_node=need, nodes=nodes, before=before), chosen)
-    return Shortage(job, (), None)
+            return Shortage(job, Victims(who, chosen, names), room.find(gpus_per_node=need, nodes=nodes, before=before))
+    return Shortage(job, Victims(who, _NOBODY, names), None)
 
 
 def _cheapest(future: Room, who: Reclaimable, allowed: Bools, need: int, nodes: int) -> Ints | None:
@@ -118,12 +131,4 @@ def _contracts(pool: Pool, *, forced: bool) -> tuple[Bools, Ints, Bools]:
         np.array([one is not None and one.breaking in allowed for one in terms], np.bool_),
         np.array([0 if one is None else one.credit_multiple for one in terms], np.int64),
         np.array([one is not None and one.refunds for one in terms], np.bool_),
-    )
-
-
-def _victims(who: Reclaimable, rows: Ints, names: list[str]) -> tuple[Victim, ...]:
-    columns = (rows, who.rows["gpus"][rows], who.deadline_us[rows], who.loss_micro[rows], who.late[rows])
-    return tuple(
-        Victim(LeaseId(names[row]), gpus, deadline, loss, late)
-        for row, gpus, deadline, loss, late in zip(*(column.tolist() for column in columns), strict=True)
     )

@@ -1,0 +1,171 @@
+"""`sublet bench core`: how long deciding takes for a fleet of a given size, part by part and as whole rounds.
+
+Nothing is applied by an engine or a database: it is the decisions that are measured. The machine's own memory bandwidth is
+measured in the same run, so that "how far from the limit" is a ratio.
+"""
+
+import math
+import os
+import platform
+import statistics
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import psutil
+
+from sublet.bench.fleet import NODE_GPUS, NOW_US, Size, fleet, full_house
+from sublet.core import lifecycle
+from sublet.core.ids import JobId
+from sublet.core.owner import JobState, OwnerJob
+from sublet.core.plan import Plan
+from sublet.core.pricing import PRICING, Bids, Market
+from sublet.core.round import decide
+from sublet.core.units import SECOND_US
+from sublet.core.values import changed
+from sublet.core.view import KeptView
+
+Progress = Callable[[str, float], None]
+SIZES = (6_000, 60_000, 600_000)
+ROUNDS = 20
+BIDS = 100_000
+GANG_NODES = 75
+"""The owner asks for a gang of so many nodes in each pool of a full house: a tenth of the fleet."""
+
+
+def measure(gpus: int, rounds: int, progress: Progress) -> dict[str, Any]:
+    """Everything for a fleet of so many GPUs, and what the same takes for fleets of a tenth and a hundredth."""
+    sizes = sorted({size for size in SIZES if size < gpus} | {gpus})
+    found = []
+    for i, size in enumerate(sizes):
+        progress(f"{size:,} GPUs", i / len(sizes))
+        found.append(_of_size(Size().of(size), rounds))
+    largest = found[-1]
+    return {
+        "benchmark": "core",
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "memory_gb_s": round(_bandwidth(), 1)},
+        **largest,
+        "clearing": _clearing(),
+        "growth": [
+            {"gpus": one["gpus"], "round_ms": one["round"]["median_ms"], "reclaim_ms": one["reclaim"]["median_ms"]}
+            for one in found
+        ],
+        "exponents": _exponents(found) if len(found) > 1 else None,
+    }
+
+
+def _of_size(size: Size, rounds: int) -> dict[str, Any]:
+    process = psutil.Process()
+    before = process.memory_info().rss
+    view = fleet(size)
+    held = process.memory_info().rss - before
+    decide(view, now=NOW_US, explain=False)  # what is compiled or read from the cache is not measured
+    return {
+        "gpus": size.gpus,
+        "pools": len(view.pools),
+        "leases": sum(len(view.standing(one.pool.id).leases) for one in view.pools),
+        "memory_mb": round(held / 1e6),
+        "round": _rounds(view, rounds),
+        "told_why": _timed(lambda: decide(view, now=NOW_US + 2 * SECOND_US), 3),
+        "nobody_asks": _timed(lambda: decide(_closed(view), now=NOW_US + 2 * SECOND_US, explain=False), 10),
+        "reclaim": _reclaim(size),
+    }
+
+
+def _rounds(view: KeptView, rounds: int) -> dict[str, Any]:
+    """Whole rounds of the market; each grants, and what it granted starts and is gone before the next."""
+    seconds, grants = [], 0
+    for i in range(rounds):
+        now = NOW_US + i * SECOND_US
+        began = perf_counter()
+        plan = decide(view, now=now, explain=False)
+        seconds.append(perf_counter() - began)
+        grants += len(plan.grants)
+        if i % 2 == 0:
+            _grant_some(view, plan, now)
+    return _spread(seconds) | {"grants_a_round": grants // rounds}
+
+
+def _grant_some(view: KeptView, plan: Plan, now: int) -> None:
+    """A thousandth of what was granted becomes leases: the next round finds another fleet."""
+    for grant in plan.grants[::1_000]:
+        for pool in view.pools:
+            standing = view.standing(pool.pool.id)
+            lease = standing.leases.get(grant.lease)
+            if lease is not None:
+                standing.put_lease(lifecycle.ordered(lease, grant, at_us=now, funded_until_us=grant.funded_until_us))
+                break
+
+
+def _closed(view: KeptView) -> KeptView:
+    """The same with no market held: the owner's jobs and what time brings."""
+    pools = tuple(changed(pool, closed=True) for pool in view.pools)
+    return KeptView(pools, tuple(view.standing(pool.pool.id) for pool in pools), view.tenants)
+
+
+def _reclaim(size: Size) -> dict[str, Any]:
+    """The owner asks for a tenth of a full house at once, a gang in each pool: who has to leave."""
+    view = _closed(full_house(size))
+    for one in view.pools:
+        job = OwnerJob(
+            id=JobId(f"{one.pool.id}-asked"),
+            pool=one.pool.id,
+            name="",
+            gpus=GANG_NODES * NODE_GPUS,
+            nodes=GANG_NODES,
+            submitted_us=NOW_US,
+            since_us=NOW_US,
+            state=JobState.WAITING,
+        )
+        view.standing(one.pool.id).put_job(job)
+    plan = decide(view, now=NOW_US + SECOND_US, explain=False)
+    timed = _timed(lambda: decide(view, now=NOW_US + SECOND_US, explain=False), 10)
+    return timed | {
+        "gpus_asked_for": len(view.pools) * GANG_NODES * NODE_GPUS,
+        "leases_that_end": len(plan.notices),
+        "jobs_served": len(plan.kept),
+    }
+
+
+def _clearing() -> dict[str, Any]:
+    """One clearing of a hundred thousand bids."""
+    rng = np.random.default_rng(0)
+    bids = Bids(rng.integers(500_000, 3_000_000, BIDS), rng.choice((1, 2, 4, 8), BIDS).astype(np.int64))
+    market = Market(180_000, 150_000, 1_600_000, 1_600_000, 2_000, may_move=True)
+    return _timed(lambda: PRICING["uniform"](bids, market), 30) | {"bids": BIDS}
+
+
+def _bandwidth() -> float:
+    """Bytes read and written a second by a copy of 256 MB, in GB."""
+    source = np.ones(1 << 25)
+    target = np.empty_like(source)
+    best = min(_seconds(lambda: np.copyto(target, source)) for _ in range(5))
+    return 2 * source.nbytes / best / 1e9
+
+
+def _timed(what: Callable[[], Any], times: int) -> dict[str, Any]:
+    return _spread([_seconds(what) for _ in range(times)])
+
+
+def _seconds(what: Callable[[], Any]) -> float:
+    began = perf_counter()
+    what()
+    return perf_counter() - began
+
+
+def _spread(seconds: list[float]) -> dict[str, Any]:
+    return {
+        "median_ms": round(statistics.median(seconds) * 1e3, 2),
+        "worst_ms": round(max(seconds) * 1e3, 2),
+        "times": len(seconds),
+    }
+
+
+def _exponents(found: list[dict[str, Any]]) -> dict[str, float]:
+    """How time grows with the fleet: 1 is in proportion."""
+    first, last = found[0], found[-1]
+    grown = math.log(last["gpus"] / first["gpus"])
+    return {
+        part: round(math.log(last[part]["median_ms"] / first[part]["median_ms"]) / grown, 2) for part in ("round", "reclaim")
+    }
