@@ -17,10 +17,12 @@ import psutil
 
 from sublet.bench.fleet import NODE_GPUS, NOW_US, Size, fleet, full_house
 from sublet.core import lifecycle
-from sublet.core.ids import JobId
-from sublet.core.owner import JobState, OwnerJob
+from sublet.core.ids import JobId, PoolId
+from sublet.core.owner import OwnerJob
+from sublet.core.placement import Room
 from sublet.core.plan import Plan
 from sublet.core.pricing import PRICING, Bids, Market
+from sublet.core.reclaim import Shortage, make_room, reclaimable
 from sublet.core.round import decide
 from sublet.core.units import SECOND_US
 from sublet.core.values import changed
@@ -105,27 +107,49 @@ def _closed(view: KeptView) -> KeptView:
 
 
 def _reclaim(size: Size) -> dict[str, Any]:
-    """The owner asks for a tenth of a full house at once, a gang in each pool: who has to leave."""
+    """The owner asks for a tenth of a full house at once, a gang in each pool.
+
+    Who has to leave, when, and where the gangs will run; and the whole round, which also says so to each of them.
+    """
     view = _closed(full_house(size))
-    for one in view.pools:
-        job = OwnerJob(
-            id=JobId(f"{one.pool.id}-asked"),
-            pool=one.pool.id,
-            name="",
-            gpus=GANG_NODES * NODE_GPUS,
-            nodes=GANG_NODES,
-            submitted_us=NOW_US,
-            since_us=NOW_US,
-            state=JobState.WAITING,
-        )
-        view.standing(one.pool.id).put_job(job)
+    jobs = [_gang(one.pool.id) for one in view.pools]
+    found = _who_leaves(view, jobs)
+    leave = _timed(lambda: _who_leaves(view, jobs), 20)
+    for job in jobs:
+        view.standing(job.pool).put_job(job)
     plan = decide(view, now=NOW_US + SECOND_US, explain=False)
-    timed = _timed(lambda: decide(view, now=NOW_US + SECOND_US, explain=False), 10)
-    return timed | {
-        "gpus_asked_for": len(view.pools) * GANG_NODES * NODE_GPUS,
-        "leases_that_end": len(plan.notices),
-        "jobs_served": len(plan.kept),
+    whole = _timed(lambda: decide(view, now=NOW_US + SECOND_US, explain=False), 10)
+    return leave | {
+        "gpus_asked_for": sum(job.gpus for job in jobs),
+        "leases_that_end": sum(len(one.victims) for one in found),
+        "jobs_served": sum(one.placement is not None for one in found),
+        "whole_round_ms": whole["median_ms"],
+        "same_in_the_round": len(plan.notices) == sum(len(one.victims) for one in found),
     }
+
+
+def _gang(pool: PoolId) -> OwnerJob:
+    return OwnerJob(
+        id=JobId(f"{pool}-asked"),
+        pool=pool,
+        name="",
+        gpus=GANG_NODES * NODE_GPUS,
+        nodes=GANG_NODES,
+        submitted_us=NOW_US,
+        since_us=NOW_US,
+    )
+
+
+def _who_leaves(view: KeptView, jobs: list[OwnerJob]) -> list[Shortage]:
+    """The shortage of each job, had it alone asked."""
+    found = []
+    for job in jobs:
+        standing = view.standing(job.pool)
+        due_us, nominal = NOW_US + standing.pool.promise.within_us, np.zeros(len(standing.tenants), np.int64)
+        who = reclaimable(standing, now_us=NOW_US + SECOND_US, due_us=due_us, forced=False, nominal=nominal)
+        future = Room(standing.nodes, standing.fit, standing.free | (standing.coming & standing.fit), standing.row_of)
+        found.append(make_room(job, future, who, standing.held.keys, before=standing.fit & ~standing.owner))
+    return found
 
 
 def _clearing() -> dict[str, Any]:

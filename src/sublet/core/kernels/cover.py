@@ -45,7 +45,10 @@ def _parts(rows: Any, holds: Any, may: Bools, fit: npt.NDArray[np.uint64]) -> tu
     granted, order, rank = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
         granted[i], order[i] = -rows[i]["granted_us"], rows[i]["order"]
-    by_order = np.argsort(order, kind="mergesort")
+    rising = True
+    for i in range(1, n):
+        rising = rising and order[i - 1] <= order[i]
+    by_order = np.arange(n) if rising else np.argsort(order, kind="mergesort")
     youngest = by_order[np.argsort(granted[by_order], kind="mergesort")]
     for i in range(n):
         rank[youngest[i]] = i
@@ -240,7 +243,10 @@ def cover(
     lease_of, node_of, gpus = _parts(rows, holds, may, room[1])
     lists = (_lists(node_of, nodes), _lists(lease_of, n))
     best, best_cost, found = np.empty(0, np.int64), (np.int64(0), np.int64(0), np.int64(0)), False
+    apart = len(lease_of) == 0 or np.max(np.diff(lists[1][0])) <= 1  # no lease has two nodes: both searches are the same
     for divided in shared:
+        if found and apart:
+            break
         costs = np.empty((n, 3), np.int64)
         for i in range(n):
             spans = lists[1][0][i + 1] - lists[1][0][i]
