@@ -1,15 +1,26 @@
-"""What every test may ask for: an empty, migrated database, once on SQLite and once on PostgreSQL."""
+"""What every test may ask for: an empty, migrated database, once on SQLite and once on PostgreSQL, and a browser."""
 
 import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from postgres_server import NoServer, administer, server
 from sublet.store.database import Database
 
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 _TEMPLATE = "sublet_template"
 _numbers = itertools.count(1)
 
@@ -62,3 +73,15 @@ def database(db_url: str) -> Iterator[Database]:
     opened = Database(db_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The system's Chromium; tests that need it are skipped where there is none, with the reason."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"{CHROMIUM} is not installed (apt-get install chromium)")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()

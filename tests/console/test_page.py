@@ -12,16 +12,6 @@ from doors import TASK, Doors, good, open_doors
 from sublet.console.pages import FILES
 from sublet.store.database import Database
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 WAIT_MS = 15_000
 NASTY = "<img src=x onerror=alert(1)>"
 
@@ -39,18 +29,6 @@ def doors(sqlite_template: Path, tmp_path: Path) -> Iterator[Doors]:
     file = shutil.copy(sqlite_template, tmp_path / "sublet.db")
     with closing(Database(f"sqlite:///{file}")) as database, open_doors(database, tmp_path / "data") as opened:
         yield opened
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """The system's Chromium; tests that need it are skipped where there is none, with the reason."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"{CHROMIUM} is not installed (apt-get install chromium)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -17,8 +17,10 @@ TICKS = 300
 def test_whatever_happens_the_books_are_in_order(tmp_path: Path, db_url: str, seed: int) -> None:
     world = Simulation(tmp_path, db_url, seed)
     try:
-        for _ in range(TICKS // 20):
+        parts = 0
+        while parts < TICKS // 20 or world.restarts <= 5:  # chance may leave a day without trouble: then it goes on
             world.run(20)
+            parts += 1
             with world.database.read() as tx:
                 assert audit.findings(tx, from_us=world.began_us, now_us=world.plane.clock.now_us()) == []
         world.settle()
@@ -32,7 +34,7 @@ def test_whatever_happens_the_books_are_in_order(tmp_path: Path, db_url: str, se
                 assert limit is None or account.debits_micro - account.credits_micro <= limit
             noted = [entry.reason for entry in events.page(tx, limit=100_000) if entry.kind == "alarm.invariant"]
             assert noted == [], "the live system's own audit saw what the test did not"
-        assert world.restarts > 5 and len(world.leases) > 40
+        assert len(world.leases) > 40
         assert world.plane.loops.failing == {}
     finally:
         world.plane.stop()

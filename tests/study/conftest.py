@@ -18,16 +18,6 @@ from sublet.serving import Server
 from sublet.sim.policies import OURS
 
 ROOT = Root(open_server=Server, openapi=document)
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture
@@ -71,18 +61,6 @@ def found(trace: Path) -> Study:
     question = questions.asked(questions.Files(trace, capacity=small.NODES), warm_up_us=4 * questions.DAY_US)
     wishes = Wanted(policies=("nothing_leased", OURS), judged=("window_max_quantile",), sensitivity=False, workers=1)
     return study(question, wishes, lambda *_: None)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """The system's Chromium; tests that need it are skipped where there is none, with the reason."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"{CHROMIUM} is not installed (apt-get install chromium)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
