@@ -1,5 +1,6 @@
 """Steps two to five of a round: supply, admit, clear, place."""
 
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -17,12 +18,12 @@ from sublet.core.lease import Cause, Event, Lease, State
 from sublet.core.plan import Grant, PriceSet, ReserveSet
 from sublet.core.pricing import PRICING, Bids, Clearing, Market
 from sublet.core.promise import promisable, promised
-from sublet.core.shelf import shelf_of, tenant_columns
+from sublet.core.shelf import Ints, shelf_of, tenant_columns
 from sublet.core.supply import Supply, published_floor, reserve_for, supply
 from sublet.core.tables import CLASSES, PRODUCT, QUEUE_ROW
 from sublet.core.terms import hold_window_us
 from sublet.core.view import AnyView
-from sublet.core.waits import Wall, why_waits
+from sublet.core.waits import Sentences
 
 
 def run_market(view: AnyView, ground: Ground, draft: Draft) -> None:
@@ -71,8 +72,14 @@ class Trading:
             dearest = won[np.argsort(-bare[won], kind="stable")]
             self._hand_out(rows[dearest], [names[i] for i in dearest.tolist()], clearing)
         if self.draft.explain:
-            for i in np.flatnonzero(~clearing.won).tolist():
-                self.draft.wait(self.standing.leases[names[i]], self._lost(rows[i], int(bare[i]), clearing))
+            self._tell_losers(rows, bare, names, clearing)
+
+    def _tell_losers(self, rows: npt.NDArray[Any], bare: Ints, names: list[LeaseId], clearing: Clearing) -> None:
+        sentences, lost = Sentences(self.ground.view, self.stock, self.shelf, self.columns), np.flatnonzero(~clearing.won)
+        columns = (lost, rows["product"][lost], bare[lost], rows["bid_micro"][lost])
+        for i, product, bare_micro, bid_micro in zip(*(column.tolist() for column in columns), strict=True):
+            said = sentences.lost(product, bare_micro=bare_micro, bid_micro=bid_micro, clearing=clearing)
+            self.draft.wait(self.standing.leases[names[i]], said)
 
     def _candidates(self) -> tuple[npt.NDArray[Any], list[LeaseId]]:
         """The requests that could be granted now, as rows and names, the oldest first; the others are told why not."""
@@ -86,11 +93,17 @@ class Trading:
         names = [*self.standing.queue.keys, *(lease.id for lease, _ in entering)]
         code = self._screened(rows)
         if self.draft.explain:
-            for i in _oldest_first(rows, code > codes.FREE_TO_BID):
-                lease = self.standing.leases[LeaseId(names[i])]
-                self.draft.wait(lease, why_waits(int(code[i]), lease, self._wall(rows[i])))
+            self._tell(_oldest_first(rows, code > codes.FREE_TO_BID), rows, names, code)
         free = _oldest_first(rows, code == codes.FREE_TO_BID)
         return rows[free], [LeaseId(names[i]) for i in free]
+
+    def _tell(self, which: list[int], rows: npt.NDArray[Any], names: Sequence[str], code: npt.NDArray[np.int8]) -> None:
+        """Say to these why they wait."""
+        sentences = Sentences(self.ground.view, self.stock, self.shelf, self.columns)
+        columns = (code[which], rows["product"][which], rows["tenant"][which])
+        for i, what, product, tenant in zip(which, *(column.tolist() for column in columns), strict=True):
+            lease = self.standing.leases[LeaseId(names[i])]
+            self.draft.wait(lease, sentences.why_waits(what, lease, product, tenant))
 
     def _screened(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.int8]:
         """int8[n]: what keeps these rows waiting before anything of this round is granted."""
@@ -145,7 +158,7 @@ class Trading:
             elif what == codes.OVER_BUDGET:
                 self.draft.move(lease, Event.PAUSE, "the spend limit does not cover its start", Cause.BUDGET)
             elif self.draft.explain:
-                self.draft.wait(lease, why_waits(what, lease, self._wall(rows[i])))
+                self._tell([i], rows, names, code)
 
     def _grant(self, lease: Lease, placement: Placement, price_micro: int, hold: int, why: str) -> None:
         self.draft.grant(
@@ -161,25 +174,6 @@ class Trading:
                 reason=f"{price_micro / 1e6:.4f} a GPU-hour ({why}), bid {lease.bid_micro / 1e6:.4f}",
             ),
         )
-
-    def _wall(self, row: Any) -> Wall:
-        """What the sentences about a waiting lease are made of."""
-        product = int(row["product"])
-        return Wall(
-            view=self.ground.view,
-            stock=self.stock,
-            spare=int(self.shelf.spare[product]),
-            term_us=self.shelf.products[product][1],
-            holding=int(self.columns.holding[row["tenant"]]),
-            quota=int(self.columns.quota[row["tenant"]]),
-        )
-
-    def _lost(self, row: Any, bare_micro: int, clearing: Clearing) -> str:
-        share = self.shelf.shares[int(row["product"])]
-        if bare_micro < clearing.price_micro:
-            return f"the price is {int(clearing.price_micro * (1 + share)) / 1e6:.4f}, above its bid"
-        asked = self.shelf.pays(int(row["product"]), clearing.price_micro, int(row["bid_micro"]))
-        return f"dearer bids took what was lendable at {asked / 1e6:.4f}"
 
 
 def market_of(ground: Ground, draft: Draft, stock: Supply) -> Market:

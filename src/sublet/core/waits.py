@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from sublet.core.kernels import queue as codes
 from sublet.core.lease import Lease
+from sublet.core.pricing import Clearing
 from sublet.core.promise import promise_broken
+from sublet.core.shelf import Shelf, TenantColumns
 from sublet.core.supply import Supply
 from sublet.core.units import said
 from sublet.core.view import PoolView
@@ -75,6 +77,44 @@ _SENTENCES: Mapping[int, Callable[[Lease, Wall], str]] = {
 }
 
 
-def why_waits(code: int, lease: Lease, wall: Wall) -> str:
-    """The sentence for a code of `kernels.queue`."""
-    return _SENTENCES[code](lease, wall)
+class Sentences:
+    """Why the leases of one round wait. Those that differ in nothing that a sentence says share it: thousands may wait."""
+
+    def __init__(self, view: PoolView, stock: Supply, shelf: Shelf, columns: TenantColumns) -> None:
+        """The pool and its supply as the round stands."""
+        self._view, self._stock, self._shelf, self._columns = view, stock, shelf, columns
+        self._said: dict[tuple[object, ...], str] = {}
+
+    def why_waits(self, code: int, lease: Lease, product: int, tenant: int) -> str:
+        """The sentence for a code of `kernels.queue`, and the numbers of the lease's product and tenant."""
+        if code == codes.BACKING_OFF:
+            return _SENTENCES[code](lease, self._wall(product, tenant))
+        key = (code, product, tenant, lease.gpus, lease.nodes, lease.whole_nodes, lease.grace_us)
+        said = self._said.get(key)
+        if said is None:
+            said = self._said[key] = _SENTENCES[code](lease, self._wall(product, tenant))
+        return said
+
+    def lost(self, product: int, *, bare_micro: int, bid_micro: int, clearing: Clearing) -> str:
+        """The sentence for a bid that could have been granted and did not win; `bare_micro`: without the risk price."""
+        key = ("lost", product, bare_micro < clearing.price_micro)
+        said = self._said.get(key)
+        if said is None:
+            share = self._shelf.shares[product]
+            if bare_micro < clearing.price_micro:
+                said = f"the price is {int(clearing.price_micro * (1 + share)) / 1e6:.4f}, above its bid"
+            else:  # who bids the price pays the price: that is the same for all of them
+                asked = self._shelf.pays(product, clearing.price_micro, bid_micro)
+                said = f"dearer bids took what was lendable at {asked / 1e6:.4f}"
+            self._said[key] = said
+        return said
+
+    def _wall(self, product: int, tenant: int) -> Wall:
+        return Wall(
+            view=self._view,
+            stock=self._stock,
+            spare=int(self._shelf.spare[product]),
+            term_us=self._shelf.products[product][1],
+            holding=int(self._columns.holding[tenant]),
+            quota=int(self._columns.quota[tenant]),
+        )
