@@ -97,8 +97,8 @@ def _layout(pool: str, groups: Sequence[NodeGroup], table: JobTable) -> PoolLayo
         gpu_model=groups[0].gpu_model if groups else None,
         nodes=tuple(NodeId(f"{pool}-{number:05d}") for number in range(len(sizes))),
         sizes=sizes,
-        jobs=_chosen(everything, ~spot),
-        spot=Asked(_chosen(everything, spot), tuple(TenantId(names[i]) for i in np.flatnonzero(spot))),
+        jobs=everything.of(~spot),
+        spot=Asked(everything.of(spot), tuple(TenantId(names[i]) for i in np.flatnonzero(spot))),
         left=tuple(left for left in (*gone, *large) if left.count),
     )
 
@@ -158,10 +158,6 @@ def _gangs(rows: pl.DataFrame, sizes: Ints) -> tuple[_Gangs, list[Left]]:
         Left("rounded", rounded, "added so that all nodes of a gang have as many", "GPU"),
     ]
     return _Gangs(per_node, nodes, fits), left
-
-
-def _chosen(jobs: OwnerJobs, which: npt.NDArray[np.bool_]) -> OwnerJobs:
-    return OwnerJobs(jobs.submit_us[which], jobs.run_us[which], jobs.gpus_per_node[which], jobs.nodes[which])
 
 
 def usage_layouts(table: DemandTable, capacities: Mapping[str, int]) -> tuple[PoolLayout, ...]:
