@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from time import perf_counter
 from typing import IO, Any
 
 import structlog
@@ -20,6 +21,7 @@ from sublet.app.settings import Settings
 from sublet.app.tally import Tally
 from sublet.app.webhooks import Courier
 from sublet.core.errors import Conflict
+from sublet.core.rehearsal import rehearse
 from sublet.core.units import MINUTE_US
 from sublet.engines.protocol import Engine
 from sublet.store import events, facts
@@ -68,7 +70,10 @@ class ControlPlane:
         self._ticks = 0
 
     def start(self) -> None:
-        """Begin the loops."""
+        """Begin the loops, once everything that they decide by is compiled."""
+        began = perf_counter()
+        rehearse()
+        log.info("ready_to_decide", seconds=round(perf_counter() - began, 1))
         self._thread.start()
         self._courier.start()
 
@@ -98,6 +103,7 @@ class ControlPlane:
 
     def run_forever(self) -> None:
         """The loops in this thread, until `stop`."""
+        rehearse()
         self._run()
 
     def _run(self) -> None:

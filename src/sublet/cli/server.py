@@ -44,6 +44,10 @@ def up(
     settings = settings_file.changed(loaded, {name: value for name, value in given.items() if value is not None})
     logs.configure(settings)
     server = root_of(context).open_server(settings)
+    from sublet.core.rehearsal import READY_SOON, rehearse  # noqa: PLC0415 (numba, which other commands need not load)
+
+    with errors.status(READY_SOON):
+        rehearse()
     errors.print(_banner(server))
     server.run()
 

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from sublet.app.settings import Settings
 from sublet.cli.root import Server
+from sublet.core.rehearsal import READY_SOON, rehearse
 from sublet.demo import options as checking
 from sublet.demo.billing import issue_invoices, wait_until_booked
 from sublet.demo.cast import wishes
@@ -34,6 +35,8 @@ def run_demo(options: Options, open_server: Callable[[Settings], Server], *, scr
     table = read_jobs(options.trace or PACKAGED)
     day = lay_out(table, slots=options.slots, speed=options.speed, hours=options.hours, seed=options.seed)
     prologue(screen, options, table, day)
+    with screen.status(READY_SOON):
+        rehearse()
     with _interruptible() as deaf, built(options, open_server, day) as stage:
         try:
             summary = _played(stage, options, day, screen)
