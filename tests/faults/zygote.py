@@ -1,4 +1,4 @@
-"""Forks control planes that a test may kill: everything is imported once, so that a restart costs milliseconds, not seconds.
+"""Forks control planes that a test may kill: all is imported and compiled once, so that a restart costs milliseconds.
 
 Reads one line for each control plane wanted and answers with its process id, and again with `ready` when its loops run.
 """
@@ -11,6 +11,7 @@ from sublet.app.clock import Clock
 from sublet.app.control import ControlPlane
 from sublet.app.loops import Rhythm
 from sublet.app.settings import Settings
+from sublet.core.rehearsal import rehearse
 from sublet.core.units import HOUR_US, SECOND_US
 from sublet.engines.local.engine import LocalEngine
 from sublet.store.database import Database
@@ -28,6 +29,7 @@ def control_plane(folder: Path, url: str, ready: int) -> None:
 
 
 def main(folder: Path, url: str) -> None:
+    rehearse()
     answers = os.dup(1)
     os.dup2(2, 1)  # what is logged goes to stderr
     for _ in sys.stdin:
