@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sublet.bench.exactness import by_definition
 from sublet.core.bound import idle_of, leasable, leasable_curve
 from sublet.core.forecast import History
 
@@ -17,16 +18,6 @@ def history(steps: list[tuple[int, int]]) -> tuple[History, int]:
     lengths = np.array([length for length, _ in steps], np.int64)
     at = np.concatenate([[0], np.cumsum(lengths)])
     return History(at[:-1], np.array([gpus for _, gpus in steps], np.int64)), int(at[-1])
-
-
-def by_definition(idle: list[int], length: int) -> list[int]:
-    """At each instant the largest minimum over the windows of `length` that contain it."""
-    best = [0] * len(idle)
-    for start in range(len(idle) - length + 1):
-        least = min(idle[start : start + length])
-        for t in range(start, start + length):
-            best[t] = max(best[t], least)
-    return best
 
 
 def at_each_instant(at_us: list[int], gpus: list[int]) -> list[int]:

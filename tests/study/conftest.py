@@ -14,6 +14,7 @@ from sublet.advice.study.run import study
 from sublet.api.server import document
 from sublet.cli.app import run
 from sublet.cli.root import Root
+from sublet.core.units import DAY_US
 from sublet.serving import Server
 from sublet.sim.policies import OURS
 
@@ -58,7 +59,7 @@ def made(trace: Path, asked: tuple[str, ...], tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="session")
 def found(trace: Path) -> Study:
     """A study as a value: nothing leased and our policy."""
-    question = questions.asked(questions.Files(trace, capacity=small.NODES), warm_up_us=4 * questions.DAY_US)
+    question = questions.asked(questions.Files(trace, capacity=small.NODES), warm_up_us=4 * DAY_US)
     wishes = Wanted(policies=("nothing_leased", OURS), judged=("window_max_quantile",), sensitivity=False, workers=1)
     return study(question, wishes, lambda *_: None)
 

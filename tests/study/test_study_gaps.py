@@ -7,7 +7,7 @@ import pytest
 import small
 
 from command_line import Sublet
-from sublet.advice.study.question import DAY_US
+from sublet.core.units import DAY_US
 from sublet.sim.policies import OURS
 
 HOLE = (5.5, 7.0)  # days

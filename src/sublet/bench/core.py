@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 
 from sublet.bench.fleet import NODE_GPUS, NOW_US, Size, fleet, full_house
+from sublet.bench.progress import Progress
 from sublet.core import lifecycle
 from sublet.core.ids import JobId, PoolId
 from sublet.core.owner import OwnerJob
@@ -28,7 +29,6 @@ from sublet.core.units import SECOND_US
 from sublet.core.values import changed
 from sublet.core.view import KeptView
 
-Progress = Callable[[str, float], None]
 SIZES = (6_000, 60_000, 600_000)
 ROUNDS = 20
 BIDS = 100_000

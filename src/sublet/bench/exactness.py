@@ -57,13 +57,13 @@ def _bound_cases(progress: Callable[[float], None]) -> int:
         demand = History(np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64), gpus.astype(np.int64))
         idle = idle_of(demand, capacity, from_us=0, until_us=end)
         found = np.repeat(leasable_curve(idle, window), np.diff(idle.at_us)).tolist()
-        wrong += found != _by_definition(np.repeat(np.maximum(0, capacity - gpus), lengths).tolist(), window)
+        wrong += found != by_definition(np.repeat(np.maximum(0, capacity - gpus), lengths).tolist(), window)
         if case % 100 == 0:
             progress(case / CASES)
     return wrong
 
 
-def _by_definition(idle: list[int], length: int) -> list[int]:
+def by_definition(idle: list[int], length: int) -> list[int]:
     """At each instant the largest minimum over the windows of `length` that contain it."""
     best = [0] * len(idle)
     for start in range(len(idle) - length + 1):

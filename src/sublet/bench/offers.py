@@ -1,6 +1,6 @@
 """How well offers keep their word: the back-test of forecasts, calibrated given an offer, on public demand."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from sublet.advice.study.question import capacities
+from sublet.bench.progress import Progress, prefixed
 from sublet.core.backtest import Course, Verdict, judge
 from sublet.core.forecast import FORECASTS, Series
 from sublet.core.ids import PoolId
-from sublet.core.units import HOUR_US
+from sublet.core.units import DAY_US, HOUR_US
 from sublet.traces import DemandTable, Options, read_nodes, read_trace
 
-Progress = Callable[[str, float], None]
-DAY_US = 24 * HOUR_US
 HORIZONS_US = (HOUR_US, 4 * HOUR_US, 24 * HOUR_US)
 RISK = 0.1
 
@@ -55,12 +55,9 @@ def calibrated_offers(folder: Path, method: str, progress: Progress) -> dict[str
             continue
         table, past = _series(folder, record)
         for days in record.warm_ups_d:
-            found[f"{record.name}_{days}d"] = _judged(table, past, method, days, _prefixed(progress, record.name, days))
+            told = prefixed(progress, f"{record.name}, {days} days first")
+            found[f"{record.name}_{days}d"] = _judged(table, past, method, days, told)
     return found
-
-
-def _prefixed(progress: Progress, name: str, days: int) -> Progress:
-    return lambda what, share: progress(f"{name}, {days} days first: {what}", share)
 
 
 def _series(folder: Path, record: Record) -> tuple[DemandTable, Mapping[PoolId, Series]]:
@@ -70,14 +67,11 @@ def _series(folder: Path, record: Record) -> tuple[DemandTable, Mapping[PoolId, 
     if record.nodes is not None:
         inventory = read_nodes(folder / record.nodes, Options(trace=record.trace, pool="gpu_model"))
     gaps = tuple((gap.from_us, gap.to_us) for gap in table.gaps)
-    past = {}
-    for pool in table.pools:
-        if pool in record.without:
-            continue
-        own = table.frame.filter(table.frame["pool"] == pool)["capacity"].max()
-        capacity = inventory.capacity(pool) if inventory is not None else int(str(own))
-        past[PoolId(pool)] = Series(PoolId(pool), table.history(pool), capacity, gaps)
-    return table, past
+    return table, {
+        PoolId(pool): Series(PoolId(pool), table.history(pool), capacity, gaps)
+        for pool, capacity in capacities(table, inventory).items()
+        if pool not in record.without
+    }
 
 
 def _judged(table: DemandTable, past: Mapping[PoolId, Series], method: str, days: int, progress: Progress) -> dict[str, Any]:

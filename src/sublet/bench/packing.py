@@ -1,17 +1,17 @@
 """The table of a published packing experiment (`sim.packing`), measured again beside our own score."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from time import perf_counter
 from typing import Any
 
+from sublet.bench.progress import Progress
 from sublet.sim.packing.loads import LOADS, allocated
 from sublet.sim.packing.openb import NODES, PODS, nodes_of, pods_of
 from sublet.sim.packing.scores import FGD, OURS, SCORES
 from sublet.sim.packing.stream import Trial, trial_of, workload_of
 
-Progress = Callable[[str, float], None]
 Found = Mapping[str, Sequence[Mapping[int, float]]]
 
 SEEDS = tuple(range(42, 52))

@@ -1,7 +1,7 @@
 """How long replays take: a public trace under all policies, a half year of a large fleet under ours, and how time grows."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,15 +14,14 @@ from sublet.advice.study.question import EXAMPLE_ORIGIN, Files, Question, asked
 from sublet.advice.study.result import Study, Wanted
 from sublet.advice.study.run import NOTHING, study
 from sublet.bench.memory import Memory
+from sublet.bench.progress import Progress
 from sublet.core.ids import NodeId, TenantId
-from sublet.core.units import HOUR_US
+from sublet.core.units import DAY_US, HOUR_US
 from sublet.sim.generated import generated
-from sublet.sim.policies import OURS, POLICIES
+from sublet.sim.policies import OURS
 from sublet.sim.scene import OwnerJobs, no_jobs
 from sublet.traces import Options
 
-Progress = Callable[[str, float], None]
-DAY_US = 24 * HOUR_US
 PHILLY, PHILLY_NODES = "jobs_philly_pass.parquet", "all=100x8"
 """The jobs that ended well ask for 374 GPUs on average: a hundred nodes of eight are a fleet that is half idle."""
 
@@ -154,9 +153,3 @@ def _short(found: Study, policy: str) -> dict[str, Any]:
         "net_per_fleet_gpu_h": round(figures.net_per_gpu_h, 4),
         "conserved": figures.conserved,
     }
-
-
-def policies_are_honest(found: Mapping[str, Any]) -> bool:
-    """Whether every policy has its bound, and its broken promises counted."""
-    told = ("captured_of_4h_bound", "promises_broken")
-    return set(found) == set(POLICIES) and all(name in one for one in found.values() for name in told)

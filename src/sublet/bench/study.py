@@ -11,10 +11,10 @@ import sublet
 from sublet.bench.exactness import exactness
 from sublet.bench.offers import calibrated_offers
 from sublet.bench.packing import packing
+from sublet.bench.progress import Progress, prefixed
 from sublet.bench.replays import all_policies, growth, half_year
 from sublet.core.errors import Invalid
 
-Progress = Callable[[str, float], None]
 Part = Callable[[Path, str, Progress], dict[str, Any]]
 
 PARTS: Mapping[str, Part] = {
@@ -41,10 +41,6 @@ def measure(folder: Path, method: str, only: Sequence[str], progress: Progress) 
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.machine()},
     }
     for name in only or PARTS:
-        found[name] = PARTS[name](folder, method, _prefixed(progress, name))
+        found[name] = PARTS[name](folder, method, prefixed(progress, name))
         progress(name, 1.0)
     return found
-
-
-def _prefixed(progress: Progress, name: str) -> Progress:
-    return lambda what, share: progress(f"{name}: {what}", share)

@@ -12,12 +12,12 @@ import numpy as np
 
 from sublet.core.errors import Invalid
 from sublet.core.forecast.kernels import NO_DEMAND
-from sublet.core.forecast.method import DAY_US, Method, Past, begin_us
+from sublet.core.forecast.method import Method, Past, begin_us
 from sublet.core.forecast.rolling import Forecasts, looked_ahead, plain, rolled
 from sublet.core.forecast.scoring import Outcome, PoolScore, Score, by_pool, coverage, pinball, score
 from sublet.core.forecast.series import window_peaks
 from sublet.core.forecast.window import Bools, Ints
-from sublet.core.units import HOUR_US, said
+from sublet.core.units import DAY_US, HOUR_US, said
 
 RISKS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 """The nominal risks of a trade-off curve."""

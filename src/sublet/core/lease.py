@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sublet.core.errors import IllegalStep
 from sublet.core.fleet import Placement
 from sublet.core.ids import LeaseId, PoolId, RunId, TenantId, lease_run
+from sublet.core.transitions import walked
 from sublet.core.values import changed
 
 
@@ -172,11 +172,6 @@ def step(lease: Lease, *events: Event, at: int, reason: str | None = None, **dat
     `data` are the fields that belong to the events. The caller saves the lease, guarded by `version`.
     """
     assert at >= lease.since_us, f"{lease.id}: time must not run backwards ({at} < {lease.since_us})"
-    state = lease.state
-    for event in events:
-        target = NEXT.get((state, event))
-        if target is None:
-            raise IllegalStep(f"lease {lease.id} is {state}: it cannot take {event}")
-        state = target
+    state = walked(NEXT, lease.state, events, "lease", lease.id)
     said = lease.reason if reason is None else reason
     return changed(lease, state=state, since_us=at, version=lease.version + len(events), reason=said, **data)

@@ -150,15 +150,16 @@ class Trading:
         )
         self.draft.spent.update(zip(self.standing.tenants, columns.spent.tolist(), strict=True))
         taken = iter(zip(nodes.tolist(), masks.tolist(), strict=True))
-        for i, (name, what, price, hold) in enumerate(zip(names, code.tolist(), pays.tolist(), holds.tolist(), strict=True)):
+        for name, what, price, hold in zip(names, code.tolist(), pays.tolist(), holds.tolist(), strict=True):
             lease = self.standing.leases[name]
             if what == codes.FREE_TO_BID:
                 placement = tuple((now.nodes[node], mask) for node, mask in islice(taken, lease.nodes))
                 self._grant(lease, placement, price, hold, clearing.reason)
             elif what == codes.OVER_BUDGET:
                 self.draft.move(lease, Event.PAUSE, "the spend limit does not cover its start", Cause.BUDGET)
-            elif self.draft.explain:
-                self._tell([i], rows, names, code)
+        if self.draft.explain:
+            late = np.flatnonzero((code != codes.FREE_TO_BID) & (code != codes.OVER_BUDGET))
+            self._tell(late.tolist(), rows, names, code)
 
     def _grant(self, lease: Lease, placement: Placement, price_micro: int, hold: int, why: str) -> None:
         self.draft.grant(

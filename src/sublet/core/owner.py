@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sublet.core.errors import IllegalStep
 from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, PoolId, RunId, job_run
+from sublet.core.transitions import walked
 from sublet.core.values import changed
 
 
@@ -91,11 +91,6 @@ def step_job(job: OwnerJob, *events: JobEvent, at: int, reason: str | None = Non
     `data` are the fields that belong to the events.
     """
     assert at >= job.since_us, f"{job.id}: time must not run backwards"
-    state = job.state
-    for event in events:
-        target = NEXT_JOB.get((state, event))
-        if target is None:
-            raise IllegalStep(f"owner job {job.id} is {state}: it cannot take {event}")
-        state = target
+    state = walked(NEXT_JOB, job.state, events, "owner job", job.id)
     said = job.reason if reason is None else reason
     return changed(job, state=state, since_us=at, version=job.version + len(events), reason=said, **data)

@@ -9,6 +9,7 @@ TICK_US = 15_625  # 1/64 s
 SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
 HOUR_US = 3_600 * SECOND_US
+DAY_US = 24 * HOUR_US
 MICRO = 1_000_000  # micro-units in one unit of currency
 
 

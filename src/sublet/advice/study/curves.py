@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sublet.advice.study.idle import SHOWN_US, PoolIdle
 from sublet.advice.study.question import Question
 from sublet.core.occupancy import STATES
-from sublet.core.units import HOUR_US
+from sublet.core.units import DAY_US
 from sublet.sim.outcome import Outcome
 
 Ints = npt.NDArray[np.int64]
@@ -19,8 +19,6 @@ At = str | float
 
 POINTS = 750
 """So many points of a curve at most: more than a screen has room for is only slow."""
-
-DAY_US = 24 * HOUR_US
 
 
 @dataclass(frozen=True, slots=True)

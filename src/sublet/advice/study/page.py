@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, Template
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -20,6 +20,7 @@ from sublet.advice.study.plots import forecasts, lengths, over_time, policies, t
 from sublet.advice.study.plots.style import CONFIG, Key, Plot
 from sublet.advice.study.report import Report
 from sublet.advice.study.rows import Columns, Group, groups
+from sublet.app.export.templates import environment
 
 STYLE, SCRIPT = "report.css", "report.js"
 
@@ -147,13 +148,7 @@ def _file(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
-        loader=PackageLoader("sublet.advice.study"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    made = environment("sublet.advice.study")
     made.filters |= {"share": words.share, "number": words.number, "whole": words.count, "lasting": words.length}
     made.filters |= {"money": words.money, "price": words.price, "value": _value}
     return made

@@ -12,7 +12,7 @@ from sublet.advice.study.layout import PoolLayout, layouts, usage_layouts
 from sublet.advice.study.words import counted
 from sublet.advice.study.words import length as lasting
 from sublet.core.errors import Invalid
-from sublet.core.units import HOUR_US, SECOND_US
+from sublet.core.units import DAY_US, HOUR_US, SECOND_US
 from sublet.traces import (
     DemandTable,
     Fault,
@@ -26,7 +26,6 @@ from sublet.traces import (
     written_nodes,
 )
 
-DAY_US = 24 * HOUR_US
 WARM_UP_US = 28 * DAY_US
 SHORTEST_US = 2 * DAY_US
 
@@ -97,7 +96,7 @@ def asked(source: Files, *, warm_up_us: int | None = None) -> Question:
     if isinstance(table, JobTable):
         pools = layouts(table, inventory or _missing(table.pools))
     else:
-        pools = usage_layouts(table, _capacities(table, inventory))
+        pools = usage_layouts(table, capacities(table, inventory))
     pools = tuple(pool for pool in pools if len(pool.jobs)) or _nobody(name, pools)
     open_us = _opening(table, warm_up_us)
     return Question(
@@ -158,8 +157,8 @@ def _missing(pools: Sequence[str]) -> NoReturn:
     )
 
 
-def _capacities(table: DemandTable, inventory: Inventory | None) -> dict[str, int]:
-    """The capacity of each pool: from the inventory, else the largest that the table itself gives."""
+def capacities(table: DemandTable, inventory: Inventory | None) -> dict[str, int]:
+    """The capacity of each pool: from the inventory, else the largest that the table itself gives; `Invalid` without either."""
     found: dict[str, int] = {}
     for pool in table.pools:
         own = table.frame.filter(table.frame["pool"] == pool)["capacity"].max()

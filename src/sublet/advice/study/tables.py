@@ -23,11 +23,6 @@ Row = Mapping[str, Any]
 Schema = dict[str, type[pl.DataType]]
 
 
-def tables_of(study: Study) -> dict[str, pl.DataFrame]:
-    """Every table by its name."""
-    return {name: make(study) for name, make in TABLES.items()}
-
-
 def _demand(study: Study) -> pl.DataFrame:
     """Hour by hour: demand, idle and leasable GPUs of each pool with nothing leased."""
     parts = []

@@ -2,21 +2,16 @@
 
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from sublet.app.export import wording
+from sublet.app.export.templates import environment
 from sublet.core.invoice import Invoice, merged
 
 
 @cache
 def _template() -> Template:
-    templates = Environment(
-        loader=PackageLoader("sublet.app.export"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = environment("sublet.app.export")
     templates.filters |= {
         "money": wording.money,
         "price": wording.price,

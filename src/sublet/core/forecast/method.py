@@ -10,12 +10,11 @@ from typing import Protocol
 from sublet.core.forecast.series import Series
 from sublet.core.forecast.window import Ahead, Ints
 from sublet.core.ids import PoolId
-from sublet.core.units import HOUR_US
+from sublet.core.units import DAY_US
 
 Past = Mapping[PoolId, Series]
 """The demand of all pools of a fleet."""
 
-DAY_US = 24 * HOUR_US
 WEEK_US = 7 * DAY_US
 
 

@@ -89,7 +89,7 @@ def _offer(
         most += gpus[items[j]]
     if most < missing:
         return False, np.int64(0), np.int64(0), np.int64(0)
-    for j in range(start[node], start[node + 1] if missing else start[node]):
+    for j in range(start[node], start[node + 1]):
         frees, lease = gpus[items[j]], lease_of[items[j]]
         if frees == 0:
             continue

@@ -49,6 +49,18 @@ def _days(bands: Bands) -> str:
     return f"{max(1, round(len(bands.at) / 24))} days"
 
 
+def _facet(name: str, hours: float, data: tuple[Json, ...], titles: tuple[str, str], *, height: int) -> Plot:
+    """One of a row of small plots, a horizon each, whose keys stand beside them all. `titles`: of the axes."""
+    axes = [percent(title, rangemode="tozero") for title in titles]
+    return Plot(
+        name=f"{name}-{hours:g}h",
+        title=f"{hours:g} h",
+        caption="",
+        data=data,
+        layout=layout(axes[0], axes[1], height=height, showlegend=False),
+    )
+
+
 def calibration_plot(one: Method) -> Plot:
     """Nominal risk against the reclaim probability given an offer, before and after calibration."""
     edge = max(max(point.high, point.risk) for point in (*one.plain_curve, *one.curve))
@@ -57,18 +69,7 @@ def calibration_plot(one: Method) -> Plot:
         _measured(one.plain_curve, "as the method says", COLOURS["bound"], "square", -1),
         _measured(one.curve, "calibrated", COLOURS["leased"], "circle", 1),
     )
-    return Plot(
-        name=f"calibration-{one.hours:g}h",
-        title=f"{one.hours:g} h",
-        caption="",
-        data=data,
-        layout=layout(
-            percent("nominal risk", rangemode="tozero"),
-            percent("windows reclaimed", rangemode="tozero"),
-            height=290,
-            showlegend=False,
-        ),
-    )
+    return _facet("calibration", one.hours, data, ("nominal risk", "windows reclaimed"), height=290)
 
 
 def _measured(points: tuple[Point, ...], name: str, colour: str, symbol: str, side: int) -> Json:
@@ -112,18 +113,7 @@ def tradeoff_plot(judged: Judged, hours: float) -> Plot:
         }
         for i, one in enumerate(methods)
     )
-    return Plot(
-        name=f"tradeoff-{hours:g}h",
-        title=f"{hours:g} h",
-        caption="",
-        data=data,
-        layout=layout(
-            percent("windows reclaimed", rangemode="tozero"),
-            percent("offered of what could be", rangemode="tozero"),
-            height=310,
-            showlegend=False,
-        ),
-    )
+    return _facet("tradeoff", hours, data, ("windows reclaimed", "offered of what could be"), height=310)
 
 
 def calibration_keys() -> tuple[Key, ...]:
