@@ -56,11 +56,12 @@ class ControlPlane:
         with database.write() as tx:
             register_nodes(tx, engine, now_us=clock.now_us())
         self.forecaster, self.mirror = Forecaster(every_us=forecast_every_us), Mirror()
+        self.decider = Decider(database, self.forecaster, self.mirror)
         self.loops = Loops(
             database,
             engine,
             clock,
-            Decider(database, self.forecaster, self.mirror),
+            self.decider,
             Tally(self.metrics),
             mirror=self.mirror,
             run_env=self.metadata.env,

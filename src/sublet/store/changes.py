@@ -72,10 +72,10 @@ def since(tx: Connection, mark: Mark) -> News | None:
 
 
 def purge(tx: Connection, *, keep: int) -> None:
-    """Forget all but the last notes; who has not read them reads everything once."""
+    """Forget all but the last `keep` notes, one at least: numbers go on from it. Who has not read them reads everything once."""
     last = tx.execute(select(func.max(changes.c.seq))).scalar_one()
     if last is not None:
-        tx.execute(delete(changes).where(changes.c.seq <= last - keep))
+        tx.execute(delete(changes).where(changes.c.seq <= last - max(keep, 1)))
 
 
 def _xmin(tx: Connection) -> int:

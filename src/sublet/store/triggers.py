@@ -71,7 +71,7 @@ def _news(watched: Watched, differs: str) -> str:
 
 def _sqlite() -> Iterator[str]:
     for watched in WATCHED:
-        note = f"INSERT INTO changes (kind, subject, xid) SELECT '{watched.kind}', NEW.{watched.subject}, 0"  # noqa: S608 - ours
+        note = f"INSERT INTO changes (kind, subject, xid) SELECT '{watched.kind}', NEW.{watched.subject}, 0"
         columns = ", ".join(watched.columns)
         for when, on in (("insert", "INSERT"), ("update", f"UPDATE OF {columns}")):
             condition = f"WHEN {_news(watched, 'IS NOT')}" if when == "update" else ""
