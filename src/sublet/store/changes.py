@@ -11,7 +11,10 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, delete, func, select
 
+from sublet.store import facts
 from sublet.store.schema import changes
+
+_PURGED = "changes_purged_to"
 
 
 class Kind(StrEnum):
@@ -52,8 +55,7 @@ def here(tx: Connection) -> Mark:
 
 def since(tx: Connection, mark: Mark) -> News | None:
     """What this transaction sees and `mark` does not; None where notes that old were purged: then everything is to be read."""
-    first = tx.execute(select(func.min(changes.c.seq))).scalar_one()
-    if first is not None and first > mark.seq + 1:
+    if mark.seq < int(facts.get(tx, _PURGED) or 0):
         return None
     query = select(changes.c.seq, changes.c.kind, changes.c.subject, changes.c.xid)
     if tx.dialect.name == "sqlite":
@@ -72,10 +74,12 @@ def since(tx: Connection, mark: Mark) -> News | None:
 
 
 def purge(tx: Connection, *, keep: int) -> None:
-    """Forget all but the last `keep` notes, one at least: numbers go on from it. Who has not read them reads everything once."""
-    last = tx.execute(select(func.max(changes.c.seq))).scalar_one()
-    if last is not None:
-        tx.execute(delete(changes).where(changes.c.seq <= last - max(keep, 1)))
+    """Forget all but the last `keep` notes, one at least, from which numbers go on. Who has not read them reads everything."""
+    last = tx.execute(select(func.max(changes.c.seq))).scalar_one() or 0
+    upto = last - max(keep, 1)
+    if upto > int(facts.get(tx, _PURGED) or 0):
+        tx.execute(delete(changes).where(changes.c.seq <= upto))
+        facts.put(tx, _PURGED, str(upto))
 
 
 def _xmin(tx: Connection) -> int:
