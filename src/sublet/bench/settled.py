@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from sublet.app import keys, tenants
 from sublet.bench.fleet import NODE_GPUS, NOW_US
-from sublet.core.ids import PoolId, TenantId
-from sublet.core.lease import HELD, Lease, State
+from sublet.core.ids import TenantId
+from sublet.core.lease import HELD, Lease
 from sublet.core.ledger import Hold, pool_accounts
 from sublet.core.occupancy import Span
 from sublet.core.owner import JOB_HELD, OwnerJob
