@@ -29,11 +29,13 @@ class Server:
         self.settings = settings.model_copy(update={"port": self._socket.getsockname()[1]})
         _make(settings.data_dir)
         data_dir = settings.data_dir.resolve()
-        options = EngineOptions(state=data_dir / "engine", slots=settings.slots, hidden=(data_dir,))
+        state = settings.engine_state
+        options = EngineOptions(state=state, slots=settings.slots, hidden=(data_dir, state))
         self._database = Database(settings.database_url)
         self.plane = ControlPlane(self.settings, self._database, ENGINES[settings.engine](options), Clock())
         with self._database.write() as tx:
             keys.ensure_owner_key(tx, data_dir, now_us=self.plane.clock.now_us())
+            self.owner_key = keys.owner_key_place(tx)
         api = create_app(self.plane)
         router = getattr(sublet.console, "router", None)
         if router is not None:

@@ -59,6 +59,7 @@ class Capabilities:
     grace_max_us: int | None = None
     survives_control_plane: bool = True
     notice_ways: tuple[str, ...] = ("signal", "file", "environment")
+    site: str = ""  # where its runs are kept: engines of different sites do not see each other's; empty: all see the same
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import re
+import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,11 +73,12 @@ class LocalEngine:
         with self._alone():
             for path in [*self._site.runs.glob(".*"), *self._site.volumes.glob(".*")]:
                 remove_tree(path)  # half-made or half-removed when an earlier engine died
+            self._name_of_site = _named(self._state / "site")
 
     @property
     def capabilities(self) -> Capabilities:
         """What it can do, as found on this machine."""
-        return Capabilities(name=self._name, isolation=self._isolation, gangs=False)
+        return Capabilities(name=self._name, isolation=self._isolation, gangs=False, site=self._name_of_site)
 
     def nodes(self) -> Sequence[NodeSeen]:
         """This machine."""
@@ -279,6 +281,13 @@ class LocalEngine:
             yield
         finally:
             os.close(fd)
+
+
+def _named(file: Path) -> str:
+    """The name of this place, made once: who finds another has another place before him."""
+    if not file.exists():
+        file.write_text(secrets.token_hex(8))
+    return file.read_text()
 
 
 def _spawn_keeper(run: RunDir) -> int:
