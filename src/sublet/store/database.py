@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sublet.core.errors import Conflict, Unavailable
 
 log = structlog.get_logger(__name__)
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 10_000
 _MIGRATING = 7_440_002  # the advisory lock of whoever changes the schema
 _LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's name for a wait for a lock that was given up
@@ -82,10 +83,8 @@ class Database:
         On PostgreSQL one process at a time does it. A step that waits a second for a table gives up and comes again later, so
         those who use the table wait no longer than that either. Raises `Conflict` if the schema is newer than this program.
         """
-        script = ScriptDirectory(str(Path(__file__).parent / "migrations"))
-        known = {one.revision for one in script.walk_revisions()}
-        there, newest = self.revision(), script.get_current_head()
-        if there is not None and there not in known:
+        there, (newest, *older) = self.revision(), revisions()
+        if there is not None and there not in {newest, *older}:
             raise Conflict(
                 f"the database is of a newer Sublet: its schema is {there}, this program knows up to {newest}",
                 field="database",
@@ -95,7 +94,7 @@ class Database:
             return
         if self.is_sqlite:
             with answerable():
-                self._upgrade(self._engine, to)
+                command.upgrade(_alembic(self._engine), to)
         else:
             with self.session() as session:
                 session.exec_driver_sql(f"SELECT pg_advisory_lock({_MIGRATING})")
@@ -115,7 +114,7 @@ class Database:
         for _ in range(_MIGRATION_TRIES):
             try:
                 with answerable(but=_LOCK_NOT_AVAILABLE):
-                    self._upgrade(engine, to)
+                    command.upgrade(_alembic(engine), to)
             except OperationalError as error:
                 log.warning("migration_waits", reason=str(error.orig).strip())
                 time.sleep(_MIGRATION_LOCK_MS / 1_000)
@@ -127,12 +126,10 @@ class Database:
             hint="pg_stat_activity shows who holds it; start again when it is free",
         )
 
-    @staticmethod
-    def _upgrade(engine: Engine, to: str) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        config.attributes["engine"] = engine
-        command.upgrade(config, to)
+    def unmake(self) -> None:
+        """Drop all tables of the schema, and what is in them."""
+        with answerable():
+            command.downgrade(_alembic(self._engine), "base")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -175,6 +172,18 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self._engine.dispose()
+
+
+def revisions() -> list[str]:
+    """The revisions of the schema that this program knows, newest first."""
+    return [one.revision for one in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()]
+
+
+def _alembic(engine: Engine) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["engine"] = engine
+    return config
 
 
 def _network(url: URL, options: str = "") -> dict[str, Any]:
