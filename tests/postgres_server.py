@@ -88,5 +88,16 @@ def restart(url: str) -> None:
         row = connection.execute("SHOW data_directory").fetchone()
     assert row is not None
     home = Path(row[0]).parent
-    command = [*_as_postgres(), str(_programs() / "pg_ctl"), "-D", row[0], "-m", "fast", "-w", "-l", str(home / "log"), "restart"]
+    command = [
+        *_as_postgres(),
+        str(_programs() / "pg_ctl"),
+        "-D",
+        row[0],
+        "-m",
+        "fast",
+        "-w",
+        "-l",
+        str(home / "log"),
+        "restart",
+    ]
     subprocess.run(command, cwd=home, capture_output=True, check=True, timeout=_TIMEOUT_S)

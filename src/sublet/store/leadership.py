@@ -9,7 +9,7 @@ On SQLite there is one control plane, which the lock on its data directory sees 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -144,7 +144,13 @@ class Election:
             session.exec_driver_sql(f"NOTIFY {_CHANNEL}")
 
     def resign(self) -> None:
-        """Let others lead; the next `stand` begins anew."""
+        """Let others lead, at once; the next `stand` begins anew."""
+        if self._session is not None:
+            with suppress(SubletError), self._in_session() as session:
+                session.exec_driver_sql(f"SELECT pg_advisory_unlock({_LEADS})")
+        self._drop()
+
+    def _drop(self) -> None:
         session, self._session = self._session, None
         if session is not None:
             session.invalidate()
@@ -152,14 +158,14 @@ class Election:
 
     @contextmanager
     def _in_session(self) -> Iterator[Connection]:
-        """The session, opened if there is none; after an error there is none, and the server has taken its lock back."""
+        """The session, opened if there is none; after an error there is none, and the server takes its lock back."""
         try:
             with answerable():
                 if self._session is None:
                     self._session = self._database.session()
                 yield self._session
         except Exception:
-            self.resign()
+            self._drop()
             raise
 
 
