@@ -14,7 +14,7 @@ from sublet.app.control import ControlPlane
 from sublet.app.fenced import FencedEngine, fenced
 from sublet.app.registry import SITE
 from sublet.app.settings import Settings
-from sublet.core.errors import Conflict
+from sublet.core.errors import Conflict, Unavailable
 from sublet.core.ids import JobId, NodeId, PoolId, RunId
 from sublet.core.owner import JobState, OwnerJob
 from sublet.engines.fake import FakeEngine
@@ -112,6 +112,27 @@ def test_no_transaction_of_an_old_leader_ends_after_the_new_epoch(shared: Databa
         pass
     with shared.read() as tx, led(shared, done[0]).read() as same:
         assert len(events.page(tx)) == len(events.page(same)) == 1
+
+
+@pytest.mark.postgres
+def test_a_transaction_of_a_sleeping_leader_does_not_hold_its_successor_up(
+    shared: Database, elections: Callable[..., Election], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "'10000'" in leadership._CHECKED
+    monkeypatch.setattr(leadership, "_CHECKED", leadership._CHECKED.replace("'10000'", "'500'"))
+    one, two = elections("one"), elections("two")
+    old = led(shared, won(one))
+    with pytest.raises(Unavailable):
+        _sleeps_and_wakes(old, one, two)
+    with shared.read() as tx:
+        assert events.page(tx) == [] and leadership.present(tx).epoch == 2
+
+
+def _sleeps_and_wakes(old: Database, one: Election, two: Election) -> None:
+    with old.write() as tx:
+        one.resign()
+        assert won(two).epoch == 2
+        events.append(tx, [Entry(1, "test.never")])
 
 
 @pytest.mark.postgres

@@ -70,7 +70,7 @@ class ControlPlane:
         self._look_s = min(_LOOK_S, settings.tick_ms / 1_000, settings.takeover_ms / 5_000)
         self._stop, self._stir = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._compete, name="election", daemon=True)
-        self._started = False
+        self._started, self._stand_at = False, 0.0
         self._stand()
 
     @property
@@ -155,28 +155,35 @@ class ControlPlane:
         return self._reign
 
     def _compete(self) -> None:
-        """As a follower: stand again and again. As a leader: say that we live, and step down once another leads."""
-        due = 0.0
+        """The election's thread: one turn after the other, whatever goes wrong in one."""
         while not self._stop.is_set():
-            if self._reign is not None:
-                if self._election.wait(self._look_s):
-                    self._reign.wake()
-                if self._reign.over or not self._reign.running or not self._election.still_leads():
-                    self._step_down()
-                continue
-            stirred = self._stir.wait(self._look_s)
-            self._stir.clear()
             try:
-                if stirred and not self._stop.is_set():
-                    self._election.rouse()
-                if perf_counter() >= due and not self._stop.is_set():
-                    due = perf_counter() + self._look_s
-                    self._stand()
+                if self._reign is not None:
+                    self._go_on_leading(self._reign)
+                else:
+                    self._follow()
             except SubletError as error:
                 self._tell_of(error.message)
             except Exception as error:
                 log.exception("standing_failed")
                 self._tell_of(repr(error))
+
+    def _go_on_leading(self, reign: Reign) -> None:
+        """Say that we live, hear what followers wrote, and step down once another leads."""
+        if self._election.wait(self._look_s):
+            reign.wake()
+        if reign.over or not reign.running or not self._election.still_leads():
+            self._step_down()
+
+    def _follow(self) -> None:
+        """Tell the leader what was written here, and stand again and again."""
+        stirred = self._stir.wait(self._look_s)
+        self._stir.clear()
+        if stirred and not self._stop.is_set():
+            self._election.rouse()
+        if perf_counter() >= self._stand_at and not self._stop.is_set():
+            self._stand_at = perf_counter() + self._look_s
+            self._stand()
 
     def _stand(self) -> None:
         """Take the lead if nobody has it and our engine sees what runs; else learn who has it, and how late it is there."""

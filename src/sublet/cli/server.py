@@ -88,7 +88,7 @@ def _banner(server: Server) -> Panel:
 def _role(told: Mapping[str, Any]) -> str:
     """Who runs the loops, for people."""
     if told["role"] == "leader":
-        return f"leader (epoch {told['epoch']})"
+        return f"leader (epoch {told['epoch']})" if told["epoch"] else "leader"
     return f"follower of {told['leader'] or 'nobody yet'} (epoch {told['epoch']})"
 
 
