@@ -20,11 +20,12 @@ from sublet.core.errors import Invalid, NotFound, SubletError, Unavailable
 from sublet.core.ids import RunId
 from sublet.engines.local import environment, output, records
 from sublet.engines.local.devices import Devices
-from sublet.engines.local.handover import hand_over, remove_tree
+from sublet.engines.local.handover import hand_over
 from sublet.engines.local.observation import Observer, never_started
 from sublet.engines.local.preparation import apply_limits, prepare
 from sublet.engines.local.rundir import RunDir, keeper_lives, locked_orders, put_orders, try_lock, wake
 from sublet.engines.local.survey import survey
+from sublet.engines.local.trees import remove_tree
 from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, Phase, Seen, StartOrder, StopOrder
 
 LOG_BYTES = 64 << 20
