@@ -177,7 +177,9 @@ class Cluster:
 
     def _munged(self) -> None:
         munge = self.home / "munge"
-        words = [f"--{name}={munge / file}" for name, file in (("key-file", "munge.key"), ("socket", "sock"), ("pid-file", "pid"))]
+        words = [
+            f"--{name}={munge / file}" for name, file in (("key-file", "munge.key"), ("socket", "sock"), ("pid-file", "pid"))
+        ]
         words += [f"--seed-file={munge / 'seed'}", f"--log-file={self.home / 'log' / 'munged.log'}", "--num-threads=4"]
         self._spawn("munged", "munged", "--force", "--foreground", *words)
         self._wait((munge / "sock").exists, "munged")
@@ -371,7 +373,7 @@ KillWait=5
 MaxJobCount=200000
 MaxArraySize=10001
 SchedulerType=sched/backfill
-SchedulerParameters=sched_min_interval=100000,sched_interval=2,bf_interval=2,bf_continue,default_queue_depth=1000
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,sched_interval=2,bf_interval=2,bf_continue,default_queue_depth=1000
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
@@ -380,8 +382,9 @@ PriorityWeightPartition=10000
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobAcctGatherType=jobacct_gather/none
-{accounting}{epilog}NodeName=node[1-{layout.nodes}] NodeHostname=localhost NodeAddr={HOST} Port=[{first}-{first + layout.nodes - 1}] \
-CPUs={layout.cpus} RealMemory={layout.memory_mib} Gres=gpu:{gpu}:{layout.gpus} State=UNKNOWN
+{accounting}{epilog}NodeName=node[1-{layout.nodes}] NodeHostname=localhost NodeAddr={HOST} \
+Port=[{first}-{first + layout.nodes - 1}] CPUs={layout.cpus} RealMemory={layout.memory_mib} \
+Gres=gpu:{gpu}:{layout.gpus} State=UNKNOWN
 PartitionName=owner Nodes=ALL Default=YES PriorityTier=100 PreemptMode=OFF MaxTime=INFINITE DefMemPerCPU=1000 State=UP
 {surplus}"""
         + "".join(f"{line}\n" for line in layout.lines)

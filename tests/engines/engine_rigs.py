@@ -53,6 +53,7 @@ class Rig:
     step: Callable[[], None]
     state: Path | None = None
     started: list[RunId] = field(default_factory=list)
+    start_us: int = 0  # how long its starts may take at most
 
     @property
     def node(self) -> NodeId:

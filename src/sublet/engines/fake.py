@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from sublet.core.errors import Invalid, NotFound
 from sublet.core.ids import NodeId, RunId
 from sublet.core.units import SECOND_US
-from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, Phase, Seen, StartOrder, StopOrder
+from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, OwnerWork, Phase, Seen, StartOrder, StopOrder
 
 KILLED = -9
 TERMINATED = -15
@@ -74,11 +74,17 @@ class FakeEngine:
         names = [NodeId(f"node-{number:05d}") for number in range(nodes)]
         self._nodes = {name: NodeSeen(name, gpus, gpu_model) for name in names}
         self.volumes: set[str] = set()
+        self.queue: list[OwnerWork] | None = None
 
     @property
     def capabilities(self) -> Capabilities:
         """Everything, for nothing."""
-        return Capabilities(name="fake", isolation="nothing runs, so nothing is separated", survives_control_plane=False)
+        return Capabilities(
+            name="fake",
+            isolation="nothing runs, so nothing is separated",
+            survives_control_plane=False,
+            owner_queue=self.queue is not None,
+        )
 
     def nodes(self) -> Sequence[NodeSeen]:
         """All nodes, those that crashed too."""
@@ -155,6 +161,10 @@ class FakeEngine:
         """All runs as the clock makes them."""
         now = self._clock()
         return {name: self._see(self._advance(run), now) for name, run in self._runs.items()}
+
+    def owner_work(self) -> Sequence[OwnerWork] | None:
+        """What a test put into `queue`; None: the owner's jobs are queued with us."""
+        return None if self.queue is None else list(self.queue)
 
     def forget(self, runs: Sequence[RunId]) -> None:
         """Drop runs that have a verdict."""

@@ -14,7 +14,10 @@ from sublet.engines.slurm.jobs import gpus_in
 COLUMNS = "NodeList:|,Gres:|,CPUs:|,Memory:|,StateLong:|,Reason:|"
 """What `sinfo --Format` prints."""
 
-_UNFIT = ("down", "drain", "fail", "unknown", "error", "reboot", "maint", "inval", "power", "future", "blocked", "not_resp", "reserved")
+_UNFIT = (
+    *("down", "drain", "fail", "unknown", "error", "reboot", "maint"),
+    *("inval", "power", "future", "blocked", "not_resp", "reserved"),
+)
 _SILENT = "*"  # behind a state: the node does not respond
 
 

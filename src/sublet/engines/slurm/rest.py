@@ -14,7 +14,7 @@ from sublet.engines.slurm import nodes as reading_nodes
 from sublet.engines.slurm.jobs import Job
 from sublet.engines.slurm.nodes import Node
 from sublet.engines.slurm.site import Cluster
-from sublet.engines.slurm.transport import WARN_SIGNAL, Refused, Submission
+from sublet.engines.slurm.transport import Refused, Submission
 
 _GONE = (2017, 2021)  # invalid job id, already done
 _AWAY = ("unable to contact", "connection", "timed out", "socket", "munge", "zero bytes")
@@ -48,7 +48,7 @@ class Rest:
         return reading_nodes.read(self._call("GET", "/nodes")["nodes"])
 
     def submit(self, job: Submission) -> int:
-        """Queue a job. `nodelist` is taken although the published schema does not name it."""
+        """Queue a job. `nodelist` is taken although the published schema does not name it; a warning is not (see `Either`)."""
         wanted = {
             "name": job.name,
             "comment": job.comment,
@@ -69,7 +69,6 @@ class Rest:
             "current_working_directory": "/",
             "environment": {"PATH": "/usr/local/bin:/usr/bin:/bin"},
             "requeue": "false",
-            "signal": f"B:{WARN_SIGNAL}@{job.warn_s}",
         }
         body = {"script": job.script, "job": {key: value for key, value in wanted.items() if value != ""}}
         return int(self._call("POST", "/job/submit", body)["job_id"])
