@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "engines"))
 
 from engine_rigs import SECOND, Rig
+
 from slurm_cluster import Cluster, Layout, NoCluster, cluster
 from sublet.engines.slurm import configuration
 from sublet.engines.slurm.connect import connect
@@ -71,6 +72,8 @@ def engine_on(site: Site) -> SlurmEngine:
 def rig(request: pytest.FixtureRequest, one_node: Cluster, on: Callable[..., Site]) -> Iterator[Rig]:
     """The engine on a real cluster, as the conformance suite takes it."""
     site = on(one_node, rest=request.param == "slurmrestd")
-    made = Rig("slurm", engine_on(site), lambda: time.time_ns() // 1_000, lambda: time.sleep(0.02), site.shared, start_us=4 * SECOND)
+    made = Rig(
+        "slurm", engine_on(site), lambda: time.time_ns() // 1_000, lambda: time.sleep(0.02), site.shared, start_us=4 * SECOND
+    )
     yield made
     made.end_all()

@@ -11,7 +11,7 @@ from time import perf_counter
 
 import structlog
 
-from sublet.app import audit, billing, metering, purge
+from sublet.app import audit, billing, metering, owner_queue, purge
 from sublet.app.apply import apply_pending
 from sublet.app.clock import Clock, explain_jump
 from sublet.app.decide import Decider
@@ -70,6 +70,9 @@ class Loops:
         with self._part("observe"):
             sight = self._look(now)
             self._tally.observed(observe(self._database, sight))
+        if sight is not None:
+            with self._part("owner_queue"):
+                self._tally.observed(owner_queue.follow(self._database, sight))
         with self._part("apply"):
             self._apply()  # what an earlier process decided and did not get to apply
         with self._part("decide"):
@@ -101,7 +104,7 @@ class Loops:
         if now >= self._due.get("nodes", 0):
             nodes = tuple(self._engine.nodes())
             self._due["nodes"] = now + self._rhythm.nodes_us
-        return Sight(now, self._engine.observe(), nodes)
+        return Sight(now, self._engine.observe(), nodes, self._engine.owner_work())
 
     def _meter(self, sight: Sight, *, every_us: int | None = None) -> None:
         """Meter what ran until the last look, never beyond it, and bill it."""

@@ -4,13 +4,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sublet.app import fitness, metering, moves
+from sublet.app.notices import announce
 from sublet.core import lifecycle
 from sublet.core.ids import LeaseId, RunId
-from sublet.core.lease import Lease, State
+from sublet.core.lease import Cause, Lease, State
 from sublet.core.owner import JobEvent, JobState, OwnerJob, step_job
+from sublet.core.plan import Notice
 from sublet.core.terms import Pool
 from sublet.core.units import on_grid
-from sublet.engines.protocol import NodeSeen, Phase, Seen
+from sublet.engines.protocol import NodeSeen, OwnerWork, Phase, Seen
 from sublet.store import evidence, jobs, leases, nodes, pools
 from sublet.store.database import Database, Tx
 from sublet.store.evidence import HandOver
@@ -29,6 +31,7 @@ class Sight:
     at_us: int
     runs: Mapping[RunId, Seen]
     nodes: Sequence[NodeSeen] = ()
+    work: Sequence[OwnerWork] | None = None  # the owner's jobs in the engine's queue; None: he queues them with us
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ def _lease_chain(lease: Lease, pool: Pool, sight: Sight) -> moves.LeaseChain:
     chain = [lease]
     if lease.state in {State.STARTING, State.NOTICED} and lease.started_us is None and seen.started_us is not None:
         chain.append(lifecycle.started(chain[-1], at_us=_instant(seen.started_us, lease.since_us, sight)))
+    if chain[-1].state in {State.STARTING, State.ACTIVE} and seen.taken_us is not None:
+        chain.append(_taken(chain[-1], seen, sight))
     if chain[-1].state in _RUNNING and seen.phase in _GONE:
         ended = _instant(seen.exited_us or sight.at_us, chain[-1].since_us, sight)
         told = _with_checkpoint(chain[-1], seen)
@@ -97,10 +102,20 @@ def _lease_chain(lease: Lease, pool: Pool, sight: Sight) -> moves.LeaseChain:
     return tuple(chain)
 
 
+def _taken(lease: Lease, seen: Seen, sight: Sight) -> Lease:
+    """The lease once the owner's own scheduler has said that it takes the GPUs: a reclaim like ours, with the same dues."""
+    assert seen.taken_us is not None
+    at = max(_instant(seen.taken_us, lease.since_us, sight), lease.metered_us or 0)
+    ends = seen.exited_us if seen.phase in _GONE and seen.exited_us is not None else seen.taken_by_us
+    reason = "the owner's scheduler preempts it, without waiting for a plan of ours"
+    notice = Notice(lease.id, lease.version, Cause.RECLAIMED, max(at, on_grid(ends or at)), reason)
+    return lifecycle.noticed(lease, notice, at_us=at)
+
+
 def _job_chain(job: OwnerJob, sight: Sight) -> moves.JobChain:
-    """The steps that bring one job of the owner up to what was seen of its run; a hold has none."""
+    """The steps that bring one job of the owner up to what was seen of its run; a hold, or one queued elsewhere, has none."""
     seen = sight.runs.get(job.run)
-    if job.is_hold:
+    if job.is_hold or job.is_elsewhere:
         return (job,)
     if seen is None:
         if job.state is not JobState.RUNNING:
@@ -143,6 +158,7 @@ def _write(tx: Tx, sight: Sight, steps: Steps) -> None:
         chains[i] = _carry(chains[i], n, lease)
     moves.save_leases(tx, chains.values())
     moves.save_jobs(tx, steps.jobs)
+    announce(tx, [lease for chain in chains.values() for lease in chain[1:]], at_us=sight.at_us)
     evidence.put_all(tx, _hand_overs(sight, steps))
 
 

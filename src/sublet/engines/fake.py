@@ -45,6 +45,7 @@ class _Run:
     save_at_us: int | None = None
     notice: NoticeOrder | None = None
     verdict: Phase | None = None
+    taken: tuple[int, int] | None = None  # (said, done) by the owner's own scheduler
     output: bytes = b""
 
 
@@ -192,6 +193,14 @@ class FakeEngine:
         if alive.exited is None:
             alive.exited = (self._clock(), code, "")
 
+    def take(self, run: RunId, *, by_us: int) -> None:
+        """The owner's own scheduler takes the GPUs: it says so now, and ends the run then."""
+        alive = self._known(run)
+        if alive.exited is None:
+            alive.taken = (self._clock(), by_us)
+            alive.kills["preempted"] = by_us
+            self._advance(alive)
+
     def checkpoint(self, run: RunId) -> None:
         """The workload marks a checkpoint now."""
         self._known(run).saved_us = self._clock()
@@ -256,7 +265,15 @@ class FakeEngine:
         if run.exited is None:
             if now < run.ready_us:
                 return Seen(run.name, Phase.STARTING)
-            return Seen(run.name, Phase.RUNNING, started_us=run.ready_us, checkpoint_us=run.saved_us)
+            said, by = run.taken or (None, None)
+            return Seen(
+                run.name,
+                Phase.RUNNING,
+                started_us=run.ready_us,
+                checkpoint_us=run.saved_us,
+                taken_us=said,
+                taken_by_us=by,
+            )
         at, code, reason = run.exited
         started = run.ready_us if run.order is not None and run.ready_us <= at and "before" not in reason else None
         phase = run.verdict or Phase.EXITED
@@ -268,4 +285,5 @@ class FakeEngine:
             exit_code=code if started is not None else None,
             checkpoint_us=run.saved_us,
             evidence={"ended_by": reason} if reason else {},
+            taken_us=None if run.taken is None or reason != "preempted" else run.taken[0],
         )

@@ -36,7 +36,8 @@ class Seen:
     exit_code: int | None = None  # negative: ended by that signal; None: unknown
     checkpoint_us: int | None = None  # the last checkpoint the workload marked
     evidence: Mapping[str, str] = field(default_factory=dict)  # of the hand-over, or of what went wrong
-    taken_us: int | None = None  # the owner's own scheduler ended it, without an order of ours, and said so at this instant
+    taken_us: int | None = None  # the owner's own scheduler takes its GPUs, without an order of ours, and said so then
+    taken_by_us: int | None = None  # and when that will be at the earliest, while it still runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,9 @@ class OwnerWork:
     submitted_us: int
     gpu_model: str = ""  # that it insists on; empty: any
     started_us: int | None = None
-    held: tuple[tuple[NodeId, int], ...] = ()  # (node, GPUs) of a job that runs; which of a node's GPUs is not said
+    ended_us: int | None = None
+    exit_code: int | None = None
+    held: tuple[tuple[NodeId, int], ...] = ()  # (node, GPUs) of a job that ran or runs; which of a node's GPUs is not said
     able: bool = True  # a waiting job that would start if there were GPUs: not held back by a limit, a date or another job
 
 

@@ -277,11 +277,11 @@ class SlurmEngine:
             return Seen(name, Phase.STARTING)
         if job is not None and job.state in WAITING:
             return Seen(name, Phase.STARTING)
-        if observation.ends(job) and (observation.is_over(job) or run.exited.exists()):
+        if observation.ends(run, job):
             return self._keep(observation.ended(name, run, job, now_us=now_us))
         spec = self._once(run.spec)
         assert spec is not None, f"{run.path} has no spec"
-        return observation.living(name, now_us=now_us, started=self._once(run.started), spec=spec)
+        return observation.living(name, job, now_us=now_us, started=self._once(run.started), spec=spec)
 
     def _is_gone(self, name: RunId, run: RunDir, taken: str | None, look: Look) -> bool:
         """Whether a run without a job in the queue is over, rather than not queued yet."""

@@ -53,6 +53,7 @@ class Job:
     tasks: str  # the numbers that still wait in this one record: `3-100%3`
     tasks_at_once: int  # of an array; 0: as many as fit
     restarts: int
+    preempt_s: int  # when Slurm began to preempt it: its grace runs
     wants: str  # nodes that it insists on
     features: str
 
@@ -87,6 +88,7 @@ def _job(of: Mapping[str, Any]) -> Job:
         tasks=of["array_task_string"] or "",
         tasks_at_once=of["array_max_tasks"] or 0,
         restarts=of["restart_cnt"] or 0,
+        preempt_s=of["preempt_time"] or 0,
         wants=of["required_nodes"] or "",
         features=of["features"] or "",
     )

@@ -37,17 +37,20 @@ def is_over(job: Job | None) -> bool:
     return job is None or job.state in FINAL
 
 
-def living(name: RunId, *, now_us: int, started: Mapping[str, Any] | None, spec: Mapping[str, Any]) -> Seen:
-    """A run whose job is on its nodes."""
+def living(name: RunId, job: Job | None, *, now_us: int, started: Mapping[str, Any] | None, spec: Mapping[str, Any]) -> Seen:
+    """A run whose job is on its nodes, its grace running if Slurm preempts it."""
     if started is None:
         return Seen(name, Phase.STARTING)
     at = started["started_us"]
+    taken = None if job is None or not job.preempt_s else job.preempt_s * SECOND_US
     volume = Path(spec["volume"]) if spec["volume"] else None
     return Seen(
         name,
         Phase.RUNNING,
         started_us=at,
         checkpoint_us=last_checkpoint(volume, claimed_us=at - SECOND_US, started_us=at, now_us=now_us),
+        taken_us=None if taken is None else max(at, taken),
+        taken_by_us=None if taken is None else max(at, taken) + spec["preempt_grace_us"],
     )
 
 
@@ -113,7 +116,7 @@ def _evidence(run: RunDir, told: Mapping[str, Any] | None, job: Job | None) -> d
     found = {"ended_by": said.get("ended_by", ""), "error": said.get("error", "")}
     if said.get("outlived"):
         found["outlived"] = f"{said['outlived']} processes outlived the main one"
-    if job is not None:
+    if job is not None and job.state in FINAL:
         found["slurm"] = f"job {job.id} {job.state}" + (f" ({job.reason})" if job.reason not in {"", "None"} else "")
         if job.state in _OWN_END:
             found["ended_by"] = _OWN_END[job.state]
@@ -133,9 +136,19 @@ def _last_words(run: RunDir) -> str:
     return f" ({said[-1][:200]})" if said else ""
 
 
-def ends(job: Job | None) -> bool:
-    """Whether the job's processes are gone or going: its agent may have written how it ended."""
-    return job is None or job.state in FINAL or job.state == COMPLETING
+def ends(run: RunDir, job: Job | None) -> bool:
+    """Whether the run is over.
+
+    That of a job that still completes is, once its agent has said how it ended, unless Slurm ended it: only the job's final
+    state tells whether that was a preemption.
+    """
+    if is_over(job):
+        return True
+    if job is None or job.state != COMPLETING:
+        return False
+    told = records.read(run.exited)
+    warned = records.read(run.path / SLURM_RECORD) or {}
+    return told is not None and warned.get("warned_us") is None
 
 
 def hand_over_record(run: RunDir) -> Mapping[str, Any] | None:

@@ -5,12 +5,13 @@ missing: for one that waits for a date, a limit or another job no lease is ended
 not concern leases and are left out.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from sublet.core.ids import NodeId
 from sublet.engines.protocol import OwnerWork
-from sublet.engines.slurm.jobs import COMPLETING, ON_NODES, WAITING, Job
+from sublet.engines.slurm.jobs import FINAL, ON_NODES, WAITING, Job
 from sublet.engines.slurm.nodes import Node
 
 SECOND_US = 1_000_000
@@ -27,13 +28,23 @@ def owner_work(jobs: Iterable[Job], nodes: Mapping[str, Node], *, surplus: str) 
 
 
 def _work(job: Job, nodes: Mapping[str, Node], surplus: str) -> Iterator[OwnerWork]:
-    if job.state in ON_NODES:
+    if job.state in ON_NODES or (job.state in FINAL and job.start_s):
         held = tuple(_held(job, nodes))
-        if held and job.state != COMPLETING:
-            gpus = sum(count for _, count in held)
+        if held:
             started = job.start_s * SECOND_US
-            submitted = min(job.submit_s * SECOND_US, started)
-            yield OwnerWork(_name(job, job.task), job.name, gpus, len(held), submitted, job.gpu_type, started, held)
+            over = job.state in FINAL
+            yield OwnerWork(
+                id=_name(job, job.task),
+                name=job.name,
+                gpus=sum(count for _, count in held),
+                nodes=len(held),
+                submitted_us=min(job.submit_s * SECOND_US, started),
+                gpu_model=job.gpu_type,
+                started_us=started,
+                ended_us=max(job.end_s, job.start_s) * SECOND_US if over else None,
+                exit_code=os.waitstatus_to_exitcode(job.exit_status) if over else None,
+                held=held,
+            )
     elif job.state in WAITING:
         shape = _shape(job, nodes)
         if shape is None:
@@ -41,7 +52,8 @@ def _work(job: Job, nodes: Mapping[str, Node], surplus: str) -> Iterator[OwnerWo
         gpus, count = shape
         able = job.reason in _ONLY_GPUS_MISSING and job.partition != surplus
         for task in _tasks(job):
-            yield OwnerWork(_name(job, task), job.name, gpus, count, job.submit_s * SECOND_US, job.gpu_type, None, (), able)
+            submitted = job.submit_s * SECOND_US
+            yield OwnerWork(_name(job, task), job.name, gpus, count, submitted, job.gpu_type, able=able)
 
 
 def _held(job: Job, nodes: Mapping[str, Node]) -> Iterator[tuple[NodeId, int]]:
