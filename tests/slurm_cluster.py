@@ -45,6 +45,7 @@ class Layout:
     rest: bool = True
     cgroups: bool = False
     surplus: bool = True
+    preemption: bool = True
     epilog: str = ""
     lines: Sequence[str] = ()  # further lines of slurm.conf
 
@@ -87,6 +88,10 @@ class Cluster:
             raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout.strip()
 
+    def until_idle(self) -> None:
+        idle = ("sinfo", "-h", "-N", "-p", "owner", "-t", "idle", "-o", "%N")
+        self._wait(lambda: len(self.run(*idle, check=False).split()) == self.layout.nodes, "its nodes to be idle")
+
     def token(self, user: str = "root", lifespan_s: int = 86_400) -> str:
         return self.run("scontrol", "token", f"username={user}", f"lifespan={lifespan_s}").partition("=")[2]
 
@@ -97,6 +102,14 @@ class Cluster:
 
     def state(self, job: int) -> str:
         return self.run("squeue", "-h", "-t", "all", "-j", str(job), "-o", "%T", check=False)
+
+    def preempts(self, *, on: bool) -> None:
+        """Whether Slurm itself preempts leases."""
+        self.run("scontrol", "update", "partitionname=surplus", f"preemptmode={'REQUEUE' if on else 'OFF'}")
+
+    def cancel_all(self) -> None:
+        """End every job of the owner's partition."""
+        self.run("scancel", "-Q", "-p", "owner", check=False)
 
     def until(self, what: Callable[[], bool], *, within_s: float = 30, said: str = "") -> None:
         """Wait until something holds."""
@@ -111,6 +124,11 @@ class Cluster:
         process = self.processes.pop(name)
         process.kill()
         process.wait()
+
+    def restart(self, name: str) -> None:
+        """End one of them as its service manager would, and start it again."""
+        _end(self.processes.pop(name))
+        self.start(name)
 
     def start(self, name: str) -> None:
         """Start one of them again."""
@@ -132,8 +150,7 @@ class Cluster:
             self._slurmd(node)
         if self.layout.rest:
             self._slurmrestd()
-        idle = ("sinfo", "-h", "-N", "-p", "owner", "-t", "idle", "-o", "%N")
-        self._wait(lambda: len(self.run(*idle, check=False).split()) == self.layout.nodes, "its nodes to be idle")
+        self.until_idle()
         if self.layout.accounting:
             self._accounts()
 
@@ -339,6 +356,10 @@ def _write_conf(made: Cluster) -> None:
     surplus = ""
     if layout.surplus:
         surplus = f"PartitionName=surplus Nodes=ALL PriorityTier=1 PreemptMode=REQUEUE GraceTime={layout.grace_s} State=UP\n"
+    preemption = warning = ""
+    if layout.preemption:
+        preemption = "PreemptType=preempt/partition_prio\nPreemptMode=REQUEUE\n"
+        warning = "SlurmctldParameters=preempt_send_user_signal\n"
     epilog = f"Epilog={layout.epilog}\n" if layout.epilog else ""
     gpu = layout.gpu_type
     made.conf.write_text(
@@ -362,8 +383,7 @@ ProctrackType={tracking}
 SwitchType=switch/none
 MpiDefault=none
 ReturnToService=2
-SlurmctldParameters=preempt_send_user_signal
-SlurmdParameters=config_overrides
+{warning}SlurmdParameters=config_overrides
 SlurmctldTimeout=30
 SlurmdTimeout=30
 MessageTimeout=30
@@ -379,9 +399,7 @@ SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
 PriorityType=priority/multifactor
 PriorityWeightPartition=10000
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
-JobAcctGatherType=jobacct_gather/none
+{preemption}JobAcctGatherType=jobacct_gather/none
 {accounting}{epilog}NodeName=node[1-{layout.nodes}] NodeHostname=localhost NodeAddr={HOST} \
 Port=[{first}-{first + layout.nodes - 1}] CPUs={layout.cpus} RealMemory={layout.memory_mib} \
 Gres=gpu:{gpu}:{layout.gpus} State=UNKNOWN

@@ -23,26 +23,26 @@ from sublet.engines.slurm.tools import Tools
 _numbers = itertools.count(1)
 
 
-def _running(layout: Layout) -> Iterator[Cluster]:
+def running(layout: Layout) -> Iterator[Cluster]:
     made = cluster(layout)
     try:
-        running = made.__enter__()  # entered by hand: a failure to start skips, a failure inside a test does not
+        found = made.__enter__()  # entered by hand: a failure to start skips, a failure inside a test does not
     except NoCluster as reason:
         pytest.skip(str(reason))
     try:
-        yield running
+        yield found
     finally:
         made.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")
 def one_node() -> Iterator[Cluster]:
-    yield from _running(Layout(nodes=1, gpus=4))
+    yield from running(Layout(nodes=1, gpus=4))
 
 
 @pytest.fixture(scope="session")
 def eight_nodes() -> Iterator[Cluster]:
-    yield from _running(Layout())
+    yield from running(Layout())
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from sublet.engines.slurm.agent import TAKEN
 from sublet.engines.slurm.cleaning import verdict
 from sublet.engines.slurm.configuration import Configuration
 from sublet.engines.slurm.jobs import FINAL, WAITING, Job
+from sublet.engines.slurm.net import ALIVE
 from sublet.engines.slurm.observation import BURIED, NEVER
 from sublet.engines.slurm.owner import owner_work
 from sublet.engines.slurm.preparation import batch_script, prepare
@@ -34,6 +35,7 @@ from sublet.engines.slurm.submission import submission
 from sublet.engines.slurm.transport import WAKE_SIGNAL, Refused, Transport
 
 JOB_RECORD = "job.json"
+ALIVE_EVERY_S = 2.0
 LOST_S = 60.0
 """A job that Slurm does not know is given up so long after it was queued; slurmctld saves its state every few seconds."""
 MERCY_S = 5
@@ -54,6 +56,7 @@ class SlurmEngine:
         self._final: dict[RunId, Seen] = {}
         self._queued_s: dict[RunId, float] = {}  # when we queued it, by the steady clock
         self._runs: set[RunId] = set()
+        self._shown_s = float("-inf")
         try:
             shipping.writable(cluster.shared)
             self._agent = shipping.ship(cluster.shared)
@@ -96,6 +99,7 @@ class SlurmEngine:
         """Every run that has a directory, from one look at the queue."""
         look = self._queue.look()
         now = _now_us()
+        self._show_life()
         with self._on_disk():
             seen = ((name, self._see(name, look, now)) for name in sorted(self._runs))
             return {name: one for name, one in seen if one is not None}
@@ -127,6 +131,13 @@ class SlurmEngine:
         if not directory.exists():
             raise NotFound(f"this engine knows no run {run}", field="run")
         return output.read(directory, offset)
+
+    def _show_life(self) -> None:
+        """While we look, the cluster's own preemption may stay off (`net.py`); when we fall silent, it takes over."""
+        if time.monotonic() >= self._shown_s + ALIVE_EVERY_S:
+            with self._on_disk():
+                (self._cluster.shared / ALIVE).touch()
+            self._shown_s = time.monotonic()
 
     def _where(self, name: str) -> Path:
         return self._cluster.shared / name

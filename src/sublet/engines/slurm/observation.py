@@ -61,7 +61,6 @@ def ended(name: RunId, run: RunDir, job: Job | None, *, now_us: int) -> Seen:
     cleaned = records.read(run.cleaned)
     started_us, exited_us = _instants(run, told, job, now_us)
     evidence = _evidence(run, told, job) | (cleaned["evidence"] if cleaned else {})
-    preempted = job is not None and job.state == "PREEMPTED"
     return Seen(
         run=name,
         phase=Phase(cleaned["phase"]) if cleaned else Phase.EXITED,
@@ -70,8 +69,16 @@ def ended(name: RunId, run: RunDir, job: Job | None, *, now_us: int) -> Seen:
         exit_code=_exit_code(told, job, started_us),
         checkpoint_us=_checkpoint(run, told, started_us, exited_us),
         evidence=evidence,
-        taken_us=min(warned.get("warned_us") or exited_us, exited_us) if preempted else None,
+        taken_us=_taken_us(job, warned.get("warned_us"), started_us, exited_us),
     )
+
+
+def _taken_us(job: Job | None, warned_us: int | None, started_us: int | None, exited_us: int) -> int | None:
+    """When Slurm announced that it preempts the run, if it did; a run that then saves and leaves by itself is no PREEMPTED job."""
+    if job is None or not (job.preempt_s or job.state == "PREEMPTED"):
+        return None
+    said = warned_us or job.preempt_s * SECOND_US or exited_us
+    return max(started_us or 0, min(said, exited_us))
 
 
 def _instants(run: RunDir, told: Mapping[str, Any] | None, job: Job | None, now_us: int) -> tuple[int | None, int]:

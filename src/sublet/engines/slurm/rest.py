@@ -101,7 +101,7 @@ class Rest:
             return document
         said = "; ".join(f"{e.get('description') or e.get('error')} [{e.get('error_number', '?')}]" for e in errors)
         message = f"slurmrestd answered {method} {path} with {status}: {said or text[:200].strip() or 'no reason'}"
-        if status in {401, 403} or "auth" in said.lower():
+        if status in {401, 403} or "auth" in said.lower() or "unable to load" in said:  # what 22.05 makes of a bad token
             hint = f"write a fresh token of user {self._user} to {self._token_file} (`scontrol token`)"
             raise Unavailable(message, field="slurm_token_file", hint=hint)
         if not errors or any(word in said.lower() for word in _AWAY):
