@@ -92,6 +92,10 @@ class Cluster:
         idle = ("sinfo", "-h", "-N", "-p", "owner", "-t", "idle", "-o", "%N")
         self._wait(lambda: len(self.run(*idle, check=False).split()) == self.layout.nodes, "its nodes to be idle")
 
+    def until_responding(self) -> None:
+        up = ("sinfo", "-h", "-N", "-p", "owner", "-t", "idle,mixed,allocated", "-o", "%N")
+        self._wait(lambda: len(self.run(*up, check=False).split()) == self.layout.nodes, "its nodes to be up")
+
     def token(self, user: str = "root", lifespan_s: int = 86_400) -> str:
         return self.run("scontrol", "token", f"username={user}", f"lifespan={lifespan_s}").partition("=")[2]
 
@@ -385,7 +389,7 @@ MpiDefault=none
 ReturnToService=2
 {warning}SlurmdParameters=config_overrides
 SlurmctldTimeout=30
-SlurmdTimeout=30
+SlurmdTimeout=9
 MessageTimeout=30
 InactiveLimit=0
 MinJobAge=300

@@ -38,6 +38,8 @@ JOB_RECORD = "job.json"
 ALIVE_EVERY_S = 2.0
 LOST_S = 60.0
 """A job that Slurm does not know is given up so long after it was queued; slurmctld saves its state every few seconds."""
+FENCE_S = 10.0
+"""How long the agent of a run that was lost with its node may take to say that it ended it; it looks every 2 s."""
 MERCY_S = 5
 """How long after its deadline a run that its agent did not end is ended through Slurm."""
 
@@ -56,6 +58,7 @@ class SlurmEngine:
         self._final: dict[RunId, Seen] = {}
         self._queued_s: dict[RunId, float] = {}  # when we queued it, by the steady clock
         self._runs: set[RunId] = set()
+        self._fencing_s: dict[RunId, float] = {}
         self._shown_s = float("-inf")
         try:
             shipping.writable(cluster.shared)
@@ -325,9 +328,23 @@ class SlurmEngine:
             return
         if job is None and not run.exited.exists():
             return
+        if not never and not self._is_fenced(name, run, job):
+            return
         fine, evidence = verdict(self._cluster, run, job, never=never)
         evidence |= {"isolation": self._configuration.isolation}
         records.write(run.cleaned, {"phase": Phase.CLEAN if fine else Phase.DIRTY, "evidence": evidence, "at_us": _now_us()})
+
+    def _is_fenced(self, name: RunId, run: RunDir, job: Job | None) -> bool:
+        """Whether nothing of the run acts any more, as far as we can see to it.
+
+        The processes of a job outlive the daemon of their node: Slurm calls it lost, and its next attempt must not find it
+        writing checkpoints. So its agent is told to end it, and has a while to say that it did.
+        """
+        if job is None or job.state != "NODE_FAIL" or run.exited.exists() or not run.claim.exists():
+            return True
+        begun = self._fencing_s.setdefault(name, time.monotonic())
+        records.write(run.orders, (records.read(run.orders) or {}) | {"stop": {"by_us": _now_us()}})
+        return time.monotonic() - begun > FENCE_S
 
     def _once(self, path: Path) -> dict[str, Any] | None:
         """A record that never changes once it is there."""

@@ -74,7 +74,7 @@ def ended(name: RunId, run: RunDir, job: Job | None, *, now_us: int) -> Seen:
 
 
 def _taken_us(job: Job | None, warned_us: int | None, started_us: int | None, exited_us: int) -> int | None:
-    """When Slurm announced that it preempts the run, if it did; a run that then saves and leaves by itself is no PREEMPTED job."""
+    """When Slurm announced that it preempts the run, if it did. One that then saves and leaves by itself is not PREEMPTED."""
     if job is None or not (job.preempt_s or job.state == "PREEMPTED"):
         return None
     said = warned_us or job.preempt_s * SECOND_US or exited_us
