@@ -21,7 +21,7 @@ from sublet.app.observe import Sight, Steps, observe
 from sublet.app.tally import Tally
 from sublet.core.errors import SubletError
 from sublet.core.ledger import Settlement
-from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US
+from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US, on_grid
 from sublet.engines.protocol import Engine, NodeSeen
 from sublet.store import events, facts
 from sublet.store.database import Database, Tx
@@ -104,7 +104,9 @@ class Loops:
         if now >= self._due.get("nodes", 0):
             nodes = tuple(self._engine.nodes())
             self._due["nodes"] = now + self._rhythm.nodes_us
-        return Sight(now, self._engine.observe(), nodes, self._engine.owner_work())
+        runs, looked_us = self._engine.observe(), self._engine.looked_us
+        at = now if looked_us is None else min(now, on_grid(looked_us))
+        return Sight(at, runs, nodes, self._engine.owner_work(), read_us=now)
 
     def _meter(self, sight: Sight, *, every_us: int | None = None) -> None:
         """Meter what ran until the last look, never beyond it, and bill it."""

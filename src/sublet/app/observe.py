@@ -26,12 +26,22 @@ _LOST = Seen(RunId(""), Phase.EXITED)
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the engine showed. `at_us` was read before looking, so whatever ended by then is in `runs`."""
+    """What the engine showed. `at_us` was read before looking, so whatever ended by then is in `runs`.
+
+    An engine may show a look that it kept for some seconds: `at_us` is then when it looked, and `read_us` when that reached
+    us. Whatever is of our own making, such as a node that we offer no longer, happens then.
+    """
 
     at_us: int
     runs: Mapping[RunId, Seen]
     nodes: Sequence[NodeSeen] = ()
     work: Sequence[OwnerWork] | None = None  # the owner's jobs in the engine's queue; None: he queues them with us
+    read_us: int | None = None  # None: at once
+
+    @property
+    def now_us(self) -> int:
+        """When it reached us."""
+        return self.at_us if self.read_us is None else self.read_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,7 @@ def observe(database: Database, sight: Sight) -> Steps:
             return Steps()
     with database.write() as tx:
         news = _news(tx, sight, lock=True)  # anew: now nobody else writes
-        _note_health(tx, news, at_us=sight.at_us)
+        _note_health(tx, news, at_us=sight.now_us)
         _write(tx, sight, news.steps)
         leases.note_checkpoints(tx, news.checkpoints)
     return news.steps
@@ -94,7 +104,8 @@ def _lease_chain(lease: Lease, pool: Pool, sight: Sight) -> moves.LeaseChain:
     if chain[-1].state in {State.STARTING, State.ACTIVE} and seen.taken_us is not None:
         chain.append(_taken(chain[-1], seen, sight))
     if chain[-1].state in _RUNNING and seen.phase in _GONE:
-        ended = _instant(seen.exited_us or sight.at_us, chain[-1].since_us, sight)
+        known_us = max(chain[-1].since_us, chain[-1].metered_us or 0)  # it was seen running until then
+        ended = _instant(seen.exited_us or sight.at_us, known_us, sight)
         told = _with_checkpoint(chain[-1], seen)
         chain.append(lifecycle.after_exit(told, exit_code=seen.exit_code, at_us=ended))
     if chain[-1].state is State.HANDOVER and seen.phase in _HANDED_OVER:
@@ -178,7 +189,7 @@ def _quarantine(tx: Tx, sight: Sight, steps: Steps) -> None:
         found = "; ".join(f"{key}: {value}" for key, value in seen.evidence.items())
         reason = f"quarantined: the hand-over of {holder.id} failed ({found or 'no detail'})"
         for node, _ in holder.placement:
-            fitness.take_down(tx, rows[node], reason, at_us=sight.at_us)
+            fitness.take_down(tx, rows[node], reason, at_us=sight.now_us)
 
 
 def _hand_overs(sight: Sight, steps: Steps) -> Iterator[HandOver]:

@@ -58,12 +58,12 @@ def follow(database: Database, sight: Sight) -> Steps:
     with database.write() as tx:
         found = _changes(tx, sight)  # anew: now nobody else writes
         jobs.insert_all(tx, found.fresh)
-        _take_from_down(tx, found.chains, at_us=sight.at_us)
+        _take_from_down(tx, found.chains, at_us=sight.now_us)
         moves.save_jobs(tx, found.chains)
         moves.save_leases(tx, found.given_way)
         jobs.note_kept(tx, found.kept)
         events.append(tx, [_submitted(job) for job in found.fresh])
-        announce(tx, [chain[-1] for chain in found.given_way], at_us=sight.at_us)
+        announce(tx, [chain[-1] for chain in found.given_way], at_us=sight.now_us)
     return Steps(tuple(found.given_way), tuple(found.chains))
 
 
@@ -71,7 +71,7 @@ def _changes(tx: Tx, sight: Sight) -> _Changes:
     assert sight.work is not None
     rows = nodes.everything(tx)
     live = jobs.live(tx)
-    books = _Books(rows, live, leases.live(tx), sight.at_us)
+    books = _Books(rows, live, leases.live(tx), sight.now_us)
     known = {_work_of(job.id): job for job in live if job.is_elsewhere}
     work = {one.id: one for one in sight.work}
     for name, job in known.items():

@@ -87,6 +87,11 @@ class FakeEngine:
             owner_queue=self.queue is not None,
         )
 
+    @property
+    def looked_us(self) -> int | None:
+        """Always now."""
+        return None
+
     def nodes(self) -> Sequence[NodeSeen]:
         """All nodes, those that crashed too."""
         return list(self._nodes.values())

@@ -121,6 +121,10 @@ class Engine(Protocol):
     def capabilities(self) -> Capabilities:
         """What it can do."""
 
+    @property
+    def looked_us(self) -> int | None:
+        """As of when the last `observe` is true, where a look is costly and kept for a while; None: as of its call."""
+
     def nodes(self) -> Sequence[NodeSeen]:
         """All nodes, with their health now."""
 

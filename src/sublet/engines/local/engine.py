@@ -76,6 +76,11 @@ class LocalEngine:
         """What it can do, as found on this machine."""
         return Capabilities(name=self._name, isolation=self._isolation, gangs=False)
 
+    @property
+    def looked_us(self) -> int | None:
+        """Always now."""
+        return None
+
     def nodes(self) -> Sequence[NodeSeen]:
         """This machine."""
         devices = self._site.devices

@@ -59,6 +59,7 @@ class SlurmEngine:
         self._queued_s: dict[RunId, float] = {}  # when we queued it, by the steady clock
         self._runs: set[RunId] = set()
         self._fencing_s: dict[RunId, float] = {}
+        self._looked_us: int | None = None
         self._shown_s = float("-inf")
         try:
             shipping.writable(cluster.shared)
@@ -74,6 +75,11 @@ class SlurmEngine:
     def capabilities(self) -> Capabilities:
         """What it can do in this cluster."""
         return Capabilities(name="slurm", isolation=self._configuration.isolation, owner_queue=True)
+
+    @property
+    def looked_us(self) -> int | None:
+        """When the last look at the queue was asked for."""
+        return self._looked_us
 
     def nodes(self) -> Sequence[NodeSeen]:
         """Every node with GPUs; drained, down and failing ones are unhealthy."""
@@ -101,7 +107,7 @@ class SlurmEngine:
     def observe(self) -> Mapping[RunId, Seen]:
         """Every run that has a directory, from one look at the queue."""
         look = self._queue.look()
-        now = _now_us()
+        now, self._looked_us = _now_us(), look.asked_us
         self._show_life()
         with self._on_disk():
             seen = ((name, self._see(name, look, now)) for name in sorted(self._runs))

@@ -18,6 +18,7 @@ class Look:
     """The queue at one instant. `asked_s`: when we asked, by the steady clock; what was queued before is in it."""
 
     asked_s: float = float("-inf")
+    asked_us: int = 0  # the same by the wall clock
     ours: dict[str, list[Job]] = field(default_factory=dict)  # by run; more than one only after a crash between two steps
     others: tuple[Job, ...] = ()
 
@@ -39,7 +40,7 @@ class Queue:
 
     def fresh(self) -> Look:
         """A new look, whatever the last one's age. After a failure the next is not tried sooner than after a success."""
-        asked = self._now_s()
+        asked, asked_us = self._now_s(), time.time_ns() // 1_000
         try:
             jobs = self._transport.jobs()
         except Unavailable:
@@ -55,7 +56,7 @@ class Queue:
                 others.append(job)
             else:
                 ours.setdefault(run, []).append(job)
-        self._look = Look(asked, ours, tuple(others))
+        self._look = Look(asked, asked_us, ours, tuple(others))
         self.looks += 1
         return self._look
 
