@@ -48,6 +48,7 @@ class Layout:
     preemption: bool = True
     epilog: str = ""
     lines: Sequence[str] = ()  # further lines of slurm.conf
+    cloud: bool = False  # nodes that are only names: the controller's state and scheduling at any size, and nothing runs
 
 
 @dataclass
@@ -150,6 +151,10 @@ class Cluster:
         if self.layout.accounting:
             self.run("sacctmgr", "-i", "add", "cluster", "sublettest", check=False)
         self._slurmctld()
+        if self.layout.cloud:
+            if self.layout.rest:
+                self._slurmrestd()
+            return
         for node in self.nodes():
             self._slurmd(node)
         if self.layout.rest:
@@ -255,7 +260,7 @@ def cluster(layout: Layout | None = None) -> Iterator[Cluster]:
     check(chosen)
     home = Path(tempfile.mkdtemp(prefix="sublet-slurm-"))
     home.chmod(0o755)
-    made = Cluster(home, chosen, _free_ports(4 + chosen.nodes))
+    made = Cluster(home, chosen, _free_ports(4 + (0 if chosen.cloud else chosen.nodes)))
     try:
         made.up()
         yield made
@@ -404,9 +409,7 @@ GresTypes=gpu
 PriorityType=priority/multifactor
 PriorityWeightPartition=10000
 {preemption}JobAcctGatherType=jobacct_gather/none
-{accounting}{epilog}NodeName=node[1-{layout.nodes}] NodeHostname=localhost NodeAddr={HOST} \
-Port=[{first}-{first + layout.nodes - 1}] CPUs={layout.cpus} RealMemory={layout.memory_mib} \
-Gres=gpu:{gpu}:{layout.gpus} State=UNKNOWN
+{accounting}{epilog}{_node_lines(layout, first)}
 PartitionName=owner Nodes=ALL Default=YES PriorityTier=100 PreemptMode=OFF MaxTime=INFINITE DefMemPerCPU=1000 State=UP
 {surplus}"""
         + "".join(f"{line}\n" for line in layout.lines)
@@ -414,7 +417,25 @@ PartitionName=owner Nodes=ALL Default=YES PriorityTier=100 PreemptMode=OFF MaxTi
     made.conf.chmod(0o644)
     last = layout.gpus - 1
     files = f"gpu[0-{last}]" if last else "gpu0"
-    (home / "etc" / "gres.conf").write_text(f"NodeName=node[1-{layout.nodes}] Name=gpu Type={gpu} File={home}/gpu/{files}\n")
+    nodes = "" if layout.cloud else f"NodeName=node[1-{layout.nodes}] "
+    (home / "etc" / "gres.conf").write_text(f"{nodes}Name=gpu Type={gpu} File={home}/gpu/{files}\n")
+
+
+RANGE_MOST = 25_000
+"""Nodes in one range: slurmctld takes about 64,000."""
+
+
+def _node_lines(layout: Layout, first: int) -> str:
+    each = f"CPUs={layout.cpus} RealMemory={layout.memory_mib} Gres=gpu:{layout.gpu_type}:{layout.gpus}"
+    if not layout.cloud:
+        ports = f"[{first}-{first + layout.nodes - 1}]"
+        return f"NodeName=node[1-{layout.nodes}] NodeHostname=localhost NodeAddr={HOST} Port={ports} {each} State=UNKNOWN"
+    lines = ["PrivateData=cloud", "SuspendProgram=/bin/true", "ResumeProgram=/bin/true", "SuspendTime=-1"]
+    lines += ["ResumeTimeout=3000", "TreeWidth=65000"]
+    for begin in range(1, layout.nodes + 1, RANGE_MOST):
+        end = min(begin + RANGE_MOST - 1, layout.nodes)
+        lines.append(f"NodeName=node[{begin}-{end}] NodeAddr={HOST} {each} State=CLOUD")
+    return "\n".join(lines)
 
 
 def _order_of_end(name: str) -> int:

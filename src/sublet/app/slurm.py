@@ -1,7 +1,17 @@
 """From our settings to what the Slurm engine is told."""
 
 from sublet.app.settings import Settings
+from sublet.core.errors import Invalid
 from sublet.engines.slurm.site import Cluster
+
+
+def named_cluster(settings: Settings) -> Cluster:
+    """The cluster that the settings name; raises `Invalid` where they name none."""
+    cluster = cluster_of(settings)
+    if cluster is None:
+        hint = "set it in sublet.toml to a directory that this machine and every node see under the same path"
+        raise Invalid("no directory is shared with the nodes", field="slurm_shared", hint=hint)
+    return cluster
 
 
 def cluster_of(settings: Settings) -> Cluster | None:

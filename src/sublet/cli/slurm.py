@@ -7,10 +7,9 @@ import typer
 from rich.text import Text
 
 from sublet.app import settings as settings_file
-from sublet.app.slurm import cluster_of
+from sublet.app.slurm import named_cluster
 from sublet.cli.output import Json, Markup, show, table, write_text
 from sublet.cli.server import Config
-from sublet.core.errors import Invalid
 from sublet.engines.slurm import check as checking
 from sublet.engines.slurm import configuration, epilog, net, plan
 from sublet.engines.slurm.check import Grade
@@ -85,8 +84,4 @@ def hand_over(*, config: Config = None) -> None:
 
 def _cluster(config: Any) -> tuple[Cluster, str]:
     settings = settings_file.load(config)
-    cluster = cluster_of(settings)
-    if cluster is None:
-        hint = "set it in sublet.toml to a directory that this machine and every node see under the same path"
-        raise Invalid("no directory is shared with the nodes", field="slurm_shared", hint=hint)
-    return cluster, settings.slurm_user or getpass.getuser()
+    return named_cluster(settings), settings.slurm_user or getpass.getuser()

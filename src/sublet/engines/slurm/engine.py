@@ -113,6 +113,10 @@ class SlurmEngine:
             seen = ((name, self._see(name, look, now)) for name in sorted(self._runs))
             return {name: one for name, one in seen if one is not None}
 
+    def look_anew(self) -> None:
+        """Let the next `observe` and `nodes` ask the cluster, however fresh the last answers are."""
+        self._queue.forget()
+
     def owner_work(self) -> Sequence[OwnerWork] | None:
         """Everything in the queue that is not ours, as of the last look."""
         look = self._queue.look()

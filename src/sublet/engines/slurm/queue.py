@@ -64,6 +64,10 @@ class Queue:
         """A look that was asked for after an instant of the steady clock."""
         return self._look if self._look.asked_s > instant_s else self.fresh()
 
+    def forget(self) -> None:
+        """What was seen is too old by now."""
+        self._next_s = self._nodes_next_s = float("-inf")
+
     def expire(self) -> None:
         """What we have just done should be seen soon."""
         self._next_s = min(self._next_s, self._now_s() + POLL_LEAST_S)
