@@ -402,7 +402,7 @@ KillWait=5
 MaxJobCount=200000
 MaxArraySize=10001
 SchedulerType=sched/backfill
-SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,sched_interval=2,bf_interval=2,bf_continue,default_queue_depth=1000
+SchedulerParameters={_scheduling(layout)}
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 GresTypes=gpu
@@ -419,6 +419,14 @@ PartitionName=owner Nodes=ALL Default=YES PriorityTier=100 PreemptMode=OFF MaxTi
     files = f"gpu[0-{last}]" if last else "gpu0"
     nodes = "" if layout.cloud else f"NodeName=node[1-{layout.nodes}] "
     (home / "etc" / "gres.conf").write_text(f"{nodes}Name=gpu Type={gpu} File={home}/gpu/{files}\n")
+
+
+def _scheduling(layout: Layout) -> str:
+    """Soon on a small cluster; on one of names only, where a pass over the queue takes seconds, not at every submission."""
+    if layout.cloud:
+        return "defer,sched_interval=30,bf_interval=60,default_queue_depth=20000,max_rpc_cnt=150"
+    often = "batch_sched_delay=0,sched_min_interval=100000,sched_interval=2"
+    return f"{often},bf_interval=2,bf_continue,default_queue_depth=1000"
 
 
 RANGE_MOST = 25_000

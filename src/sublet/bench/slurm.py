@@ -5,6 +5,7 @@ import re
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import psutil
@@ -20,6 +21,7 @@ from sublet.engines.slurm.make import make
 from sublet.engines.slurm.site import Cluster
 from sublet.engines.slurm.tools import Tools
 
+TIMEOUT_S = 120.0
 _CALLS = re.compile(r"^\s+(REQUEST_\w+)\s+\(\s*\d+\)\s+count:(\d+)", re.MULTILINE)
 
 
@@ -28,7 +30,7 @@ def measure(cluster: Cluster, leases: int, passes: int, progress: Progress) -> d
 
     A pass is what the loops do: the state of all jobs, the owner's among them, and all nodes, each asked anew.
     """
-    engine, tools = make(cluster), Tools(timeout_s=60)
+    engine, tools = make(replace(cluster, timeout_s=TIMEOUT_S)), Tools(timeout_s=TIMEOUT_S)
     free = _free_gpus(engine)
     runs = _queue(engine, free, leases, progress) if leases else []
     try:
