@@ -104,7 +104,9 @@ def core(
 def slurm(
     *,
     config: Config = None,
-    leases: Annotated[int, typer.Option(min=0, max=100_000, help="Leases of one GPU to queue first; they end afterwards.")] = 0,
+    leases: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Leases of one GPU to queue first, held; they are taken back.")
+    ] = 0,
     passes: Annotated[int, typer.Option(min=1, max=1_000, help="Passes that are timed.")] = 5,
     as_json: Json = False,
 ) -> None:

@@ -26,11 +26,11 @@ _CALLS = re.compile(r"^\s+(REQUEST_\w+)\s+\(\s*\d+\)\s+count:(\d+)", re.MULTILIN
 
 
 def measure(cluster: Cluster, leases: int, passes: int, progress: Progress) -> dict[str, Any]:
-    """Passes over the cluster with so many leases of one GPU queued in it first, which end afterwards.
+    """Passes over the cluster with so many leases of one GPU in its queue, held there and taken back afterwards.
 
     A pass is what the loops do: the state of all jobs, the owner's among them, and all nodes, each asked anew.
     """
-    engine, tools = make(replace(cluster, timeout_s=TIMEOUT_S)), Tools(timeout_s=TIMEOUT_S)
+    engine, tools = make(replace(cluster, timeout_s=TIMEOUT_S, held=True)), Tools(timeout_s=TIMEOUT_S)
     free = _free_gpus(engine)
     runs = _queue(engine, free, leases, progress) if leases else []
     try:

@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 def steps(
     *,
     config: Config = None,
-    notice: Annotated[int, typer.Option(min=0, help="Seconds of notice that Slurm's own preemption gives.")] = 120,
+    notice: Annotated[int, typer.Option(min=0, help="Seconds of notice when Slurm itself ends a lease.")] = 120,
     as_json: Json = False,
 ) -> None:
     """What to add to the cluster before the first lease. Nothing of your own partitions changes."""
@@ -71,7 +71,7 @@ def check(
 
 
 def safety_net(*, config: Config = None) -> None:
-    """Print the script that keeps Slurm's own preemption off while Sublet lives, and on when it falls silent."""
+    """Print the script that keeps Slurm from ending leases by itself while Sublet lives, and lets it when Sublet is silent."""
     cluster, _ = _cluster(config)
     write_text(net.script(cluster))
 

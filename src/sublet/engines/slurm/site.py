@@ -27,6 +27,7 @@ class Cluster:
     epilog: bool = False  # the nodes run Sublet's epilog: no hand-over is clean without its word
     installation: str = "sublet"  # tells our jobs from another installation's in the same cluster
     timeout_s: float = 10.0
+    held: bool = False  # leases are queued and never start: for measurements
 
     def check(self) -> None:
         """Raise `Invalid` for what can never work."""

@@ -39,6 +39,7 @@ def submission(
         partition="" if owner else cluster.partition,
         account="" if owner else cluster.account,
         qos="" if owner else cluster.qos,
+        held=cluster.held,
     )
 
 

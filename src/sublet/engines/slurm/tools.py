@@ -63,6 +63,7 @@ class Tools:
             "signal": f"B:{WARN_SIGNAL}@{job.warn_s}",
         }
         words = [f"--{name}={value}" for name, value in options.items() if value]
+        words += ["--hold"] if job.held else []
         said = self.run("sbatch", "--parsable", "--no-requeue", *words, text=job.script)
         return int(said.strip().split(";")[0])
 

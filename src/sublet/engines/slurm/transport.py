@@ -35,6 +35,7 @@ class Submission:
     account: str
     qos: str
     warn_s: int = 60
+    held: bool = False
 
 
 class Transport(Protocol):
