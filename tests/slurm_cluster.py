@@ -46,7 +46,7 @@ class Layout:
     cgroups: bool = False
     surplus: bool = True
     preemption: bool = True
-    epilog: str = ""
+    epilog: str = ""  # a path; @home@ is the cluster's directory
     lines: Sequence[str] = ()  # further lines of slurm.conf
     cloud: bool = False  # nodes that are only names: the controller's state and scheduling at any size, and nothing runs
 
@@ -369,7 +369,7 @@ def _write_conf(made: Cluster) -> None:
     if layout.preemption:
         preemption = "PreemptType=preempt/partition_prio\nPreemptMode=REQUEUE\n"
         warning = "SlurmctldParameters=preempt_send_user_signal\n"
-    epilog = f"Epilog={layout.epilog}\n" if layout.epilog else ""
+    epilog = f"Epilog={layout.epilog.replace('@home@', str(home))}\n" if layout.epilog else ""
     gpu = layout.gpu_type
     made.conf.write_text(
         f"""ClusterName=sublettest

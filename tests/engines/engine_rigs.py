@@ -103,6 +103,14 @@ class Rig:
     def printed(self, run: RunId) -> str:
         return b"".join(self.engine.logs(run)).decode(errors="replace")
 
+    def until_handed_over(self, run: RunId) -> Seen:
+        """Clean until there is a verdict; an engine may have to wait for others first."""
+        give_up = time.monotonic() + WAIT_S
+        while self.seen(run).phase is Phase.EXITED and time.monotonic() < give_up:
+            self.engine.clean([run])
+            self.step()
+        return self.seen(run)
+
     def end_all(self) -> None:
         for run, seen in self.engine.observe().items():
             if seen.phase in {Phase.STARTING, Phase.RUNNING}:

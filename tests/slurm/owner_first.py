@@ -1,3 +1,4 @@
+# ruff: noqa: E402, I001 - a script: it finds its neighbours before it imports them
 """An experiment: the owner's jobs against a full house of leases, with Sublet's plan and with Slurm's preemption alone.
 
     sudo .venv/bin/python tests/slurm/owner_first.py [--jobs 20] [--seed 1] [--grace 5] [--json]
