@@ -9,10 +9,12 @@ from engine_rigs import SECOND, Rig
 
 from conftest import engine_on, running
 from slurm_cluster import Cluster, Layout
+from sublet.core.errors import Unavailable
 from sublet.core.ids import NodeId, RunId
 from sublet.core.workload import Workload
 from sublet.engines.protocol import NoticeOrder, Phase, StartOrder, StopOrder
 from sublet.engines.slurm import epilog
+from sublet.engines.slurm.check import Grade, points
 from sublet.engines.slurm.site import Cluster as Site
 
 SITE_OPTIONS = {"rest": True}
@@ -134,3 +136,27 @@ def test_a_stop_with_grace_lets_a_gang_save(gangs: Rig) -> None:
     time.sleep(1)
     gangs.engine.stop([StopOrder(run, 20 * SECOND)])
     assert gangs.until(run, Phase.EXITED).exit_code == 7
+
+
+@pytest.fixture(scope="module")
+def with_accounting() -> Iterator[Cluster]:
+    yield from running(Layout(nodes=1, gpus=8, accounting=True))
+
+
+def test_each_tenant_has_an_account_and_its_limit_in_slurm(with_accounting: Cluster, on: Callable[..., Site]) -> None:
+    made = with_accounting
+    made.run("sacctmgr", "-i", "add", "account", "lease-acme", "GrpTRES=gres/gpu=4")
+    made.run("sacctmgr", "-i", "add", "user", "root", "account=lease-acme")
+    site = on(made, account="lease-{tenant}")
+    (point,) = [point for point in points(site, user="root", probe=False) if point.name == "account"]
+    assert point.grade is Grade.FINE and "lease-acme" in point.said
+    rig = Rig("slurm", engine_on(site), lambda: time.time_ns() // 1_000, lambda: time.sleep(0.02), site.shared)
+    within = rig.start("exec sleep 60", "within.1", mask=0b1111, tenant="acme")
+    beyond = rig.start("exec sleep 60", "beyond.1", mask=0b10000, tenant="acme")
+    rig.until(within, Phase.RUNNING)
+    made.until(lambda: "AssocGrpGRES" in made.run("squeue", "-h", "-t", "pending", "-o", "%r"))
+    assert rig.seen(beyond).phase is Phase.STARTING
+    assert set(made.run("squeue", "-h", "-o", "%a").split()) == {"lease-acme"}
+    rig.end_all()
+    with pytest.raises(Unavailable, match="account"):
+        rig.start("true", "stranger.1", tenant="nobody")

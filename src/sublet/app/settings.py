@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     )
     slurm_shared: Path | None = Field(default=None, description="directory that this machine and every node see alike")
     slurm_partition: str = Field(default="surplus", description="where leases queue")
-    slurm_account: str = Field(default="", description="whom leases are charged to in Slurm")
+    slurm_account: str = Field(default="", description="whom leases are charged to in Slurm; {tenant}: the tenant")
     slurm_qos: str = Field(default="", description="their quality of service in Slurm")
     slurm_rest_url: str = Field(default="", description="address of slurmrestd; empty: the command-line tools")
     slurm_token_file: Path | None = Field(default=None, description="its JSON web token, read again when it changes")

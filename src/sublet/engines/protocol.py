@@ -91,6 +91,7 @@ class StartOrder:
     workload: Workload
     attempt: int = 1
     volume: str | None = None
+    tenant: str = ""  # whose lease it is
     is_owner: bool = False  # the owner's job: not confined as a stranger
     kill_at_us: int | None = None  # end it then even if no further order comes (end of term or of funds)
     env: Mapping[str, str] = field(default_factory=dict)  # set by the control plane, wins over the workload's

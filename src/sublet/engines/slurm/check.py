@@ -131,6 +131,11 @@ def _account(cluster: Cluster, told: Configuration, tools: Tools, user: str) -> 
         return Point("account", Grade.FINE, "the cluster asks for none")
     mine = configuration.accounts(tools, user) or []
     wanted = cluster.account
+    if "{tenant}" in wanted:
+        head, tail = wanted.split("{tenant}", 1)
+        known = [one for one in mine if one.startswith(head) and one.endswith(tail)]
+        said = f"{user} may charge {', '.join(known) or 'no account'} of the form {wanted}"
+        return Point("account", Grade.FINE if known else Grade.MISSING, said, "" if known else "one account for each tenant")
     if (wanted and wanted in mine) or (not wanted and mine):
         return Point("account", Grade.FINE, f"{user} may charge {wanted or mine[0]}")
     said = f"{user} may charge {', '.join(mine) or 'no account'}" + (f", not {wanted}" if wanted else "")

@@ -18,7 +18,7 @@ class Cluster:
 
     shared: Path
     partition: str = "surplus"
-    account: str = ""
+    account: str = ""  # `{tenant}` in it stands for the tenant's id: an account, and so a limit, for each
     qos: str = ""
     rest_url: str = ""  # slurmrestd; empty: the command-line tools
     token_file: Path | None = None  # its JWT, read again when it changes
@@ -37,6 +37,11 @@ class Cluster:
         if self.rest_url and self.token_file is None:
             hint = "write one with `scontrol token lifespan=...`"
             raise Invalid("slurmrestd takes no call without a token", field="slurm_token_file", hint=hint)
+
+
+def account_of(cluster: Cluster, tenant: str) -> str:
+    """Whom a tenant's lease is charged to in Slurm; empty: the user's default account."""
+    return cluster.account.replace("{tenant}", tenant)
 
 
 def mark_of(cluster: Cluster, run: str) -> str:

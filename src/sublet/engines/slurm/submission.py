@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sublet.engines.local.rundir import RunDir
 from sublet.engines.protocol import StartOrder
 from sublet.engines.slurm.nodes import Node
-from sublet.engines.slurm.site import Cluster, mark_of
+from sublet.engines.slurm.site import Cluster, account_of, mark_of
 from sublet.engines.slurm.transport import Submission
 
 MINUTE_US = 60_000_000
@@ -37,7 +37,7 @@ def submission(
         minutes=_minutes(order, now_us),
         output=str(run.complaints),
         partition="" if owner else cluster.partition,
-        account="" if owner else cluster.account,
+        account="" if owner else account_of(cluster, order.tenant),
         qos="" if owner else cluster.qos,
         held=cluster.held,
     )
