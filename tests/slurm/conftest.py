@@ -68,10 +68,10 @@ def engine_on(site: Site) -> SlurmEngine:
     return SlurmEngine(site, connect(site), configuration.read(site, tools))
 
 
-@pytest.fixture(params=["tools", "slurmrestd"])
-def rig(request: pytest.FixtureRequest, one_node: Cluster, on: Callable[..., Site]) -> Iterator[Rig]:
-    """The engine on a real cluster, as the conformance suite takes it."""
-    site = on(one_node, rest=request.param == "slurmrestd")
+@pytest.fixture
+def rig(one_node: Cluster, on: Callable[..., Site]) -> Iterator[Rig]:
+    """The engine on a real cluster, as the conformance suite takes it; the tests of faults go by the tools alone."""
+    site = on(one_node, rest=True)
     made = Rig(
         "slurm", engine_on(site), lambda: time.time_ns() // 1_000, lambda: time.sleep(0.02), site.shared, start_us=4 * SECOND
     )
