@@ -10,6 +10,7 @@ from sublet.engines.slurm.nodes import Node
 from sublet.engines.slurm.transport import Submission, Transport
 
 REST_AGAIN_S = 30.0
+MANY = 8
 
 Answer = TypeVar("Answer")
 
@@ -37,13 +38,20 @@ class Either:
         """By `sbatch`: slurmrestd of 22.05 cannot ask that the batch script be warned of a preemption."""
         return self._second.submit(job)
 
-    def signal(self, job: int, name: str) -> None:
-        """May reach it twice, which does no harm."""
-        self._try(lambda way: way.signal(job, name))
+    def signal(self, jobs: Sequence[int], name: str) -> None:
+        """May reach one twice, which does no harm."""
+        self._try_many(jobs, lambda way, some: way.signal(some, name))
 
     def cancel(self, jobs: Sequence[int]) -> None:
-        """The same; the tools end a thousand jobs in one call, slurmrestd one."""
-        self._try(lambda way: way.cancel(jobs))
+        """The same."""
+        self._try_many(jobs, lambda way, some: way.cancel(some))
+
+    def _try_many(self, jobs: Sequence[int], ask: Callable[[Transport, Sequence[int]], None]) -> None:
+        """The tools take a thousand jobs in one call, slurmrestd one."""
+        if len(jobs) > MANY:
+            ask(self._second, jobs)
+        elif jobs:
+            self._try(lambda way: ask(way, jobs))
 
     def _way(self) -> Transport:
         return self._first if self._now_s() >= self._first_from_s else self._second

@@ -5,6 +5,7 @@ directories on a file system that the nodes share. A fresh engine takes over by 
 link first decides it, so a job that was queued twice still runs once, and a run that was ended before it began never starts.
 """
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -58,6 +59,8 @@ class SlurmEngine:
         self._final: dict[RunId, Seen] = {}
         self._queued_s: dict[RunId, float] = {}  # when we queued it, by the steady clock
         self._runs: set[RunId] = set()
+        self._to_wake: set[int] = set()  # jobs whose agents have new orders
+        self._doomed: set[int] = set()  # jobs to be cancelled
         self._fencing_s: dict[RunId, float] = {}
         self._looked_us: int | None = None
         self._shown_s = float("-inf")
@@ -93,11 +96,18 @@ class SlurmEngine:
 
     def notify(self, orders: Sequence[NoticeOrder]) -> None:
         """Put the notice down and wake the agent."""
-        self._each(orders, self._notify)
+        try:
+            self._each(orders, self._notify)
+        finally:
+            self._wake_all()
 
     def stop(self, orders: Sequence[StopOrder]) -> None:
         """Put the stop down and wake the agent; end what was not taken by a job on the spot."""
-        self._each(orders, self._stop)
+        try:
+            self._each(orders, self._stop)
+        finally:
+            self._wake_all()
+            self._cancel_all()
         self._queue.expire()
 
     def clean(self, runs: Sequence[RunId]) -> None:
@@ -110,8 +120,10 @@ class SlurmEngine:
         now, self._looked_us = _now_us(), look.asked_us
         self._show_life()
         with self._on_disk():
-            seen = ((name, self._see(name, look, now)) for name in sorted(self._runs))
-            return {name: one for name, one in seen if one is not None}
+            seen = {name: self._see(name, look, now) for name in sorted(self._runs)}
+        with contextlib.suppress(SubletError):  # tried again with the next look
+            self._cancel_all()
+        return seen
 
     def look_anew(self) -> None:
         """Let the next `observe` and `nodes` ask the cluster, however fresh the last answers are."""
@@ -272,29 +284,40 @@ class SlurmEngine:
         number = self._job_number(run)
         if number is not None:
             numbers.add(number)
-        if numbers:
-            self._transport.cancel(sorted(numbers))
+        self._doomed |= numbers
+
+    def _cancel_all(self) -> None:
+        """End the jobs that nobody wants any more, in one call; those that were not reached are tried again."""
+        doomed = sorted(self._doomed)
+        if doomed:
+            self._transport.cancel(doomed)
+            self._doomed.difference_update(doomed)
 
     def _wake(self, run: RunDir) -> None:
-        """Make the agent read its orders now. It reads them every few seconds anyway, so a failure here is none."""
+        """Let the agent read its orders now, once it listens; before that it reads them anyway."""
         taken = observation.taken_by(run)
-        if taken is None or not taken.isdigit() or not run.claim.exists():
-            return
-        try:
-            self._transport.signal(int(taken), WAKE_SIGNAL)
-        except SubletError:
-            return
+        if taken is not None and taken.isdigit() and run.claim.exists():
+            self._to_wake.add(int(taken))
+
+    def _wake_all(self) -> None:
+        """Wake those who have new orders. They look every few seconds by themselves, so a failure here is none."""
+        sleeping, self._to_wake = sorted(self._to_wake), set()
+        if sleeping:
+            with contextlib.suppress(SubletError):
+                self._transport.signal(sleeping, WAKE_SIGNAL)
 
     # Looking
 
-    def _see(self, name: RunId, look: Look, now_us: int) -> Seen | None:
+    def _see(self, name: RunId, look: Look, now_us: int) -> Seen:
         final = self._final.get(name)
         if final is not None:
             return final
         run = self._run(name)
         taken = observation.taken_by(run)
-        job = _of_run(look.ours.get(name, ()), taken)
-        self._end_doubles(look.ours.get(name, ()), job)
+        jobs = look.ours.get(name, ())
+        job = None if taken == BURIED else _of_run(jobs, taken)
+        if job is not None or taken == BURIED:  # a job queued twice, its answer having been lost, need not find that out itself
+            self._doomed.update(one.id for one in jobs if one is not job and one.state in WAITING)
         if taken == BURIED:
             return self._keep(observation.ended(name, run, None, now_us=now_us))
         if job is None and not self._is_gone(name, run, taken, look):
@@ -313,12 +336,6 @@ class SlurmEngine:
             return True
         queued = self._queued_s.setdefault(name, time.monotonic())
         return taken is not None and look.asked_s > queued and time.monotonic() - queued > LOST_S
-
-    def _end_doubles(self, jobs: Sequence[Job], right: Job | None) -> None:
-        """A job queued twice, its answer having been lost, would find the run taken and leave; it need not wait for that."""
-        doubles = [job.id for job in jobs if job is not right and job.state in WAITING]
-        if doubles and right is not None:
-            self._transport.cancel(doubles)
 
     def _keep(self, seen: Seen) -> Seen:
         if seen.phase is Phase.CLEAN:

@@ -73,9 +73,10 @@ class Rest:
         body = {"script": job.script, "job": {key: value for key, value in wanted.items() if value != ""}}
         return int(self._call("POST", "/job/submit", body)["job_id"])
 
-    def signal(self, job: int, name: str) -> None:
-        """The batch script and its steps."""
-        self._end(f"/job/{job}?signal={name}")
+    def signal(self, jobs: Sequence[int], name: str) -> None:
+        """The batch scripts and their steps, by one call each."""
+        for job in jobs:
+            self._end(f"/job/{job}?signal={name}")
 
     def cancel(self, jobs: Sequence[int]) -> None:
         """One call each: there is none for several."""

@@ -15,6 +15,7 @@ from sublet.engines.slurm.transport import WARN_SIGNAL, Refused, Submission
 from sublet.engines.slurm.versions import PARSERS
 
 NEEDED = ("sbatch", "squeue", "scancel", "sinfo", "scontrol")
+JOBS_A_CALL = 1_000
 _AWAY = ("unable to contact", "connection refused", "timed out", "zero bytes", "connection reset", "socket", "munge")
 _GONE = ("invalid job id", "already completing", "already completed", "already finished")
 
@@ -67,14 +68,13 @@ class Tools:
         said = self.run("sbatch", "--parsable", "--no-requeue", *words, text=job.script)
         return int(said.strip().split(";")[0])
 
-    def signal(self, job: int, name: str) -> None:
+    def signal(self, jobs: Sequence[int], name: str) -> None:
         """`scancel --batch --signal`."""
-        self._end(["--batch", f"--signal={name}", str(job)])
+        self._end(["--batch", f"--signal={name}"], jobs)
 
     def cancel(self, jobs: Sequence[int]) -> None:
-        """`scancel`, in portions that fit a command line."""
-        for first in range(0, len(jobs), 1_000):
-            self._end([str(job) for job in jobs[first : first + 1_000]])
+        """`scancel`."""
+        self._end([], jobs)
 
     def run(self, *words: str, text: str | None = None) -> str:
         """What a tool prints. Raises `Unavailable` if slurmctld does not answer, `Refused` if it says no."""
@@ -92,12 +92,14 @@ class Tools:
             raise Unavailable(f"{words[0]}: {said}", hint="is slurmctld up? `scontrol ping` says")
         raise Refused(f"{words[0]}: {said}")
 
-    def _end(self, words: Sequence[str]) -> None:
-        try:
-            self.run("scancel", *words)
-        except Refused as refusal:
-            if not any(word in refusal.message.lower() for word in _GONE):
-                raise
+    def _end(self, words: Sequence[str], jobs: Sequence[int]) -> None:
+        """In portions that fit a command line."""
+        for first in range(0, len(jobs), JOBS_A_CALL):
+            try:
+                self.run("scancel", *words, *(str(job) for job in jobs[first : first + JOBS_A_CALL]))
+            except Refused as refusal:
+                if not any(word in refusal.message.lower() for word in _GONE):
+                    raise
 
     def _document(self, *words: str) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.run(*words))

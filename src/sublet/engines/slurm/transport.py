@@ -53,8 +53,8 @@ class Transport(Protocol):
     def submit(self, job: Submission) -> int:
         """Queue a job; its number. Not idempotent: the caller looks first. Raises `Refused`."""
 
-    def signal(self, job: int, name: str) -> None:
-        """Signal the batch script of a job; one that is gone is no error."""
+    def signal(self, jobs: Sequence[int], name: str) -> None:
+        """Signal the batch scripts of these jobs; those that are gone are no error."""
 
     def cancel(self, jobs: Sequence[int]) -> None:
         """End these jobs; those that are gone are no error."""
