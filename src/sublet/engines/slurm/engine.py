@@ -55,7 +55,7 @@ class SlurmEngine:
         self._cluster, self._transport, self._configuration = cluster, transport, configuration
         self._queue = Queue(cluster, transport)
         self._born_s = time.monotonic()
-        self._fixed: dict[Path, dict[str, Any]] = {}
+        self._fixed: dict[Path, dict[str, dict[str, Any]]] = {}  # by run and name
         self._final: dict[RunId, Seen] = {}
         self._queued_s: dict[RunId, float] = {}  # when we queued it, by the steady clock
         self._runs: set[RunId] = set()
@@ -143,8 +143,7 @@ class SlurmEngine:
                 self._runs.discard(name)
                 self._final.pop(name, None)
                 self._queued_s.pop(name, None)
-                for path in [path for path in self._fixed if path.parent == run.path]:
-                    del self._fixed[path]
+                self._fixed.pop(run.path, None)
 
     def discard(self, volume: str) -> None:
         """Remove a volume."""
@@ -375,11 +374,12 @@ class SlurmEngine:
 
     def _once(self, path: Path) -> dict[str, Any] | None:
         """A record that never changes once it is there."""
-        record = self._fixed.get(path)
+        known = self._fixed.setdefault(path.parent, {})
+        record = known.get(path.name)
         if record is None:
             record = records.read(path)
             if record is not None:
-                self._fixed[path] = record
+                known[path.name] = record
         return record
 
     def _each(self, items: Sequence[Item], act: Callable[[Item], None]) -> None:
