@@ -13,26 +13,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-
 from sublet.app import fitness, moves
+from sublet.app.mirror import Mirror
 from sublet.app.notices import announce
 from sublet.app.observe import Sight, Steps
 from sublet.core import lifecycle
-from sublet.core.fleet import Masks, Placement, count, lowest_bits
+from sublet.core.errors import Stale
+from sublet.core.fleet import Placement, count, lowest_bits
 from sublet.core.ids import JobId, NodeId, PoolId
-from sublet.core.lease import HELD, Cause, Lease, State
-from sublet.core.owner import ELSEWHERE, JOB_HELD, JobEvent, JobState, OwnerJob, step_job
+from sublet.core.lease import Cause, Lease, State
+from sublet.core.owner import ELSEWHERE, JobEvent, JobState, OwnerJob, step_job
 from sublet.core.placement import can_ever_fit
 from sublet.core.plan import Notice
+from sublet.core.standing import Standing
+from sublet.core.terms import Pool
 from sublet.core.units import on_grid
 from sublet.engines.protocol import OwnerWork
-from sublet.store import events, jobs, leases, nodes
+from sublet.store import events, jobs, nodes
 from sublet.store.database import Database, Tx
 from sublet.store.events import Entry
-from sublet.store.nodes import NodeRow
-
-_ENDING = frozenset({State.NOTICED, State.STOPPING, State.HANDOVER})
 
 
 @dataclass(slots=True)
@@ -48,32 +47,43 @@ class _Changes:
         return bool(self.fresh or self.chains or self.kept or self.given_way)
 
 
-def follow(database: Database, sight: Sight) -> Steps:
-    """Bring the books up to the owner's queue as seen; doing it again changes nothing more."""
+def follow(database: Database, mirror: Mirror, sight: Sight) -> Steps:
+    """Bring the books up to the owner's queue as seen; doing it again changes nothing more.
+
+    What follows is worked out on the state in memory and written guarded by versions: whatever moved meanwhile is looked at
+    again with the next tick.
+    """
     if sight.work is None:
         return Steps()
-    with database.read() as tx:
-        if not _changes(tx, sight):
-            return Steps()
-    with database.write() as tx:
-        found = _changes(tx, sight)  # anew: now nobody else writes
-        jobs.insert_all(tx, found.fresh)
-        _take_from_down(tx, found.chains, at_us=sight.now_us)
-        moves.save_jobs(tx, found.chains)
-        moves.save_leases(tx, found.given_way)
-        jobs.note_kept(tx, found.kept)
-        events.append(tx, [_submitted(job) for job in found.fresh])
-        announce(tx, [chain[-1] for chain in found.given_way], at_us=sight.now_us)
+    with mirror.lock:
+        with database.read() as tx:
+            mirror.catch_up(tx)
+        found = _changes(mirror, sight.work, now_us=sight.now_us)
+    if not found:
+        return Steps()
+    try:
+        with database.write() as tx:
+            _write(tx, found, now_us=sight.now_us)
+    except Stale:
+        return Steps()
     return Steps(tuple(found.given_way), tuple(found.chains))
 
 
-def _changes(tx: Tx, sight: Sight) -> _Changes:
-    assert sight.work is not None
-    rows = nodes.everything(tx)
-    live = jobs.live(tx)
-    books = _Books(rows, live, leases.live(tx), sight.now_us)
-    known = {_work_of(job.id): job for job in live if job.is_elsewhere}
-    work = {one.id: one for one in sight.work}
+def _write(tx: Tx, found: _Changes, *, now_us: int) -> None:
+    jobs.insert_all(tx, found.fresh)
+    _take_from_down(tx, found.chains, at_us=now_us)
+    moves.save_jobs(tx, found.chains)
+    moves.save_leases(tx, found.given_way)
+    jobs.note_kept(tx, found.kept)
+    events.append(tx, [_submitted(job) for job in found.fresh])
+    announce(tx, [chain[-1] for chain in found.given_way], at_us=now_us)
+
+
+def _changes(mirror: Mirror, queue: Sequence[OwnerWork], *, now_us: int) -> _Changes:
+    books = _Books(mirror, now_us)
+    live = [job for kept in mirror.pools.values() for job in kept.standing.jobs.values() if job.is_elsewhere]
+    known = {_work_of(job.id): job for job in live}
+    work = {one.id: one for one in queue}
     for name, job in known.items():
         _end_if_gone(books, job, work.get(name))
     for name, one in work.items():
@@ -100,22 +110,21 @@ def _end_if_gone(books: "_Books", job: OwnerJob, work: OwnerWork | None) -> None
 class _Books:
     """Who holds what while the queue is read, and the changes that follow."""
 
-    def __init__(self, rows: Sequence[NodeRow], live: Iterable[OwnerJob], held: Iterable[Lease], now_us: int) -> None:
+    def __init__(self, mirror: Mirror, now_us: int) -> None:
         self.now_us = now_us
         self.changes = _Changes()
-        self._pool = {row.id: row.pool for row in rows}
-        self._model = {row.pool: row.gpu_model for row in rows}
-        self._slots = {row.id: (1 << row.gpus) - 1 for row in rows}
-        self._free = dict(self._slots)
-        self._coming = dict.fromkeys(self._slots, 0)
-        self._leases = [lease for lease in held if lease.state in HELD]
-        for job in live:
-            if job.state in JOB_HELD:
-                self._take(job.placement)
-        for lease in self._leases:
-            self._take(lease.placement)
-            if lease.state in _ENDING:
-                self._give(self._coming, lease.placement)
+        self._mirror = mirror
+        self._free: dict[NodeId, int] = {}  # of the nodes that were looked at: GPUs that nobody holds, down ones too
+        self._coming: dict[NodeId, int] = {}  # and those that are held and on their way back
+
+    def _look_at(self, nodes: Iterable[NodeId]) -> None:
+        for node in nodes:
+            if node not in self._free:
+                standing = self._mirror.pools[self._mirror.nodes[node].pool].standing
+                row = standing.row_of[node]
+                held = int(standing.owner[row]) | int(standing.leased[row])
+                self._free[node] = int(standing.slots[row]) & ~held
+                self._coming[node] = int(standing.coming[row]) & held
 
     def end(self, job: OwnerJob, event: JobEvent, at_us: int, *, reason: str, exit_code: int | None = None) -> None:
         """The job is over; its own scheduler's hand-over is not ours to see."""
@@ -123,6 +132,7 @@ class _Books:
         chain = [job, step_job(job, event, at=at, reason=reason, ended_us=at, exit_code=exit_code)]
         if event is JobEvent.EXITED:
             chain.append(step_job(chain[-1], JobEvent.FREE, at=at))
+            self._look_at(node for node, _ in job.placement)
             self._give(self._free, job.placement)
         self.changes.chains.append(tuple(chain))
 
@@ -136,10 +146,11 @@ class _Books:
         """A job that runs: it holds GPUs of its nodes, at the latest when those who had them are gone."""
         if job is not None and job.state is not JobState.WAITING:
             return
-        held = [(node, gpus) for node, gpus in work.held if node in self._slots]
+        held = [(node, gpus) for node, gpus in work.held if node in self._mirror.nodes]
         if not held:
             return
-        first = job or self._job(work, self._pool[held[0][0]])
+        self._look_at(node for node, _ in held)
+        first = job or self._job(work, self._mirror.nodes[held[0][0]].pool)
         mine = dict(first.placement)
         placement = self._bits(held, self._free, mine)
         if placement is None:
@@ -161,6 +172,7 @@ class _Books:
             notice = Notice(lease.id, lease.version, Cause.RECLAIMED, max(self.now_us, lease.since_us), reason)
             stepped = lifecycle.noticed(lease, notice, at_us=max(self.now_us, lease.since_us))
             self.changes.given_way.append((lease, stepped))
+            self._look_at(node for node, _ in lease.placement)
             self._give(self._coming, lease.placement)
         room = {node: self._free[node] | self._coming[node] for node, _ in held}
         placement = self._bits(held, room, dict(first.placement))
@@ -175,9 +187,11 @@ class _Books:
     def _in_the_way(self, held: Sequence[tuple[NodeId, int]]) -> Iterator[Lease]:
         """Leases on nodes that lack room for what runs there, and that have not begun; as many as it takes."""
         lacking = {node: gpus - (self._free[node] | self._coming[node]).bit_count() for node, gpus in held}
-        for lease in self._leases:
-            waits = lease.state is State.STARTING and lease.started_us is None
-            if waits and any(lacking.get(node, 0) > 0 for node, _ in lease.placement):
+        gone = {chain[0].id for chain in self.changes.given_way}
+        for lease in self._mirror.unsettled.values():
+            if not isinstance(lease, Lease) or lease.state is not State.STARTING or lease.id in gone:
+                continue
+            if lease.started_us is None and any(lacking.get(node, 0) > 0 for node, _ in lease.placement):
                 yield lease
                 for node, mask in lease.placement:
                     lacking[node] = lacking.get(node, 0) - mask.bit_count()
@@ -198,20 +212,17 @@ class _Books:
     def _pool_for(self, work: OwnerWork) -> PoolId | None:
         """The largest pool of its GPU model that could hold it."""
         per_node = work.gpus // work.nodes
-        for pool, slots in self._sizes:
-            fits_model = not work.gpu_model or self._model[pool] == work.gpu_model
-            if fits_model and can_ever_fit(slots, gpus_per_node=per_node, nodes=work.nodes, whole=False):
-                return pool
+        for settings, standing in self._by_size:
+            fits_model = not work.gpu_model or settings.gpu_model == work.gpu_model
+            if fits_model and can_ever_fit(standing.slots, gpus_per_node=per_node, nodes=work.nodes, whole=False):
+                return settings.id
         return None
 
     @cached_property
-    def _sizes(self) -> list[tuple[PoolId, Masks]]:
-        """(pool, uint64[n] GPUs of its nodes), the largest first."""
-        sizes: dict[PoolId, list[int]] = {}
-        for node, pool in self._pool.items():
-            sizes.setdefault(pool, []).append(self._slots[node])
-        pools = [(pool, np.array(masks, np.uint64)) for pool, masks in sizes.items()]
-        return sorted(pools, key=lambda item: -count(item[1]))
+    def _by_size(self) -> list[tuple[Pool, Standing]]:
+        """The pools with their standings, the largest first."""
+        pools = [(kept.row.pool, kept.standing) for kept in self._mirror.pools.values()]
+        return sorted(pools, key=lambda pool: -count(pool[1].slots))
 
     @staticmethod
     def _bits(held: Sequence[tuple[NodeId, int]], room: Mapping[NodeId, int], mine: Mapping[NodeId, int]) -> Placement | None:

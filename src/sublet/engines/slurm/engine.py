@@ -135,15 +135,18 @@ class SlurmEngine:
         return owner_work(look.others, self._queue.known_nodes(), surplus=self._cluster.partition)
 
     def forget(self, runs: Sequence[RunId]) -> None:
-        """Remove the directories of runs whose hand-over has a verdict; others are kept."""
+        """Remove the directories of runs whose hand-over has a verdict; others are kept.
+
+        This may happen in another thread than a look: a run is out of sight before its files go.
+        """
         for name in runs:
             run = self._run(name)
             if run.cleaned.exists():
-                remove(run.path)
                 self._runs.discard(name)
                 self._final.pop(name, None)
                 self._queued_s.pop(name, None)
                 self._fixed.pop(run.path, None)
+                remove(run.path)
 
     def discard(self, volume: str) -> None:
         """Remove a volume."""
