@@ -6,7 +6,7 @@ Nothing is chosen here. An item whose subject has moved since the plan was made 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from sublet.app import moves
+from sublet.app import block_deals, moves
 from sublet.app.notices import announce
 from sublet.core import lifecycle
 from sublet.core.ids import JobId, LeaseId
@@ -15,9 +15,10 @@ from sublet.core.ledger import Hold
 from sublet.core.occupancy import Level
 from sublet.core.owner import JobEvent, OwnerJob, step_job
 from sublet.core.plan import Grant, JobStart, Move, Notice, Plan
-from sublet.store import events, jobs, leases, ledger, plans, pools, spans
+from sublet.store import events, jobs, leases, ledger, plans, pools, prices, spans
 from sublet.store.database import Database, Tx
 from sublet.store.events import Entry
+from sublet.store.prices import PricePoint
 
 
 @dataclass(slots=True)
@@ -72,6 +73,7 @@ class _Applying:
         moves.save_jobs(self.tx, job_chains)
         leases.note_waits(self.tx, [(wait.lease, wait.reason) for wait in plan.waits])
         self._set_levels()
+        self.stale += block_deals.apply(self.tx, plan)
         announce(self.tx, [chain[-1] for chain in chains], at_us=plan.at_us)
         return Applied(list(chains), list(job_chains), self.stale)
 
@@ -138,14 +140,7 @@ class _Applying:
         at = self.plan.at_us
         for price in self.plan.prices:
             pools.set_price(self.tx, price.pool, price.price_micro, at_us=at)
-            plans.note_price(
-                self.tx,
-                price.pool,
-                at_us=at,
-                price_micro=price.price_micro,
-                floor_micro=price.floor_micro,
-                reason=price.reason,
-            )
+            prices.note(self.tx, price.pool, PricePoint(at, price.price_micro, price.floor_micro, price.reason))
         for reserve in self.plan.reserves:
             pools.set_reserve(self.tx, reserve.pool, reserve.gpus)
             spans.note_reserve(self.tx, reserve.pool, Level(at, reserve.gpus))

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import structlog
 
+from sublet.app.auctions import Auctioneer
 from sublet.app.clock import Clock
 from sublet.app.decide import Decider
 from sublet.app.forecasting import Forecaster
@@ -61,6 +62,7 @@ class ControlPlane:
             clock,
             Decider(database, self.forecaster),
             Tally(self.metrics),
+            auctioneer=Auctioneer(database, self.forecaster),
             run_env=self.metadata.env,
             rhythm=rhythm or Rhythm(meter_us=settings.meter_ms * 1_000),
         )

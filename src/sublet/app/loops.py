@@ -1,4 +1,4 @@
-"""The loops: observe, decide, apply, enforce, meter, bill, in this order, again and again.
+"""The loops: observe, decide, apply, auction, enforce, meter, bill, in this order, again and again.
 
 None takes input, each does bounded work and is harmless to repeat; a loop that fails is logged and tried again with the next
 tick. So the way after a crash is the way of every day.
@@ -13,6 +13,7 @@ import structlog
 
 from sublet.app import audit, billing, metering, purge
 from sublet.app.apply import apply_pending
+from sublet.app.auctions import Auctioneer
 from sublet.app.clock import Clock, explain_jump
 from sublet.app.decide import Decider
 from sublet.app.enforce import RunEnv, enforce
@@ -53,12 +54,14 @@ class Loops:
         decider: Decider,
         tally: Tally,
         *,
+        auctioneer: Auctioneer,
         run_env: RunEnv,
         rhythm: Rhythm,
     ) -> None:
         """`run_env` gives what the control plane tells each run in its environment."""
         self._database, self._engine, self._clock = database, engine, clock
         self._decider, self._tally, self._run_env, self._rhythm = decider, tally, run_env, rhythm
+        self._auctioneer = auctioneer
         self._due: dict[str, int] = {}
         self.findings: list[str] = []
         self.failing: dict[str, str] = {}
@@ -78,6 +81,9 @@ class Loops:
                 self._tally.decided(*decided)
         with self._part("apply"):
             self._apply()
+        with self._part("auction"):
+            if self._auctioneer.hold(now_us=self._clock.now_us()):
+                self._apply()
         if sight is not None:
             with self._part("enforce"):
                 enforce(self._database, self._engine, sight, run_env=self._run_env)

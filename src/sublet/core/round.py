@@ -13,8 +13,9 @@ def decide(view: AnyView, *, now: int, explain: bool = True) -> Plan:
     """Everything that has to happen now (µs), with a reason for each decision.
 
     For each pool, in this order: blocks whose start has come; the owner's jobs and the reclaims for them; endings that time
-    brings; room for the blocks that start soon; what is lendable, who may have it, at which price, and where. Pure: the same view and instant give the same plan. Without `explain` nobody is
-    told why it waits, which decides nothing and saves looking at each of them.
+    brings; room for the blocks that start soon; what is lendable, who may have it, at which price, and where. Pure: the same
+    view and instant give the same plan. Without `explain` nobody is told why it waits, which decides nothing and saves looking
+    at each of them.
     """
     draft = Draft(now, explain)
     for pool in view.pools:

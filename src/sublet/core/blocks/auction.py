@@ -9,18 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sublet.core.blocks.calendar import Calendar
+from sublet.core.blocks.calendar import Calendar, calendar_of
 from sublet.core.blocks.contract import total_micro
 from sublet.core.blocks.deals import Auction, Deal, Lapse, Loss, Resale
 from sublet.core.blocks.order import BlockOrder, OrderState, Side, latest_win_us
-from sublet.core.blocks.prices import block_price_micro, window_prices
+from sublet.core.blocks.prices import block_price_micro, reserve_price_micro, window_prices
 from sublet.core.blocks.rectangles import Ints, Rectangles, rectangles
 from sublet.core.blocks.winners import SECONDS, Winners, winners
 from sublet.core.ids import TenantId
 from sublet.core.rating import hold_micro
+from sublet.core.standing import Standing
 from sublet.core.terms import Pool
 from sublet.core.units import MICRO
-from sublet.core.view import TenantView
+from sublet.core.view import PoolView, TenantView
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,12 @@ class Venue:
     pool: Pool
     calendar: Calendar
     reserve_micro: int
+
+
+def venue_of(view: PoolView, standing: Standing, *, now_us: int) -> Venue:
+    """The venue of a pool as it stands."""
+    calendar = calendar_of(view, standing, now_us=now_us)
+    return Venue(view.pool, calendar, reserve_price_micro(view, calendar, capacity=standing.capacity))
 
 
 def hold_auction(
@@ -98,7 +105,9 @@ class _Trading:
         """Match what tenants give back, the cheapest first, with one losing order each."""
         for sell in sorted(sells, key=lambda order: (order.limit_micro, order.placed_us, order.id)):
             asked = total_micro(self.venue.pool, sell.gpus, sell.start_us, sell.end_us, sell.limit_micro)
-            best = max((i for i in self.lost if self._suits(i, sell, asked)), key=lambda i: int(self.rects.worth[i]), default=None)
+            best = max(
+                (i for i in self.lost if self._suits(i, sell, asked)), key=lambda i: int(self.rects.worth[i]), default=None
+            )
             if best is not None:
                 self._resale(best, sell, asked)
 
@@ -112,9 +121,8 @@ class _Trading:
 
     def _deal(self, i: int, resale: Resale | None = None, least_micro: int = 0) -> Deal:
         order, price = self.buys[i], max(self._price(i), least_micro)
-        why = f"{price / MICRO:.4f} a GPU-hour, the mean of its windows' prices; limit {order.limit_micro / MICRO:.4f}"
-        if resale is not None:
-            why = f"{price / MICRO:.4f} a GPU-hour, on nodes that another tenant gives back; limit {order.limit_micro / MICRO:.4f}"
+        how = "the mean of its windows' prices" if resale is None else "on nodes that another tenant gives back"
+        why = f"{price / MICRO:.4f} a GPU-hour, {how}; limit {order.limit_micro / MICRO:.4f}"
         return Deal(order.id, order.version, price, why, resale)
 
     def _suits(self, i: int, sell: BlockOrder, asked_micro: int) -> bool:

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sublet.core.lease import HELD, Lease
+from sublet.core.lease import HELD, Lease, LeaseClass
+from sublet.core.pricing.floor import acceptable_risk
 from sublet.core.promise import promised
 from sublet.core.standing import Standing
 from sublet.core.supply import peak_at_risk, published_floor
-from sublet.core.pricing.floor import acceptable_risk
 from sublet.core.tables import NEVER
 from sublet.core.terms import Breaking, ClassTerms, is_unbreakable
-from sublet.core.lease import LeaseClass
 from sublet.core.view import PoolView
 
 Ints = npt.NDArray[np.int64]
@@ -57,7 +56,9 @@ def node_size(standing: Standing) -> int:
 
 def bought(standing: Standing) -> list[Lease]:
     """Every block that was bought and is not over, whether it waits for its start or runs."""
-    return [lease for lease in standing.leases.values() if lease.is_bought and (lease.state in HELD or lease.id in standing.blocks)]
+    return [
+        lease for lease in standing.leases.values() if lease.is_bought and (lease.state in HELD or lease.id in standing.blocks)
+    ]
 
 
 def kept_until(standing: Standing, lease: Lease, *, now_us: int) -> int:
@@ -116,7 +117,9 @@ def _nodes_without_others(view: PoolView, standing: Standing, calendar: Calendar
 
 def whole(standing: Standing) -> npt.NDArray[np.bool_]:
     """bool[n]: nodes that may be a block: as large as the largest, and fit altogether."""
-    return (standing.fit == standing.slots) & (np.bitwise_count(standing.slots) == node_size(standing))
+    large = np.bitwise_count(standing.slots) == node_size(standing)
+    fit: npt.NDArray[np.bool_] = large & (standing.fit == standing.slots)
+    return fit
 
 
 def _nodes_the_promise_leaves(view: PoolView, standing: Standing, calendar: Calendar, now_us: int) -> Ints:

@@ -35,7 +35,7 @@ def first_starts(standing: Standing, *, now_us: int) -> Ints:
 
 
 def barred(standing: Standing, *, now_us: int) -> Masks:
-    """uint64[products, nodes]: GPUs on which a lease of each product must not be placed; uint64[0, nodes] where nothing is barred.
+    """uint64[products, nodes]: GPUs on which a lease of each product must not be placed; no rows where nothing is barred.
 
     Products by the numbers that the standing gives them.
     """
@@ -51,7 +51,7 @@ def barred(standing: Standing, *, now_us: int) -> Masks:
 def _over_us(standing: Standing, product: Product, now_us: int) -> int:
     """Until when a lease of this product that is granted now may hold its GPUs; 0 for one that ends by mere notice."""
     lease_class, term_us = product
-    pool, terms = standing.pool, standing.pool.terms[product[0]]
+    pool, terms = standing.pool, standing.pool.terms[lease_class]
     if not is_kept(terms):
         return 0
     return NEVER if not terms.terms_us else now_us + pool.start_us + term_us + pool.turnround_us

@@ -1,8 +1,8 @@
 """How a block that was bought starts on its start: the round makes room beforehand, and then gives it its nodes.
 
-Until its start the owner comes first: what his jobs need is served before, and a block waits. From its start on the nodes are the
-block's, and only force moves it. Room is made by ending leases that end by mere notice, so long before that their GPUs are clean
-in time; leases with a guarantee were kept away from the nodes when they were granted (`clearance`).
+Until its start the owner comes first: what his jobs need is served before, and a block waits. From its start on the nodes are
+the block's, and only force moves it. Room is made by ending leases that end by mere notice, so long before that their GPUs are
+clean in time; leases with a guarantee were kept away from the nodes when they were granted (`clearance`).
 """
 
 from dataclasses import replace
@@ -114,7 +114,7 @@ def _keep_coming(ground: Ground, draft: Draft, block: Lease) -> None:
 
 
 def _break(ground: Ground, draft: Draft, block: Lease) -> None:
-    """The block could not be delivered. Where the fleet is too small for it, that is nobody's choice; else it is the owner's."""
+    """The block could not be delivered. If the fleet became too small for it, that is nobody's choice; else the owner's."""
     standing = ground.standing
     others = sum(other.nodes for other in bought(standing) if other.state in HELD)
     if int(whole(standing).sum()) - others < block.nodes:
@@ -149,7 +149,9 @@ def _shortage(ground: Ground, draft: Draft, block: Lease) -> Shortage:
         spared=ground.noticed,
     )
     by_notice = np.array([not is_kept(standing.pool.terms.get(name)) for name in CLASSES], np.bool_)
-    return make_room(_stand_in(block), future, replace(who, may=who.may & by_notice[who.rows["lease_class"]]), standing.held.keys)
+    return make_room(
+        _stand_in(block), future, replace(who, may=who.may & by_notice[who.rows["lease_class"]]), standing.held.keys
+    )
 
 
 def _over_by(standing: Standing, by_us: int, now_us: int) -> list[Lease]:

@@ -52,8 +52,8 @@ NEXT_ORDER: Mapping[tuple[OrderState, OrderEvent], OrderState] = {
 class BlockOrder:
     """An order as the store keeps it. Instants in µs since the epoch, prices in micro-units a GPU-hour.
 
-    A buy: `nodes` whole nodes with `gpus` GPUs in all from `start_us` to `end_us`, for at most `limit_micro`; `lease` is what it
-    becomes. A sell: the rest of the block `lease` from `start_us` on, for at least `limit_micro`.
+    A buy: `nodes` whole nodes with `gpus` GPUs in all from `start_us` to `end_us`, for at most `limit_micro`; `lease` is what
+    it becomes. A sell: the rest of the block `lease` from `start_us` on, for at least `limit_micro`.
     """
 
     id: OrderId
@@ -108,7 +108,7 @@ def wrong_times(sale: BlockSale, start_us: int, end_us: int, *, now_us: int) -> 
 
 
 def wrong_size(pool: Pool, nodes: int, *, node_gpus: int, capacity: int, promised: int) -> Refusal | None:
-    """Why so many whole nodes can never be a block here. `capacity`, `promised`: GPUs of the pool, and of the owner's promise."""
+    """Why so many whole nodes can never be a block here. GPUs: `capacity` of the pool, `promised` to its owner."""
     limit = pool.blocks.limit
     if not limit:
         hint = "choose another pool; the owner opens this one with blocks.limit (`sublet pool set`)"
@@ -130,4 +130,14 @@ def below_reserve(pool: Pool, limit_micro: int, reserve_micro: int) -> Refusal |
     if limit_micro >= reserve_micro:
         return None
     said_now, least = f"{limit_micro / MICRO:.4f} {pool.currency} a GPU-hour", f"{reserve_micro / MICRO:.4f}"
-    return Refusal("lease.max_price", f"{said_now} is below the reserve price of blocks in pool {pool.id}", f"offer at least {least}")
+    return Refusal(
+        "lease.max_price", f"{said_now} is below the reserve price of blocks in pool {pool.id}", f"offer at least {least}"
+    )
+
+
+def over_quota(pool: Pool, gpus: int, limit: int | None) -> Refusal | None:
+    """Why a tenant may not have so many GPUs of a pool; None if it may, or has no quota (`limit` None)."""
+    if limit is None or gpus <= limit:
+        return None
+    hint = "ask for fewer nodes, or ask the owner for a larger quota"
+    return Refusal("num_nodes", f"{gpus} GPUs are more than the quota of {limit} in pool {pool.id}", hint)

@@ -10,11 +10,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from sublet.core.blocks.rectangles import Bools, Ints, Rectangles, room_for, rows_of
-from sublet.core.supply import published_floor
 from sublet.core.blocks.calendar import Calendar
+from sublet.core.blocks.rectangles import Bools, Ints, Rectangles, room_for, rows_of
 from sublet.core.lease import LeaseClass
 from sublet.core.pricing.floor import risk_share
+from sublet.core.supply import published_floor
 from sublet.core.view import PoolView
 
 
@@ -49,4 +49,4 @@ def window_prices(rects: Rectangles, limits_micro: Ints, won: Bools, left: Ints,
 
 def block_price_micro(prices: Ints, first: int, last: int, limit_micro: int) -> int:
     """What a GPU-hour of a block costs: the mean of its windows' prices, rounded down, and never above its limit."""
-    return min(limit_micro, sum(prices[first:last].tolist()) // max(1, last - first))
+    return min(limit_micro, int(sum(prices[first:last].tolist())) // max(1, last - first))

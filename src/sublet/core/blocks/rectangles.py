@@ -17,8 +17,8 @@ Bools = npt.NDArray[np.bool_]
 class Rectangles:
     """One element an order, the oldest first; int64[n] each.
 
-    `first` and `last`: the windows from `first` to `last` - 1. `worth`: (limit - reserve price) x GPUs x windows, what is gained
-    by letting it win, in micro-units x windows; above 2^53 a solver would not see the last digit, sums are made of integers.
+    `first` and `last`: the windows from `first` to `last` - 1. `worth`: (limit - reserve price) x GPUs x windows, what is
+    gained by letting it win, in micro-units x windows. Above 2^53 a solver does not see the last digit: sums are of integers.
     """
 
     first: Ints

@@ -1,8 +1,8 @@
 """Who wins: the rectangles that are worth most together and fit the calendar, each whole or not at all.
 
-A mixed-integer program, solved by HiGHS for each pool by itself: maximise the sum of worth x won, such that in each window the
-winners' nodes are at most what is left. What is found is never worse than the greedy search, and how far it can be from the best
-is said by a bound that holds whatever the solver did.
+A mixed-integer program, solved by HiGHS for each pool by itself: maximise the sum of worth x won, such that in each window
+the winners' nodes are at most what is left. What is found is never worse than the greedy search, and how far it can be from the
+best is said by a bound that holds whatever the solver did.
 """
 
 import math
@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 import highspy
 import numpy as np
+import numpy.typing as npt
 
 from sublet.core.blocks.greedy import greedy
 from sublet.core.blocks.rectangles import Bools, Ints, Rectangles, room_for
+
+Rows = npt.NDArray[np.intp]
 
 SECONDS = 2.0
 """The solver stops after so long for one pool, with the best it has found. Below that it always finds the same."""
@@ -24,13 +27,13 @@ _TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Winners:
-    """`won` bool[n]. `worth` of them together, and the `bound` that no choice can pass; what the greedy search alone is worth."""
+    """`won` bool[n], what they are worth together, and the `bound` that no choice can pass."""
 
     won: Bools
     worth: int
     bound: int
     method: str
-    greedy_worth: int
+    greedy_worth: int  # of the greedy search alone
 
     @property
     def gap(self) -> float:
@@ -45,22 +48,23 @@ def winners(rects: Rectangles, left: Ints, *, seconds: float = SECONDS) -> Winne
     rows = _tight_spans(some, left)
     everybody = np.ones(len(some), np.bool_)
     if not rows:
-        return _outcome(rects, possible, everybody, some.value(everybody), "no order stands in the way of another", some.value(everybody))
+        best = some.value(everybody)
+        return _outcome(rects, possible[everybody], best, "no order stands in the way of another", best)
     first = greedy(some, left)
     least = some.value(first)
     bound = _relaxed(some, rows)
     if seconds <= 0:
-        return _outcome(rects, possible, first, bound, "greedy", least)
+        return _outcome(rects, possible[first], bound, "greedy", least)
     found, proven = _solved(some, rows, first, seconds)
     bound = min(bound, proven)
     if found is None or some.value(found) < least or (some.taken(found, len(left)) > np.maximum(left, 0)).any():
-        return _outcome(rects, possible, first, bound, "greedy, the solver found nothing better in its time", least)
-    return _outcome(rects, possible, found, bound, "HiGHS", least)
+        return _outcome(rects, possible[first], bound, "greedy, as the solver found nothing better in its time", least)
+    return _outcome(rects, possible[found], bound, "HiGHS", least)
 
 
-def _outcome(rects: Rectangles, possible: Ints, chosen: Bools, bound: int, method: str, greedy_worth: int) -> Winners:
+def _outcome(rects: Rectangles, chosen: Rows, bound: int, method: str, greedy_worth: int) -> Winners:
     won = np.zeros(len(rects), np.bool_)
-    won[possible[chosen]] = True
+    won[chosen] = True
     worth = rects.value(won)
     return Winners(won, worth, max(bound, worth), method, greedy_worth)
 
@@ -78,7 +82,11 @@ def _tight_spans(rects: Rectangles, left: Ints) -> list[tuple[int, Ints]]:
         space = int(left[a:b].min())
         if len(there) and int(rects.nodes[there].sum()) > space:
             rows.append((space, there))
-    return [row for i, row in enumerate(rows) if not any(_covers(rows[j], row, first=j < i) for j in (i - 1, i + 1) if 0 <= j < len(rows))]
+    return [
+        row
+        for i, row in enumerate(rows)
+        if not any(_covers(rows[j], row, first=j < i) for j in (i - 1, i + 1) if 0 <= j < len(rows))
+    ]
 
 
 def _covers(other: tuple[int, Ints], row: tuple[int, Ints], *, first: bool) -> bool:
@@ -90,8 +98,8 @@ def _covers(other: tuple[int, Ints], row: tuple[int, Ints], *, first: bool) -> b
 
 def _relaxed(rects: Rectangles, rows: list[tuple[int, Ints]]) -> int:
     """A bound that needs no solver: what all are worth, less what the tightest stretch must leave out, filled in part."""
-    everything = sum(rects.worth.tolist())
-    best = everything
+    everything: int = sum(rects.worth.tolist())
+    best: int = everything
     for space, there in rows:
         share = rects.worth[there] / rects.nodes[there]
         order = there[np.argsort(-share, kind="stable")]
@@ -107,7 +115,7 @@ def _relaxed(rects: Rectangles, rows: list[tuple[int, Ints]]) -> int:
 def _solved(rects: Rectangles, rows: list[tuple[int, Ints]], start: Bools, seconds: float) -> tuple[Bools | None, int]:
     """(winners or None, bound) by HiGHS, which is told where to start."""
     scale = float(rects.worth.max())
-    solver = highspy.Highs()
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]
     for option, value in (
         ("output_flag", False),
         ("parallel", "off"),
@@ -124,7 +132,7 @@ def _solved(rects: Rectangles, rows: list[tuple[int, Ints]], start: Bools, secon
     solver.setSolution(begin)
     solver.run()
     info = solver.getInfo()
-    bound = sum(rects.worth.tolist())
+    bound: int = sum(rects.worth.tolist())
     if math.isfinite(info.mip_dual_bound):
         bound = min(bound, math.floor(info.mip_dual_bound * scale * (1 + _TOLERANCE)))
     if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
