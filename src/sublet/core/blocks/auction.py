@@ -163,7 +163,12 @@ class _Trading:
         least = int(self.venue.calendar.left[first:last].min()) if last > first else 0
         if least < order.nodes:
             return f"{max(0, least)} nodes may be sold in all of its windows; it rests until some are, or its start is near"
-        price = sum(self.prices[first:last].tolist()) // (last - first)
-        if price >= order.limit_micro:
-            return f"dearer orders took its windows, whose prices are {price / MICRO:.4f} in the mean; a higher limit may win"
+        rects, won = self.rects, self.found.won
+        beside = np.flatnonzero(won & (rects.first < last) & (rects.last > first))
+        if all(self.buys[j].limit_micro >= order.limit_micro for j in beside.tolist()):
+            return f"dearer orders took {self._tight(i)} of its {last - first} windows; a higher limit may win"
         return "letting it in would have put out orders that are worth more together; it rests and competes again"
+
+    def _tight(self, i: int) -> int:
+        """In how many of its windows an order lacks nodes now."""
+        return int((self.left[int(self.rects.first[i]) : int(self.rects.last[i])] < self.buys[i].nodes).sum())
