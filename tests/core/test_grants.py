@@ -116,7 +116,8 @@ def handed_out(winners: list[Winner], free: list[int], before: list[int], at: di
             "headroom": st.lists(st.sampled_from([NEVER, -1, 0, 10**6, 10**8]), min_size=2, max_size=2),
             "unlocked": st.integers(-4, 40),
             "barred": st.one_of(
-                st.just([]), st.lists(st.lists(st.sampled_from([0, 255]), min_size=NODES, max_size=NODES), min_size=3, max_size=3)
+                st.just([]),
+                st.lists(st.lists(st.sampled_from([0, 255]), min_size=NODES, max_size=NODES), min_size=3, max_size=3),
             ),
         }
     ),

@@ -22,7 +22,7 @@ from sublet.store import blocks, ledger, usage, workloads
 
 NODES = 3
 LIMIT = 2_000_000
-TURN = 80 * SECOND_US
+TURN = 75 * SECOND_US
 
 
 class Market(House):

@@ -122,12 +122,12 @@ class Pool:
 
     @property
     def turnround_us(self) -> int:
-        """From the end of one lease to the start of the next on the same GPUs, at most: stop, hand-over, start."""
-        return self.stop_us + self.handover_us + self.start_us
+        """From the end of a lease until its GPUs may be given to the next, at most: stop, hand-over, and our seeing both."""
+        return self.detection_us + self.stop_us + self.handover_us
 
     def longest_handback_us(self, grace_us: int, exempt_left_us: int) -> int:
         """From the owner's submission to GPUs in the owner's hands, at the latest: notice and exempt window overlap."""
-        return self.detection_us + max(grace_us, exempt_left_us) + self.turnround_us
+        return max(grace_us, exempt_left_us) + self.turnround_us + self.start_us
 
 
 def term_of(terms: ClassTerms, term_us: int | None, hold_us: int) -> int:

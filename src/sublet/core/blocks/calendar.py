@@ -5,18 +5,18 @@ these the owner keeps what the forecast says he may need (as far as it looks ahe
 whatever is beyond the limit that he set.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from sublet.core.lease import HELD, Lease, LeaseClass
+from sublet.core.ids import LeaseId
+from sublet.core.lease import Lease, LeaseClass
 from sublet.core.pricing.floor import acceptable_risk
 from sublet.core.promise import promised
 from sublet.core.standing import Standing
 from sublet.core.supply import peak_at_risk, published_floor
-from sublet.core.tables import NEVER
+from sublet.core.tables import CLASSES, NEVER
 from sublet.core.terms import Breaking, ClassTerms, is_unbreakable
 from sublet.core.view import PoolView
 
@@ -56,9 +56,15 @@ def node_size(standing: Standing) -> int:
 
 def bought(standing: Standing) -> list[Lease]:
     """Every block that was bought and is not over, whether it waits for its start or runs."""
-    return [
-        lease for lease in standing.leases.values() if lease.is_bought and (lease.state in HELD or lease.id in standing.blocks)
-    ]
+    return [*standing.blocks.values(), *(lease for lease in kept_leases(standing) if lease.is_bought)]
+
+
+def kept_leases(standing: Standing) -> list[Lease]:
+    """The leases that hold GPUs and that the owner does not end by mere notice; most of a pool's are not among them."""
+    rows = standing.held.rows
+    kept = np.array([is_kept(standing.pool.terms.get(name)) for name in CLASSES], np.bool_)
+    which = np.flatnonzero(rows["used"] & kept[rows["lease_class"]])
+    return [standing.leases[LeaseId(standing.held.keys[row])] for row in which.tolist()]
 
 
 def kept_until(standing: Standing, lease: Lease, *, now_us: int) -> int:
@@ -68,7 +74,7 @@ def kept_until(standing: Standing, lease: Lease, *, now_us: int) -> int:
         end = lease.deadline_us
     elif end is None and lease.term_us is not None:
         end = max(now_us, (lease.granted_us or now_us) + pool.start_us) + lease.term_us
-    return NEVER if end is None else end + pool.stop_us + pool.handover_us
+    return NEVER if end is None else end + pool.turnround_us
 
 
 def is_kept(terms: ClassTerms | None) -> bool:
@@ -91,14 +97,9 @@ def calendar_of(view: PoolView, standing: Standing, *, now_us: int) -> Calendar:
     return Calendar(empty.from_us, empty.window_us, empty.node_gpus, np.maximum(limit, 0), empty.sold)
 
 
-def _kept_others(standing: Standing) -> Iterable[Lease]:
+def _kept_others(standing: Standing) -> list[Lease]:
     """Leases with a guarantee that hold GPUs and are no bought blocks."""
-    terms = standing.pool.terms
-    return (
-        lease
-        for lease in standing.leases.values()
-        if lease.state in HELD and is_kept(terms.get(lease.lease_class)) and not lease.is_bought
-    )
+    return [lease for lease in kept_leases(standing) if not lease.is_bought]
 
 
 def _nodes_without_others(view: PoolView, standing: Standing, calendar: Calendar, now_us: int) -> Ints:

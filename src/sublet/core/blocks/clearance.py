@@ -6,9 +6,8 @@ least. Who is promised time beyond a block's start is not placed on its nodes; w
 
 import numpy as np
 
-from sublet.core.blocks.calendar import Ints, is_kept, kept_until, whole
+from sublet.core.blocks.calendar import Ints, is_kept, kept_leases, kept_until, whole
 from sublet.core.fleet import Masks
-from sublet.core.lease import HELD
 from sublet.core.standing import Product, Standing
 from sublet.core.tables import NEVER
 
@@ -19,18 +18,17 @@ def first_starts(standing: Standing, *, now_us: int) -> Ints:
     """int64[nodes]: when the first block starts that is to have the node, on paper; NEVER for one that no block needs."""
     first = np.full(len(standing.nodes), NEVER, np.int64)
     clear = np.zeros(len(standing.nodes), np.int64)  # from when on nobody's guarantee holds the node
-    for lease in standing.leases.values():
-        if lease.state in HELD and is_kept(standing.pool.terms.get(lease.lease_class)):
-            until = kept_until(standing, lease, now_us=now_us)
-            for node, _ in lease.placement:
-                clear[standing.row_of[node]] = max(clear[standing.row_of[node]], until)
+    for lease in kept_leases(standing):
+        until = kept_until(standing, lease, now_us=now_us)
+        for node, _ in lease.placement:
+            clear[standing.row_of[node]] = max(clear[standing.row_of[node]], until)
     suits, owned = whole(standing), np.bitwise_count(standing.owner)
     for block in sorted(standing.blocks.values(), key=lambda one: (one.not_before_us, standing.order_of(one.id))):
         in_time = np.flatnonzero(suits & (clear <= block.not_before_us))
         fresh = first[in_time] == NEVER  # nodes that an earlier block leaves are used again
         chosen = in_time[np.lexsort((-clear[in_time], owned[in_time], fresh))][: block.nodes]
         first[chosen] = np.minimum(first[chosen], block.not_before_us)
-        clear[chosen] = kept_until(standing, block, now_us=now_us) + standing.pool.start_us
+        clear[chosen] = kept_until(standing, block, now_us=now_us)
     return first
 
 

@@ -9,16 +9,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from sublet.core.blocks.calendar import bought, is_kept, kept_until, node_size, whole
+from sublet.core.blocks.calendar import is_kept, kept_leases, kept_until, node_size, whole
 from sublet.core.blocks.contract import hold_of
 from sublet.core.draft import Draft, Ground
-from sublet.core.fleet import Placement
+from sublet.core.fleet import Masks, Placement
 from sublet.core.ids import JobId, LeaseId
-from sublet.core.lease import HELD, Cause, Event, Lease
+from sublet.core.lease import HELD, Cause, Event, Lease, State
 from sublet.core.owner import OwnerJob
 from sublet.core.placement import Room
 from sublet.core.plan import Alarm, Grant, Notice
-from sublet.core.reclaim import Shortage, make_room, reclaimable
+from sublet.core.reclaim import Shortage, Victims, make_room, reclaimable
 from sublet.core.standing import Standing
 from sublet.core.tables import CLASSES, NEVER
 
@@ -116,7 +116,7 @@ def _keep_coming(ground: Ground, draft: Draft, block: Lease) -> None:
 def _break(ground: Ground, draft: Draft, block: Lease) -> None:
     """The block could not be delivered. If the fleet became too small for it, that is nobody's choice; else the owner's."""
     standing = ground.standing
-    others = sum(other.nodes for other in bought(standing) if other.state in HELD)
+    others = sum(other.nodes for other in kept_leases(standing) if other.is_bought)
     if int(whole(standing).sum()) - others < block.nodes:
         reason, cause = "too few nodes are fit for use: the block could not be delivered, and costs nothing", Cause.FAILED
     else:
@@ -137,9 +137,8 @@ def _warn(ground: Ground, draft: Draft, block: Lease) -> None:
 def _shortage(ground: Ground, draft: Draft, block: Lease) -> Shortage:
     """Whole nodes for a block that starts soon, and the leases that end for it: only such as end by mere notice."""
     standing = ground.standing
-    future = ground.future.copy()
-    for lease in _over_by(standing, block.not_before_us - ground.view.pool.start_us, draft.now_us):
-        future.add(lease.placement)
+    in_time, late = _coming(ground, block.not_before_us, draft.now_us)
+    found = _find(ground.room_of(in_time), block, standing)
     who = reclaimable(
         standing,
         now_us=draft.now_us,
@@ -149,18 +148,31 @@ def _shortage(ground: Ground, draft: Draft, block: Lease) -> Shortage:
         spared=ground.noticed,
     )
     by_notice = np.array([not is_kept(standing.pool.terms.get(name)) for name in CLASSES], np.bool_)
-    return make_room(
-        _stand_in(block), future, replace(who, may=who.may & by_notice[who.rows["lease_class"]]), standing.held.keys
-    )
+    who = replace(who, may=who.may & by_notice[who.rows["lease_class"]])
+    if found is not None:
+        return Shortage(_stand_in(block), Victims(who, np.empty(0, np.int64), standing.held.keys), found)
+    return make_room(_stand_in(block), ground.room_of(in_time | late), who, standing.held.keys)
 
 
-def _over_by(standing: Standing, by_us: int, now_us: int) -> list[Lease]:
-    """Leases with an end of their own whose GPUs are clean by an instant, or will be without any further decision."""
-    return [
-        lease
-        for lease in standing.leases.values()
-        if lease.state in HELD and lease.ends_us is not None and kept_until(standing, lease, now_us=now_us) <= by_us
-    ]
+def _coming(ground: Ground, at_us: int, now_us: int) -> tuple[Masks, Masks]:
+    """(in time, late), uint64[n] each: what is free by an instant without any further decision, and what is only later.
+
+    A lease that has its notice, or an end of its own, gives its GPUs back by then or not.
+    """
+    standing = ground.standing
+    in_time, late = standing.free | (standing.coming & standing.fit), np.zeros_like(standing.fit)
+    for lease in standing.leases.values():
+        if lease.state not in HELD:
+            continue
+        over = kept_until(standing, lease, now_us=now_us)
+        for node, mask in lease.placement:
+            row, gpus = standing.row_of[node], np.uint64(mask)
+            if lease.state is State.NOTICED and over > at_us:
+                in_time[row] &= ~gpus
+                late[row] |= gpus & standing.fit[row]
+            elif lease.ends_us is not None and over <= at_us:
+                in_time[row] |= gpus & standing.fit[row]
+    return in_time, late
 
 
 def _stand_in(block: Lease) -> OwnerJob:
