@@ -33,7 +33,9 @@ from sublet.engines.registry import ENGINES
 COMMANDS: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "make-cli-docs"))["commands"]()
 
 
-@pytest.mark.parametrize(("name", "table"), [("docs/lease.md", NEXT), ("docs/owner-job.md", NEXT_JOB), ("docs/block.md", NEXT_ORDER)])
+@pytest.mark.parametrize(
+    ("name", "table"), [("docs/lease.md", NEXT), ("docs/owner-job.md", NEXT_JOB), ("docs/block.md", NEXT_ORDER)]
+)
 def test_a_state_chart_is_the_table(name: str, table: Any) -> None:
     drawn = page(name).edges
     assert sorted(drawn) == sorted((source, event, target) for (source, event), target in table.items())
@@ -180,7 +182,8 @@ def test_the_statuses_of_problems_are_all_there() -> None:
 def _mentions(one: Page) -> set[str]:
     return set(
         re.findall(
-            r"\bsublet ((?:owner|pool|tenant|key|ledger|bench|block|market) [a-z]+|[a-z]+)", " ".join(re.findall(r"`[^`]+`", one.prose))
+            r"\bsublet ((?:owner|pool|tenant|key|ledger|bench|block|market) [a-z]+|[a-z]+)",
+            " ".join(re.findall(r"`[^`]+`", one.prose)),
         )
     )
 

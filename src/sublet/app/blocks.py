@@ -159,11 +159,11 @@ def _offer(
     from_us = max(from_us, lease.not_before_us)
     wrong: Refusal | None = None
     if from_us % grid:
-        wrong = Refusal("from_us", "a rest begins on the grid of the pool's delivery windows", "choose a full one, in UTC")
+        wrong = Refusal("start", "a rest begins on the grid of the pool's delivery windows", "choose a full one, in UTC")
     elif not at_once and (from_us >= end_us or from_us < now_us):
-        wrong = Refusal("from_us", "nothing of the block is left from there on", "choose an instant ahead, before its end")
+        wrong = Refusal("start", "nothing of the block is left from there on", "choose an instant ahead, before its end")
     elif ask_micro is not None and from_us < now_us + pool.blocks.lead_us:
-        wrong = Refusal("from_us", "another tenant could not start there in time", "choose a later one, or sell to the owner")
+        wrong = Refusal("start", "another tenant could not start there in time", "choose a later one, or sell to the owner")
     if wrong is not None:
         raise Invalid(wrong.message, field=wrong.field, hint=wrong.hint)
     return replace(
