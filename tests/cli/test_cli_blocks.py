@@ -27,9 +27,8 @@ def auction(doors: Doors) -> None:
 
 def test_a_block_is_bought_looked_at_and_given_back(as_acme: Sublet, doors: Doors) -> None:
     sells(doors)
-    Path("train.yaml").write_text(
-        f"name: train\nrun: python train.py\nlease: {{start: {full_hour(3)}, hours: 4, max_price: $2}}\n"  # no class: it is a block
-    )
+    terms = f"{{start: {full_hour(3)}, hours: 4, max_price: $2}}"  # no class: it is a block
+    Path("train.yaml").write_text(f"name: train\nrun: python train.py\nlease: {terms}\n")
     quote = as_acme("block", "quote", "train.yaml", "--json").json
     assert quote["wins"] and quote["nodes"] == 1
     shown = as_acme("block", "quote", "train.yaml").out

@@ -1,4 +1,4 @@
-"""Who wins a block and what it costs: against every possible choice on small books, and by what must always hold on larger ones."""
+"""Who wins a block and what it costs: against every possible choice on small books, and by what must always hold."""
 
 import itertools
 from collections.abc import Sequence
@@ -174,7 +174,7 @@ def test_the_dearest_loser_sets_the_price_of_the_windows_it_lacks() -> None:
 
 
 def test_where_no_price_balances_the_loser_is_told_and_the_winner_pays_no_more_than_its_limit() -> None:
-    """Three nodes; two orders of two nodes at a high price do not fit together, and one of three is worth less than one of them."""
+    """Three nodes. Two orders of two nodes do not fit together; one of three is worth less than either, or more."""
     first, second, whole = buy(0, (2, 2, 2, 1_000_000, "a")), buy(1, (2, 2, 2, 950_000, "b")), buy(2, (2, 2, 3, 640_000, "c"))
     outcome = held([3] * WINDOWS, [first, second, whole])
     (deal,) = outcome.deals

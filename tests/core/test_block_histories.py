@@ -59,7 +59,7 @@ class Bazaar(World):
         taken: set[tuple[str, int]] = set()
         for lease in self.leases.values():
             taken |= {(node, bit) for node, mask in lease.placement for bit in range(8) if mask >> bit & 1}
-        found = []
+        found: list[str] = []
         for grant in plan.grants:
             for node, mask in grant.placement:
                 bits = {(node, bit) for bit in range(8) if mask >> bit & 1}

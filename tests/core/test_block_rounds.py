@@ -8,7 +8,8 @@ from builders import POOL, T0, S, certain, job_of, lease_of, place, pool_of, run
 
 from sublet.core.blocks.calendar import calendar_of
 from sublet.core.blocks.clearance import barred, blocks_ahead, first_starts
-from sublet.core.blocks.contract import forgone_micro, hold_of, lease_of as block_lease, never_started, rest_micro, shortened
+from sublet.core.blocks.contract import forgone_micro, hold_of, never_started, rest_micro, shortened
+from sublet.core.blocks.contract import lease_of as block_lease
 from sublet.core.blocks.delivery import lead_us, next_start_us
 from sublet.core.blocks.order import BlockOrder, Side
 from sublet.core.forecast import WindowMax
@@ -58,12 +59,14 @@ def world(*leases: Lease, nodes: int = 4, jobs: tuple = (), pool: Pool | None = 
 
 def limits(view: View, hours: int = 30) -> list[int]:
     calendar = calendar_of(view.pools[0], view.standing(POOL), now_us=NOW)
-    return calendar.limit[:hours].tolist()
+    found: list[int] = calendar.limit[:hours].tolist()
+    return found
 
 
 def left(view: View, hours: int = 8) -> list[int]:
     calendar = calendar_of(view.pools[0], view.standing(POOL), now_us=NOW)
-    return calendar.left[:hours].tolist()
+    found: list[int] = calendar.left[:hours].tolist()
+    return found
 
 
 def at(view: View, now: int) -> Plan:

@@ -41,7 +41,6 @@ _CATEGORIES = {
     Purpose.REFUND: "Credit",
     Purpose.CREDIT: "Credit",
     Purpose.RESALE: "Credit",
-    Purpose.FORGONE: "Purchase",
 }
 _PROVIDER = "Sublet"
 

@@ -40,10 +40,14 @@ def barred(standing: Standing, *, now_us: int) -> Masks:
     if not standing.blocks:
         return np.zeros((_NO_ROWS, len(standing.nodes)), np.uint64)
     first = first_starts(standing, now_us=now_us)
-    out = np.zeros((len(standing.products), len(standing.nodes)), np.uint64)
-    for number, product in enumerate(standing.products):
-        out[number] = np.where(first < _over_us(standing, product, now_us), standing.slots, np.uint64(0))
-    return out
+    return np.array([barred_to(standing, first, product, now_us=now_us) for product in standing.products], np.uint64).reshape(
+        len(standing.products), len(standing.nodes)
+    )
+
+
+def barred_to(standing: Standing, first: Ints, product: Product, *, now_us: int) -> Masks:
+    """uint64[nodes]: the GPUs on which a lease of one product must not be placed, given `first_starts`."""
+    return np.where(first < _over_us(standing, product, now_us), standing.slots, np.uint64(0))
 
 
 def _over_us(standing: Standing, product: Product, now_us: int) -> int:
