@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sublet.core.blocks.auction import Venue, hold_auction
 from sublet.core.blocks.calendar import Calendar
-from sublet.core.blocks.contract import total_micro
+from sublet.core.blocks.contract import lease_of, total_micro
 from sublet.core.blocks.deals import Auction
 from sublet.core.blocks.order import NEXT_ORDER, BlockOrder, OrderEvent, OrderState, Side, step_order
 from sublet.core.blocks.rectangles import Rectangles, rectangles
@@ -21,7 +21,7 @@ from sublet.core.errors import IllegalStep
 from sublet.core.ids import LeaseId, OrderId, TenantId
 from sublet.core.terms import BlockSale
 from sublet.core.units import DAY_US, HOUR_US
-from sublet.core.view import TenantView
+from sublet.core.view import Quota, TenantView
 
 settings.register_profile("blocks", deadline=None, derandomize=True, max_examples=150)
 PROFILE = settings.get_profile("blocks")
@@ -205,6 +205,17 @@ def test_orders_that_cannot_be_delivered_any_more_lapse_and_suspended_or_poor_te
     assert [deal.order for deal in outcome.deals] == [poor.id], "the older of its orders"
     said = {loss.order: loss.reason for loss in outcome.losses}
     assert "suspended" in said[out.id] and "spend limit" in said[second.id]
+
+
+def test_a_quota_bounds_all_blocks_of_a_tenant_in_each_window() -> None:
+    orders = [buy(0, (2, 2, 1, 500_000, "a")), buy(1, (3, 2, 1, 900_000, "a")), buy(2, (4, 2, 1, 500_000, "a"))]
+    limited = TenantView(TenantId("a"), quotas={POOL: Quota(8, 0)})
+    outcome = hold_auction(venue([9] * WINDOWS), orders, {TenantId("a"): limited}, now_us=NOW)
+    assert {deal.order for deal in outcome.deals} == {"o000", "o002"}, "the second overlaps with the first, which is older"
+    assert "quota" in outcome.losses[0].reason
+    sold = lease_of(orders[0], pool_of(), 500_000, at_us=NOW - HOUR_US)
+    later = hold_auction(replace(venue([9] * WINDOWS), sold=(sold,)), orders[1:2], {TenantId("a"): limited}, now_us=NOW)
+    assert later.deals == (), "what was bought before counts, too"
 
 
 def test_the_same_book_gives_the_same_outcome() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from builders import POOL, T0, S, certain, job_of, lease_of, place, pool_of, running, running_job, view_of
 
+from sublet.core.blocks.auction import venue_of
 from sublet.core.blocks.calendar import calendar_of
 from sublet.core.blocks.clearance import barred, blocks_ahead, first_starts
 from sublet.core.blocks.contract import forgone_micro, hold_of, never_started, rest_micro, shortened
@@ -107,6 +108,17 @@ def test_the_limit_and_the_hand_back_promise_bound_what_is_sold() -> None:
     assert limits(world(pool=selling(promise=Promise(gpus=20))), 3) == [1, 1, 1]
     assert limits(world(pool=selling(promise=Promise())), 3) == [0, 0, 0], "all GPUs are promised to the owner"
     assert limits(world(pool=selling(blocks=BlockSale())), 3) == [0, 0, 0], "he sells none unless he says so"
+
+
+def test_the_reserve_price_is_the_floor_the_risk_and_the_owners_least() -> None:
+    def reserve(peaks: dict[int, WindowMax], **sale: int) -> int:
+        view = world(pool=selling(blocks=BlockSale(limit=4, **sale)), peaks=peaks)
+        return venue_of(view.pools[0], view.standing(POOL), now_us=NOW).reserve_micro
+
+    assert reserve({}) == 96_000, "the floor alone, where nothing is forecast"
+    seldom = WindowMax(np.array([0] * 99 + [32], np.int64))
+    assert reserve({24 * HOUR_US: seldom}) == pytest.approx(96_000 * (1 + 0.1 / 0.99), abs=2), "p = 1 %, ten times"
+    assert reserve({}, least_micro=1_000_000) == 1_000_000 and reserve({}, least_micro=5) == 96_000
 
 
 def test_nodes_that_are_down_or_smaller_do_not_count() -> None:

@@ -58,6 +58,7 @@ class BlocksChange(Body):
     length_min_us: DurationUs | None = None
     length_max_us: DurationUs | None = None
     auction_us: WindowUs | None = Field(default=None, description="orders compete in auctions on this grid")
+    least_micro: PriceMicro | None = Field(default=None, description="a GPU-hour of a block costs at least this")
     sell_back_bps: Annotated[int, Field(ge=0, le=10_000)] | None = Field(
         default=None, description="share of its price for which the owner buys what a tenant does not need"
     )

@@ -19,7 +19,7 @@ from sublet.core.lease import Access, Lease, LeaseClass, State
 from sublet.core.promise import promised
 from sublet.core.standing import Standing
 from sublet.core.terms import Pool
-from sublet.core.units import MICRO
+from sublet.core.units import MICRO, said
 from sublet.core.view import PoolView, TenantView
 from sublet.store import blocks, events, leases, pools, workloads
 from sublet.store.database import Tx
@@ -80,8 +80,8 @@ def place(tx: Tx, forecaster: Forecaster, asked: LeaseRequest, *, tenant: Tenant
         )
     blocks.insert_one(tx, order)
     workloads.put(tx, order.lease, asked.workload)
-    said = f"ordered {order.nodes} nodes, at most {order.limit_micro / MICRO:.4f} a GPU-hour"
-    events.append(tx, [block_deals.entry(order, "placed", said, at_us=now_us)])
+    told = f"ordered {order.nodes} nodes, at most {order.limit_micro / MICRO:.4f} a GPU-hour"
+    events.append(tx, [block_deals.entry(order, "placed", told, at_us=now_us)])
     return order
 
 
@@ -139,8 +139,8 @@ def sell(
     if ask_micro is None:
         return _to_the_owner(tx, offer, lease, pool, now_us=now_us)
     blocks.insert_one(tx, offer)
-    said = f"offers the rest of the block for at least {ask_micro / MICRO:.4f} a GPU-hour"
-    events.append(tx, [block_deals.entry(offer, "placed", said, at_us=now_us)])
+    told = f"offers the rest of the block for at least {ask_micro / MICRO:.4f} a GPU-hour"
+    events.append(tx, [block_deals.entry(offer, "placed", told, at_us=now_us)])
     return offer
 
 
@@ -273,7 +273,7 @@ def _order(
         limit_micro=limit_micro,
         placed_us=now_us,
         since_us=now_us,
-        reason=f"waits for the auction at the next full {pool.blocks.auction_us // 60_000_000} minutes",
+        reason=f"waits for the next auction, on the grid of {said(pool.blocks.auction_us)}",
     )
 
 

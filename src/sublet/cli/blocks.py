@@ -148,9 +148,9 @@ def _placed(made: dict[str, Any]) -> RenderableType:
 
 def _preview(found: dict[str, Any]) -> Panel:
     """A quote for people."""
-    currency = found["currency"]
+    currency, nodes = found["currency"], "node" if found["nodes"] == 1 else "nodes"
     lines = [
-        f"{found['nodes']} nodes, {found['gpus']} x {found['gpu_model']} in pool {found['pool']}",
+        f"{found['nodes']} whole {nodes}, {found['gpus']} x {found['gpu_model']} in pool {found['pool']}",
         f"from       {instant(found['start_us'])} to {instant(found['end_us'])} UTC",
         f"price      {price(found['price_micro'], currency)} a GPU-hour, if the auction were held now",
     ]

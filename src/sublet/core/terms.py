@@ -83,6 +83,7 @@ class BlockSale:
     length_min_us: int = HOUR_US
     length_max_us: int = 14 * DAY_US
     auction_us: int = 5 * MINUTE_US  # orders compete in auctions on this grid
+    least_micro: int = 0  # a GPU-hour of a block costs at least this, where that is more than the floor
     sell_back_bps: int = 5_000  # the owner buys what a tenant does not need for this share of its price
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sublet.core.blocks.calendar import Calendar, calendar_of
+from sublet.core.blocks.calendar import Calendar, bought, calendar_of
 from sublet.core.blocks.contract import total_micro
 from sublet.core.blocks.deals import Auction, Deal, Lapse, Loss, Resale
 from sublet.core.blocks.order import BlockOrder, OrderState, Side, latest_win_us
@@ -17,6 +17,7 @@ from sublet.core.blocks.prices import block_price_micro, reserve_price_micro, wi
 from sublet.core.blocks.rectangles import Ints, Rectangles, rectangles
 from sublet.core.blocks.winners import SECONDS, Winners, winners
 from sublet.core.ids import TenantId
+from sublet.core.lease import Lease
 from sublet.core.rating import hold_micro
 from sublet.core.standing import Standing
 from sublet.core.terms import Pool
@@ -31,12 +32,14 @@ class Venue:
     pool: Pool
     calendar: Calendar
     reserve_micro: int
+    sold: tuple[Lease, ...] = ()  # the blocks behind the calendar, for the quotas of their tenants
 
 
 def venue_of(view: PoolView, standing: Standing, *, now_us: int) -> Venue:
     """The venue of a pool as it stands."""
     calendar = calendar_of(view, standing, now_us=now_us)
-    return Venue(view.pool, calendar, reserve_price_micro(view, calendar, capacity=standing.capacity))
+    reserve = reserve_price_micro(view, calendar, capacity=standing.capacity)
+    return Venue(view.pool, calendar, reserve, tuple(bought(standing)))
 
 
 def hold_auction(
@@ -67,6 +70,7 @@ def _able(
     able: list[BlockOrder] = []
     losses: list[Loss] = []
     spent: dict[TenantId, int] = {}
+    quotas = _Quotas(venue, tenants)
     for order in buys:
         tenant = tenants[order.tenant]
         needed = spent.get(order.tenant, 0) + hold_at_limit_micro(venue.pool, order)
@@ -76,10 +80,37 @@ def _able(
             losses.append(Loss(order.id, f"its limit is below the reserve price of {venue.reserve_micro / MICRO:.4f}"))
         elif tenant.headroom_micro is not None and needed > tenant.headroom_micro:
             losses.append(Loss(order.id, "the spend limit does not cover it, with the older orders of its tenant"))
+        elif not quotas.take(order):
+            losses.append(Loss(order.id, "its tenant's quota does not cover it, with that tenant's blocks and older orders"))
         else:
             spent[order.tenant] = needed
             able.append(order)
     return able, losses
+
+
+class _Quotas:
+    """How many GPUs each tenant has or may come to have as blocks, window by window, against its quota."""
+
+    def __init__(self, venue: Venue, tenants: Mapping[TenantId, TenantView]) -> None:
+        self.calendar = venue.calendar
+        limits = {name: tenant.quota(venue.pool.id).limit for name, tenant in tenants.items()}
+        self.limit = {name: limit for name, limit in limits.items() if limit is not None}
+        self.gpus: dict[TenantId, Ints] = {name: np.zeros(len(self.calendar.limit), np.int64) for name in self.limit}
+        for block in venue.sold:
+            if block.tenant in self.gpus:
+                first, last = self.calendar.span(block.not_before_us, block.ends_us or 0)
+                self.gpus[block.tenant][first:last] += block.gpus
+
+    def take(self, order: BlockOrder) -> bool:
+        """Count an order for its tenant; False, and nothing is counted, if the quota does not allow it."""
+        if order.tenant not in self.limit:
+            return True
+        first, last = self.calendar.span(order.start_us, order.end_us)
+        there = self.gpus[order.tenant][first:last]
+        if there.max(initial=0) + order.gpus > self.limit[order.tenant]:
+            return False
+        there += order.gpus
+        return True
 
 
 def hold_at_limit_micro(pool: Pool, order: BlockOrder) -> int:

@@ -21,7 +21,7 @@ from sublet.core.view import PoolView
 def reserve_price_micro(view: PoolView, calendar: Calendar, *, capacity: int) -> int:
     """The least a block's GPU-hour costs: the published floor, and the risk price of the blocks sold by the farthest forecast.
 
-    `capacity`: GPUs of the pool. Where nothing is forecast, the floor alone.
+    `capacity`: GPUs of the pool. Where nothing is forecast, the floor alone; never less than the owner's own least price.
     """
     floor = published_floor(view).total_micro
     share = Fraction(0)
@@ -30,7 +30,7 @@ def reserve_price_micro(view: PoolView, calendar: Calendar, *, capacity: int) ->
         if len(ahead.samples):
             gpus = int(calendar.sold.max(initial=0)) * calendar.node_gpus
             share = risk_share(view.pool.terms[LeaseClass.BLOCK], ahead.exceeds(capacity - gpus - 1))
-    return -(-floor * (share.numerator + share.denominator) // share.denominator)
+    return max(view.pool.blocks.least_micro, -(-floor * (share.numerator + share.denominator) // share.denominator))
 
 
 def window_prices(rects: Rectangles, limits_micro: Ints, won: Bools, left: Ints, reserve_micro: int) -> Ints:
