@@ -234,6 +234,23 @@ def test_what_is_not_needed_is_bought_back_by_the_owner_for_the_published_share(
     assert house.book(again).state is OrderState.WON, "its nodes may be sold again"
 
 
+def test_what_is_left_of_a_running_block_goes_back_at_once(house: Market) -> None:
+    order = house.order(2, 4)
+    house.tick()
+    house.until(7_200 + 1_000)
+    house.sell(order)
+    given = house.block(order)
+    assert given.state is State.STOPPING and given.cause is Cause.RELEASED and given.ends_us is not None
+    house.tick(3)
+    house.wait(5)
+    house.plane.loops.settle()
+    assert house.block(order).state is State.ENDED and given.stopped_us is not None
+    rest = charge_micro(8 * (given.ends_us - given.stopped_us), given.bid_micro)
+    assert house.booked(Purpose.FORGONE) == rest and house.booked(Purpose.RESALE) == rest // 2
+    with pytest.raises(Conflict, match="nothing to give back"):
+        house.sell(order)
+
+
 def test_the_last_hours_are_sold_while_the_block_goes_on(house: Market) -> None:
     order = house.order(2, 6)
     house.tick()

@@ -15,7 +15,7 @@ from sublet.core.blocks.contract import bought_back_micro, rest_micro, total_mic
 from sublet.core.blocks.order import BlockOrder, OrderEvent, OrderState, Side, step_order
 from sublet.core.errors import Conflict, Forbidden, Invalid, NotFound, OverBudget, OverLimit
 from sublet.core.ids import OrderId, PoolId, TenantId
-from sublet.core.lease import Access, Lease, LeaseClass, State
+from sublet.core.lease import Access, Lease, LeaseClass
 from sublet.core.promise import promised
 from sublet.core.standing import Standing
 from sublet.core.terms import Pool
@@ -137,7 +137,7 @@ def sell(
         raise Conflict("its rest is for sale already", field="order", hint="cancel that order first: `sublet block cancel`")
     offer = _offer(bought, lease, pool, from_us=from_us, ask_micro=ask_micro, now_us=now_us)
     if ask_micro is None:
-        return _to_the_owner(tx, offer, lease, pool, now_us=now_us)
+        return _to_the_owner(tx, offer, lease, pool, at_once=from_us is None, now_us=now_us)
     blocks.insert_one(tx, offer)
     told = f"offers the rest of the block for at least {ask_micro / MICRO:.4f} a GPU-hour"
     events.append(tx, [block_deals.entry(offer, "placed", told, at_us=now_us)])
@@ -182,17 +182,14 @@ def _offer(
     )
 
 
-def _to_the_owner(tx: Tx, offer: BlockOrder, lease: Lease, pool: Pool, *, now_us: int) -> BlockOrder:
+def _to_the_owner(tx: Tx, offer: BlockOrder, lease: Lease, pool: Pool, *, at_once: bool, now_us: int) -> BlockOrder:
     """The owner buys it for the published share of its price. What ends now is settled like every end of a block."""
-    ends_now = offer.start_us <= max(lease.not_before_us, now_us) or (
-        lease.state is State.QUEUED and offer.start_us == lease.not_before_us
-    )
     share = pool.blocks.sell_back_bps
     reason = f"bought by the owner for {share / 100:g} % of its price"
     sold = step_order(
         offer, OrderEvent.WIN, at=offer.since_us, reason=reason, price_micro=bought_back_micro(pool, lease.bid_micro)
     )
-    if ends_now:
+    if at_once or offer.start_us <= lease.not_before_us:
         leasing.release(tx, lease.id, tenant=None, now_us=now_us)
     else:
         rest = rest_micro(lease, offer.start_us - pool.turnround_us)
