@@ -12,6 +12,7 @@ from sublet.core.blocks.order import BlockOrder, Side
 from sublet.core.ids import LeaseId, OrderId, TenantId
 from sublet.core.lease import Cause, Lease, LeaseClass, State
 from sublet.core.plan import Plan
+from sublet.core.rest import rests_until_us
 from sublet.core.terms import BlockSale, Pool, Promise
 
 WINDOW_US = 60 * S
@@ -73,16 +74,22 @@ def test_what_was_sold_starts_on_its_start(seed: int) -> None:
     rng = random.Random(seed)
     world = Bazaar(selling(), SIZES)
     sold: dict[LeaseId, Lease] = {}
-    started = 0
+    started = rested = rests_until = 0
+    decided_on: dict[LeaseId, Lease] = {}
     for number in range(500):
         world.advance()
         if rng.random() < 0.3:
             world.ask_something(rng, number)
         if rng.random() < 0.15 and (block := world.sell_something(rng, number)) is not None:
             sold[block.id] = block
-        _, plan = world.decide()
+        view, plan = world.decide()
+        if world.leases == decided_on and world.now < rests_until:
+            assert plan.empty, "what rests has nothing to decide"
+            rested += 1
         assert world.oversold(plan) == []
         assert not [alarm for alarm in plan.alarms if alarm.kind == "block.at_risk"]
+        decided_on = dict(world.leases)
+        rests_until = rests_until_us(view.pools[0], view.standing(POOL), now_us=world.now)
         world.apply(plan)
         for grant in plan.grants:
             if grant.lease in sold:
@@ -98,6 +105,6 @@ def test_what_was_sold_starts_on_its_start(seed: int) -> None:
             elif lease.state is State.ENDED:
                 assert lease.cause is Cause.EXPIRED and block.ends_us is not None and lease.stopped_us is not None
                 assert lease.stopped_us <= block.ends_us + ROUND_US
-    assert started > 15, "this history tests something"
+    assert rested > 5 and started > 15, "this history tests something"
     assert any(one.lease_class is LeaseClass.GUARDED for one in world.ended), "and others had guarantees meanwhile"
     assert any(one.cause is Cause.RECLAIMED for one in world.ended), "and somebody had to leave"

@@ -3,6 +3,7 @@
 An order that has moved since, or whose tenant's limit no longer covers it, rests on as it is.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from sublet.app import moves
@@ -17,6 +18,7 @@ from sublet.core.ledger import GivenBack, Hold
 from sublet.core.plan import Plan
 from sublet.core.terms import Pool
 from sublet.store import blocks, events, leases, ledger, pools, workloads
+from sublet.store.bulk import portions
 from sublet.store.database import Tx
 from sublet.store.events import Entry
 
@@ -27,6 +29,14 @@ SALEABLE = frozenset({State.QUEUED, State.RESERVED, State.STARTING, State.ACTIVE
 def apply(tx: Tx, plan: Plan) -> int:
     """Apply the plan's auctions; how many of their items had moved since."""
     return sum(_Applying(tx, auction, plan.at_us).run() for auction in plan.auctions)
+
+
+def parts(auction: Auction, size: int) -> Iterator[Auction]:
+    """The auction in parts that are short to write; the first has what is no deal, and the reason of all."""
+    first, *others = [*portions(auction.deals, size)] or [[]]
+    yield replace(auction, deals=tuple(first))
+    for deals in others:
+        yield replace(auction, deals=tuple(deals), lapses=(), losses=(), reason="")
 
 
 def entry(order: BlockOrder, kind: str, reason: str, *, at_us: int) -> Entry:
@@ -57,10 +67,10 @@ class _Applying:
     def run(self) -> int:
         for lapse in self.auction.lapses:
             self._lapse(lapse)
-        won = sum(self._deal(deal) for deal in self.auction.deals)
+        won = sum([self._deal(deal) for deal in self.auction.deals])
         blocks.note_reasons(self.tx, [(loss.order, loss.reason) for loss in self.auction.losses])
-        if won:
-            data = {"won": won, "gap": self.auction.gap}
+        if won and self.auction.reason:
+            data = {"gap": self.auction.gap}
             events.append(self.tx, [Entry(self.at_us, "block.auction", self.auction.reason, pool=self.pool.id, data=data)])
         return self.stale
 

@@ -13,7 +13,7 @@ from sublet.core.blocks import order as rules
 from sublet.core.blocks.auction import Venue, hold_at_limit_micro, hold_auction, venue_of
 from sublet.core.blocks.contract import bought_back_micro, rest_micro, total_micro
 from sublet.core.blocks.order import BlockOrder, OrderEvent, OrderState, Side, step_order
-from sublet.core.errors import Conflict, Forbidden, Invalid, NotFound, OverBudget, OverLimit
+from sublet.core.errors import Conflict, Forbidden, Invalid, OverBudget, OverLimit
 from sublet.core.ids import OrderId, PoolId, TenantId
 from sublet.core.lease import Access, Lease, LeaseClass
 from sublet.core.promise import promised
@@ -200,12 +200,10 @@ def _to_the_owner(tx: Tx, offer: BlockOrder, lease: Lease, pool: Pool, *, at_onc
 
 
 def _ground(tx: Tx, forecaster: Forecaster, pool: PoolId, *, now_us: int) -> _Ground:
-    world_now = world.read_view(tx, forecaster, now_us=now_us)
-    view = next((one for one in world_now.pools if one.pool.id == pool), None)
-    if view is None:
-        known = ", ".join(one.pool.id for one in world_now.pools) or "none yet"
-        raise NotFound(f"there is no pool {pool!r}", field="pool", hint=f"the pools are: {known}")
-    standing = world_now.standing(pool)
+    pools.get(tx, pool)  # or there is none of this name
+    seen = world.read_view(tx, forecaster, now_us=now_us, pool=pool)
+    (view,) = seen.pools
+    standing = seen.standing(pool)
     return _Ground(view, standing, venue_of(view, standing, now_us=now_us), blocks.resting(tx, pool))
 
 

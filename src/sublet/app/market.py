@@ -58,8 +58,8 @@ def pool_depth(
 ) -> MarketDepth:
     """The depth of a pool; the delivery windows that a period touches, or all that there are."""
     price = pools.get(tx, pool).price_micro
-    view = world.read_view(tx, forecaster, now_us=now_us)
-    here = next(one for one in view.pools if one.pool.id == pool)
+    view = world.read_view(tx, forecaster, now_us=now_us, pool=pool)
+    (here,) = view.pools
     venue = venue_of(here, view.standing(pool), now_us=now_us)
     calendar = venue.calendar
     end_us = calendar.window_start_us(len(calendar.limit))

@@ -94,6 +94,12 @@ def every_transfer(
     return [_transfer_of(row) for row in tx.execute(query)]
 
 
+def transfers_after(tx: Connection, seq: int) -> tuple[int, list[Transfer]]:
+    """(the last number, the transfers after the one of this number), in order."""
+    rows = tx.execute(select(transfers.c.seq, *_TRANSFER).where(transfers.c.seq > seq).order_by(transfers.c.seq)).all()
+    return (rows[-1][0] if rows else seq), [_transfer_of(row) for row in rows]
+
+
 def adjustments(tx: Connection, tenant: TenantId, from_us: int, to_us: int) -> list[Transfer]:
     """Everything but usage on a tenant's account that was booked inside a period, in order.
 

@@ -65,8 +65,15 @@ def lead_us(standing: Standing) -> int:
     return pool.longest_handback_us(grace, max((terms.exempt_us for terms in usual), default=0))
 
 
+def starts_soon(standing: Standing, *, now_us: int) -> bool:
+    """Whether rounds have to look for the nodes of a block now."""
+    return bool(standing.blocks) and bool(_in_order(standing, until_us=now_us + lead_us(standing)))
+
+
 def next_start_us(standing: Standing, *, after_us: int) -> int:
     """When a block next asks for a decision: room for its start, or the start; NEVER if none does."""
+    if not standing.blocks:
+        return NEVER
     lead = lead_us(standing)
     marks = (at for block in standing.blocks.values() for at in (block.not_before_us - lead, block.not_before_us))
     return min((at for at in marks if at > after_us), default=NEVER)
