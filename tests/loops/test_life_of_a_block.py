@@ -9,6 +9,7 @@ from house import ADA, BELL, START_US, House
 
 from sublet.app import blocks as dealing
 from sublet.app.tasks import LeaseRequest
+from sublet.app.world import read_view
 from sublet.core.blocks.order import BlockOrder, OrderState, Side
 from sublet.core.errors import Conflict, Invalid, OverBudget
 from sublet.core.ids import LeaseId, OrderId, TenantId
@@ -376,3 +377,18 @@ def test_everything_survives_a_crash_between_the_auction_and_its_application(hou
     with house.database.read() as tx:
         holds = [one for one in ledger.every_transfer(tx) if one.purpose is Purpose.HOLD]
     assert len(holds) == 1
+
+
+def test_the_mirror_keeps_what_is_read_anew(house: Market) -> None:
+    first, second = house.order(2), house.order(3, 4, tenant=BELL)
+    house.tick()
+    for seconds in (0, 7_000, 7_230, 11_000, 14_300):
+        house.until(seconds)
+        with house.database.read() as tx:
+            house.plane.mirror.catch_up(tx)
+            view = read_view(tx, house.plane.forecaster, now_us=house.now)
+        (kept,) = house.plane.mirror.pools.values()
+        standing = view.standing(kept.row.pool.id)
+        assert kept.standing.blocks.keys() == standing.blocks.keys()
+        assert kept.standing.held.rows["used"].sum() == standing.held.rows["used"].sum()
+    assert house.book(first).state is house.book(second).state is OrderState.WON
