@@ -54,6 +54,11 @@ def shop(tx: Tx, forecaster: Forecaster, tenant: TenantId, *, now_us: int) -> Sh
 
 def drafted(open_shop: Shop, asked: LeaseRequest, *, lease: LeaseId, now_us: int) -> tuple[PoolView, Lease]:
     """The pool, and the lease that a request would be; raises `Invalid` if no round could ever grant it."""
+    if asked.lease_class is LeaseClass.BLOCK:
+        hint = "`sublet block buy`, or POST /v1/blocks, with the same task and lease.start"
+        raise Invalid("blocks are bought ahead, not leased at once", field="lease.class", hint=hint)
+    if asked.start_us is not None:
+        raise Invalid("only blocks have a start", field="lease.start", hint="leave it away, or write `class: block`")
     view = _offered(open_shop, asked)
     pool = view.pool
     terms = pool.terms.get(asked.lease_class)
