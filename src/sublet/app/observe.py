@@ -97,7 +97,7 @@ def observe(database: Database, mirror: Mirror, sight: Sight) -> Steps:
 
 
 def _worth_a_look(mirror: Mirror, sight: Sight) -> list[Lease | OwnerJob]:
-    """Whoever may have moved: those that are not simply running, and those whose run is not, is gone, taken, or saved its work."""
+    """Whoever may have moved: those that are not simply running, and those whose run is not, is gone, is taken or saved."""
     holders, runs = mirror.runs, sight.runs
     moved = {
         run
