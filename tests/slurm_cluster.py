@@ -186,7 +186,7 @@ class Cluster:
         return process
 
     def _wait(self, ready: Callable[[], bool], said: str) -> None:
-        give_up = time.monotonic() + TIMEOUT_S
+        give_up = time.monotonic() + TIMEOUT_S * (5 if self.layout.cloud else 1)
         while not ready():
             dead = [name for name, process in self.processes.items() if process.poll() is not None]
             if dead or time.monotonic() > give_up:

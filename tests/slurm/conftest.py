@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ def eight_nodes() -> Iterator[Cluster]:
 def on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Site]:
     """A place of our own in a cluster, which Slurm's tools then find."""
 
-    def place(made: Cluster, *, rest: bool = False, name: str = "", **options: object) -> Site:
+    def place(made: Cluster, *, rest: bool = False, name: str = "", **options: Any) -> Site:
         monkeypatch.setenv("SLURM_CONF", str(made.conf))
         monkeypatch.setenv("PATH", made.env["PATH"])
         number = next(_numbers)
@@ -57,7 +58,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Site]:
         shared.mkdir(exist_ok=True)
         token = made.home / "token"
         token.write_text(made.token())
-        where = {"rest_url": made.rest_url, "token_file": token} if rest else {}
+        where: dict[str, Any] = {"rest_url": made.rest_url, "token_file": token} if rest else {}
         return Site(shared, installation=f"test-{os.getpid()}-{name or number}", **{**where, **options})
 
     return place

@@ -17,12 +17,10 @@ from sublet.engines.slurm import epilog
 from sublet.engines.slurm.check import Grade, points
 from sublet.engines.slurm.site import Cluster as Site
 
-SITE_OPTIONS = {"rest": True}
-
 
 @pytest.fixture
 def gangs(eight_nodes: Cluster, on: Callable[..., Site]) -> Iterator[Rig]:
-    site = on(eight_nodes, **SITE_OPTIONS)
+    site = on(eight_nodes, rest=True)
     made = Rig("slurm", engine_on(site), lambda: time.time_ns() // 1_000, lambda: time.sleep(0.02), site.shared)
     yield made
     made.end_all()
@@ -69,8 +67,9 @@ def test_two_runs_on_one_node_have_other_gpus(gangs: Rig) -> None:
     says = 'echo "$CUDA_VISIBLE_DEVICES"; sleep 2'
     first = gang(gangs, "one.1", says, ("node3", 0b1111))
     second = gang(gangs, "two.1", says, ("node3", 0b11110000))
-    told = [gangs.until(run, Phase.EXITED) and gangs.printed(run).split() for run in (first, second)]
-    assert sorted(told) == [["0,1,2,3"], ["4,5,6,7"]]
+    for run in (first, second):
+        gangs.until(run, Phase.EXITED)
+    assert sorted(gangs.printed(run).split() for run in (first, second)) == [["0,1,2,3"], ["4,5,6,7"]]
 
 
 def test_logs_are_read_from_an_offset(gangs: Rig) -> None:
