@@ -87,7 +87,9 @@ def test_every_setting_is_there_with_its_default() -> None:
     told = page("docs/reference/settings.md").table()
     assert told.keys() == Settings.model_fields.keys()
     for name, field in Settings.model_fields.items():
-        if isinstance(field.default, int):
+        if isinstance(field.default, bool):
+            assert told[name] == str(field.default).lower(), name
+        elif isinstance(field.default, int):
             assert told[name] == f"{field.default:,}" or (name == "port" and told[name] == str(field.default)), name
         elif field.default:
             assert told[name] == f"`{field.default}`", name

@@ -186,7 +186,9 @@ class Mirror:
 
 
 def _has_run(holder: Lease | OwnerJob) -> bool:
-    return holder.state in HELD if isinstance(holder, Lease) else holder.state in JOB_HELD and not holder.is_hold
+    if isinstance(holder, Lease):
+        return holder.state in HELD
+    return holder.state in JOB_HELD and not (holder.is_hold or holder.is_elsewhere)
 
 
 def _tenants_of(standing: Standing) -> set[TenantId]:

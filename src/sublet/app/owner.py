@@ -7,10 +7,10 @@ import numpy as np
 from sublet.app import moves, names, requests, world
 from sublet.app.forecasting import Forecaster
 from sublet.app.tasks import LeaseRequest
-from sublet.core.errors import Invalid
+from sublet.core.errors import Conflict, Invalid
 from sublet.core.ids import JobId
 from sublet.core.lease import Lease
-from sublet.core.owner import JobEvent, JobState, OwnerJob, step_job
+from sublet.core.owner import ELSEWHERE, JobEvent, JobState, OwnerJob, step_job
 from sublet.core.placement import can_ever_fit
 from sublet.core.plan import Plan
 from sublet.core.round import decide
@@ -92,6 +92,9 @@ def preview(tx: Tx, forecaster: Forecaster, job: OwnerJob, *, now_us: int) -> Pr
 def cancel(tx: Tx, job: JobId, *, now_us: int) -> OwnerJob:
     """End a job of the owner, or give a hold's GPUs back; harmless when it is over."""
     found = jobs.get(tx, job)
+    if found.is_elsewhere:
+        hint = f"cancel it there: scancel {found.id.removeprefix(ELSEWHERE).rpartition('-')[0]}"
+        raise Conflict(f"{job} is queued with your own scheduler, which starts and ends it", field="job", hint=hint)
     at = max(now_us, found.since_us)
     if found.state is JobState.WAITING:
         chain = [found, step_job(found, JobEvent.CANCEL, at=at, reason="cancelled by the owner")]

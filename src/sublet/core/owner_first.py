@@ -65,7 +65,7 @@ class _Serving:
         ground, shape = self.ground, (job.gpus_per_node, job.nodes)
         kept = job.id in self.kept
         if kept:
-            if self._has_to_wait(job, shape):
+            if job.is_elsewhere or self._has_to_wait(job, shape):
                 return
             ground.restore(job.placement)
         elif self._is_hopeless(shape):
@@ -77,7 +77,10 @@ class _Serving:
         if entitled is None:
             entitled = min(self.draft.now_us, max(job.submitted_us, ground.view.owner_freed_us))
             self.draft.entitled.append(Entitled(job.id, entitled))
-        if found is not None:
+        if found is not None and job.is_elsewhere:
+            self.draft.kept.append(Kept(job.id, found, "GPUs are free for it; its own scheduler starts it"))
+            ground.give(found)
+        elif found is not None:
             self.draft.job_starts.append(JobStart(job.id, job.version, found, "GPUs are free"))
             ground.give(found)
             if kept:  # what was kept for it and not used is there for the others
