@@ -15,7 +15,8 @@ import numpy.typing as npt
 from sublet.core.fleet import Masks, Placement
 from sublet.core.ids import LeaseId
 from sublet.core.kernels import held as passes
-from sublet.core.kernels.cover import cover, free_up
+from sublet.core.kernels.cheapest import Effort, Nodes, cheapest
+from sublet.core.kernels.cover import Shape, free_up
 from sublet.core.owner import OwnerJob
 from sublet.core.placement import Room
 from sublet.core.standing import Standing
@@ -26,7 +27,10 @@ from sublet.core.victims import VICTIM_ORDERS
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+THOROUGH: Effort = (40, 40, 400)
+
 _NOBODY: Ints = np.empty(0, np.int64)
+_ANYWHERE: Nodes = np.empty(0, np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,20 @@ class Victims:
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """What a waiting job still lacks, and the leases that end for it. `placement` is where it will run then."""
+    """What a waiting job still lacks, and the leases that end for it. `placement` is where it will run then.
+
+    `bound_micro`: no leases whose end would make room, of those that were to be chosen from, lose less together.
+    """
 
     job: OwnerJob
     victims: Victims
     placement: Placement | None  # None: not even all reclaimable leases would make room
+    bound_micro: int = 0
+
+    @property
+    def loss_micro(self) -> int:
+        """What the ends are expected to cost all sides."""
+        return int(self.victims.who.loss_micro[self.victims.rows].sum())
 
 
 def reclaimable(
@@ -94,33 +107,47 @@ def reclaimable(
     return Reclaimable(rows, standing.holds.rows, may, deadline, loss, weight, late, passes.borrowed(rows, nominal))
 
 
-def make_room(job: OwnerJob, future: Room, who: Reclaimable, names: list[str], *, before: Masks | None = None) -> Shortage:
-    """The victims of least weight that let `job` start, given the room that is free or on its way back.
+def make_room(
+    job: OwnerJob,
+    future: Room,
+    who: Reclaimable,
+    names: list[str],
+    *,
+    before: Masks | None = None,
+    domain: Nodes | None = None,
+    effort: Effort = THOROUGH,
+) -> Shortage:
+    """The victims of little weight that let `job` start, given the room that is free or on its way back.
 
     Leases that are back in time are tried first, all of them only where those do not make room. For a job on one node no
-    choice weighs less; for a gang it is the better of two searches, at most as many times the least as it has nodes. `names`:
-    the lease of each row. `before`: which nodes are taken first, as in `Room.find`.
+    choice weighs less; nor for a gang, where no lease has several nodes. `names`: the lease of each row. `before`: which nodes
+    are taken first, as in `Room.find`. `domain` (int32[nodes]): the rack or the like of each node, -1 for none; the job's nodes
+    are then to lie in one of them, the one that costs least.
     """
-    need, nodes = job.gpus_per_node, job.nodes
-    if (found := future.find(gpus_per_node=need, nodes=nodes, before=before)) is not None:
+    shape, where = (job.gpus_per_node, job.nodes), _ANYWHERE if domain is None else domain
+    if domain is None and (found := future.find(gpus_per_node=shape[0], nodes=shape[1], before=before)) is not None:
         return Shortage(job, Victims(who, _NOBODY, names), found)
     in_time = who.may & ~who.late
     for allowed in (in_time, who.may) if (who.may & who.late).any() else (in_time,):
-        chosen = _cheapest(future, who, allowed, need, nodes)
-        if chosen is not None:
+        can, rows, bound, chosen = cheapest(
+            who.rows, who.holds, (future.free, future.slots), (allowed, who.weight, who.borrowed), shape, where, effort
+        )
+        if can:
+            if who.weight is not who.loss_micro:
+                bound = least_loss(future, who, allowed, shape, where, effort)
             room = future.copy()
-            free_up(who.holds, chosen, len(who.rows), room.free, room.slots)
-            return Shortage(job, Victims(who, chosen, names), room.find(gpus_per_node=need, nodes=nodes, before=before))
+            free_up(who.holds, rows, len(who.rows), room.free, room.slots)
+            if domain is not None:
+                room.free[domain != chosen] = 0
+            placed = room.find(gpus_per_node=shape[0], nodes=shape[1], before=before)
+            return Shortage(job, Victims(who, rows, names), placed, bound)
     return Shortage(job, Victims(who, _NOBODY, names), None)
 
 
-def _cheapest(future: Room, who: Reclaimable, allowed: Bools, need: int, nodes: int) -> Ints | None:
-    """The rows of the cheapest cover by the allowed leases; None if not even all of them make room."""
-    searches = (False, True) if nodes > 1 else (False,)
-    found, rows = cover(
-        who.rows, who.holds, (future.free, future.slots), (allowed, who.weight, who.borrowed), (need, nodes), searches
-    )
-    return rows if found else None
+def least_loss(future: Room, who: Reclaimable, allowed: Bools, shape: Shape, domain: Nodes, effort: Effort) -> int:
+    """The bound in money, where the victim order weighs something else."""
+    loss = (allowed, who.loss_micro, who.borrowed)
+    return int(cheapest(who.rows, who.holds, (future.free, future.slots), loss, shape, domain, (effort[0], 1, 0))[2])
 
 
 def _contracts(pool: Pool, *, forced: bool) -> tuple[Bools, Ints, Bools]:
