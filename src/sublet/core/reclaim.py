@@ -27,7 +27,10 @@ from sublet.core.victims import VICTIM_ORDERS
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-THOROUGH: Effort = (40, 40, 400)
+_WORK = 100_000
+"""Parts of leases on nodes that one round may look at in price rounds, over all its shortages: a few milliseconds."""
+_SEARCH = 6
+"""A search for a cover takes about as long as so many rounds of prices, and so does a move."""
 
 _NOBODY: Ints = np.empty(0, np.int64)
 _ANYWHERE: Nodes = np.empty(0, np.int32)
@@ -115,16 +118,17 @@ def make_room(
     *,
     before: Masks | None = None,
     domain: Nodes | None = None,
-    effort: Effort = THOROUGH,
+    sharers: int = 1,
 ) -> Shortage:
     """The victims of little weight that let `job` start, given the room that is free or on its way back.
 
     Leases that are back in time are tried first, all of them only where those do not make room. For a job on one node no
     choice weighs less; nor for a gang, where no lease has several nodes. `names`: the lease of each row. `before`: which nodes
     are taken first, as in `Room.find`. `domain` (int32[nodes]): the rack or the like of each node, -1 for none; the job's nodes
-    are then to lie in one of them, the one that costs least.
+    are then to lie in one of them, the one that costs least. `sharers`: among how many shortages the round's time is shared.
     """
     shape, where = (job.gpus_per_node, job.nodes), _ANYWHERE if domain is None else domain
+    effort = effort_for(len(who.holds), sharers)
     if domain is None and (found := future.find(gpus_per_node=shape[0], nodes=shape[1], before=before)) is not None:
         return Shortage(job, Victims(who, _NOBODY, names), found)
     in_time = who.may & ~who.late
@@ -142,6 +146,15 @@ def make_room(
             placed = room.find(gpus_per_node=shape[0], nodes=shape[1], before=before)
             return Shortage(job, Victims(who, rows, names), placed, bound)
     return Shortage(job, Victims(who, _NOBODY, names), None)
+
+
+def effort_for(parts: int, sharers: int) -> Effort:
+    """How long a cheaper choice is sought among so many parts: thoroughly, but where the fleet is large or many are short."""
+    left = _WORK // max(1, parts * sharers)
+    rounds = min(40, max(8, left))
+    searches = min(rounds, max(1, (left - rounds) // _SEARCH))
+    moves = min(400, max(0, (left - rounds) // _SEARCH - searches))
+    return rounds, searches, moves
 
 
 def least_loss(future: Room, who: Reclaimable, allowed: Bools, shape: Shape, domain: Nodes, effort: Effort) -> int:

@@ -240,7 +240,7 @@ def _search(problem: Problem, value: Value, effort: Effort, ceiling: Whole) -> t
         ends = _grown(nobody, -1, problem, value, whole)[1]
         return True, ends, _total(ends, value)[0]
     weights, best_prices = np.full(len(prices), EVEN, np.int64), prices
-    best, bound, ends = (ceiling, np.int64(0), np.int64(0)), np.int64(-1), nobody
+    best, bound, ends = (_INFINITE, np.int64(0), np.int64(0)), np.int64(-1), nobody
     for number in range(rounds):
         _split(cost, by_lease, wide, weights, prices)
         least = _least(problem, hopeful, prices, wanted)
@@ -296,7 +296,7 @@ def cheapest(
         free[node] = popcount(room[0][node])
     value, parts = (cost, borrowed, gpus), parts_of(rows, holds, may, room[1])
     problem = (shape, free, (lists_of(parts[1], many), lists_of(parts[0], n)), parts)
-    ceiling = _INFINITE
+    ceiling = np.int64(_INFINITE)
     if len(domain) == 0:
         found, ends, bound = _search(problem, value, effort, ceiling)
         return found, ends, bound, -1

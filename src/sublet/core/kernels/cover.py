@@ -165,7 +165,7 @@ def serve(shape: Shape, free: Ints, lists: Lists, parts: Parts, costs: Ints, giv
     """
     need, nodes = shape
     by_node, by_lease = lists
-    open_, offers, _ = given
+    open_, offers, bits = given
     table = (np.zeros(65, np.bool_), np.zeros((65, 3), np.int64), np.zeros(65, np.uint64))
     heap: Any = [(np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)) for _ in range(0)]
     for node in range(len(free)):
@@ -182,14 +182,14 @@ def serve(shape: Shape, free: Ints, lists: Lists, parts: Parts, costs: Ints, giv
         if not heap:
             return False
         served = heappop(heap)[4]
-        offer(served, need, free, by_node, parts, costs, table)
         open_[served] = False
-        leases = chosen_on(served, table[2][max(0, need - free[served])], by_node, parts[0])
+        leases = chosen_on(served, bits[served], by_node, parts[0])
         for near in end(leases, by_lease, parts, free, chosen):
             if open_[near]:
                 can, a, b, c = offer(near, need, free, by_node, parts, costs, table)
                 if can:
                     offers[near, 0], offers[near, 1], offers[near, 2] = a, b, c
+                    bits[near] = table[2][max(0, need - free[near])]
                 heappush(heap, (offers[near, 0], offers[near, 1], offers[near, 2], free[near], near))
     return True
 
