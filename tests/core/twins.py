@@ -88,4 +88,4 @@ def shortage(job: OwnerJob, room: Room, candidates: Sequence[Candidate], pool: P
     )
     found = make_room(job, room, who, standing.held.keys)
     by_id = {one.lease.id: one for one in candidates}
-    return found, tuple(by_id[name] for name, *_ in found.victims)
+    return found, tuple(by_id[name] for name in found.victims.leases)

@@ -16,7 +16,7 @@ from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, LeaseId, TenantId
 from sublet.core.lease import HELD, Cause, Event, Lease, State, step
 from sublet.core.owner import JobEvent, JobState, OwnerJob, step_job
-from sublet.core.plan import Grant, Move, Notice, Plan
+from sublet.core.plan import Grant, Move, Notice, Plan, Undated
 from sublet.core.round import decide
 from sublet.core.terms import Pool
 from sublet.core.units import TICK_US, charge_micro
@@ -122,6 +122,8 @@ class World:
     def apply(self, plan: Plan) -> None:
         """Every item meets the version it was decided on: nothing else moves in between."""
         self._serve_owner(plan)
+        for at, item in [*plan.dated, *((None, item) for item in plan.undated)]:
+            self.leases[item.lease] = lifecycle.dated(self._current(item), at, reason=item.reason)
         for notice in plan.notices:
             lease = self._current(notice)
             self.leases[lease.id] = lifecycle.noticed(lease, notice, at_us=self.now)
@@ -139,7 +141,7 @@ class World:
         for reserve in plan.reserves:
             self.reserve = reserve.gpus
 
-    def _current(self, item: Notice | Move | Grant) -> Lease:
+    def _current(self, item: Notice | Move | Grant | Undated) -> Lease:
         lease = self.leases[item.lease]
         assert lease.version == item.version
         return lease

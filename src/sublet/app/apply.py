@@ -14,7 +14,7 @@ from sublet.core.lease import Cause, Event, Lease, step
 from sublet.core.ledger import Hold
 from sublet.core.occupancy import Level
 from sublet.core.owner import JobEvent, OwnerJob, step_job
-from sublet.core.plan import Grant, JobStart, Move, Notice, Plan
+from sublet.core.plan import Grant, JobStart, Move, Notice, Plan, Reclaim
 from sublet.store import events, jobs, leases, ledger, plans, pools, spans
 from sublet.store.database import Database, Tx
 from sublet.store.events import Entry
@@ -60,6 +60,7 @@ class _Applying:
         self._load()
         for start in plan.job_starts:
             self._start_job(start)
+        self._note_dates()
         for notice in plan.notices:
             self._move(notice.lease, notice.version, notice)
         for move in plan.moves:
@@ -77,7 +78,8 @@ class _Applying:
 
     def _load(self) -> None:
         plan = self.plan
-        wanted = {item.lease for group in (plan.notices, plan.moves, plan.grants) for item in group}
+        wanted = {item.lease for group in (plan.announced, plan.undated, plan.moves, plan.grants) for item in group}
+        wanted |= {lease for one in plan.reclaims for lease in one.leases}
         self.leases = {lease.id: [lease] for lease in leases.some(self.tx, wanted, lock=True)}
         self.jobs = {job.id: [job] for job in jobs.some(self.tx, {item.job for item in plan.job_starts})}
 
@@ -106,6 +108,23 @@ class _Applying:
         if item.event is Event.STOP:
             return lifecycle.stopped(lease, item.cause or Cause.FAILED, at_us=at, reason=item.reason)
         return step(lease, item.event, at=at, reason=item.reason, cause=item.cause)
+
+    def _note_dates(self) -> None:
+        """Leases that later rounds give notice, and those that go on after all: written apart, as they take no step."""
+        dates: list[tuple[LeaseId, int, int | None, str]]
+        dates = [(item.lease, item.version, at, item.reason) for at, item in self.plan.dated]
+        dates += [(item.lease, item.version, None, item.reason) for item in self.plan.undated]
+        moved, told = [], []
+        for name, version, at, reason in dates:
+            chain = self._current(name, version)
+            if chain is not None:
+                lease = lifecycle.dated(self.leases.pop(name)[-1], at, reason=reason)
+                moved.append((chain[-1], lease))
+                kind = "lease.undated" if at is None else "lease.dated"
+                data = {"attempt": lease.attempt, "notice_at_us": at}
+                told.append(Entry(self.plan.at_us, kind, reason, lease.tenant, lease.id, lease.pool, data))
+        leases.save_all(self.tx, moved)
+        events.append(self.tx, told)
 
     def _start_job(self, item: JobStart) -> None:
         chain = self.jobs.get(item.job)
@@ -153,6 +172,7 @@ class _Applying:
             Entry(at, "price.set", p.reason, pool=p.pool, data={"price_micro": p.price_micro, "floor_micro": p.floor_micro})
             for p in self.plan.prices
         ]
+        entries += [Entry(at, "reclaim.planned", one.reason, pool=one.pool, data=_figures(one)) for one in self.plan.reclaims]
         entries += [Entry(at, "reserve.set", r.reason, pool=r.pool, data={"gpus": r.gpus}) for r in self.plan.reserves]
         entries += [Entry(at, f"alarm.{alarm.kind}", alarm.reason, pool=alarm.pool) for alarm in self.plan.alarms]
         events.append(self.tx, entries)
@@ -160,3 +180,15 @@ class _Applying:
     def _instant(self, since_us: int) -> int:
         """When the plan's steps happen: the instant it was decided for, unless the subject has moved later."""
         return max(since_us, self.plan.at_us)
+
+
+def _figures(one: Reclaim) -> dict[str, object]:
+    """What a reclaim costs, beside what any would have cost at the least."""
+    return {
+        "job": one.job,
+        "gpus": one.gpus,
+        "leases": len(one),
+        "loss_micro": one.loss_micro,
+        "bound_micro": one.bound_micro,
+        "last_deadline_us": max(one.deadlines_us),
+    }

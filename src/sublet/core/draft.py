@@ -3,12 +3,28 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from sublet.core.fleet import Masks, Placement
 from sublet.core.ids import LeaseId, TenantId
 from sublet.core.lease import Cause, Event, Lease
 from sublet.core.owner import JobState, OwnerJob
 from sublet.core.placement import Room
-from sublet.core.plan import Alarm, Entitled, Grant, JobStart, Kept, Move, Notice, Plan, PriceSet, ReserveSet, Wait
+from sublet.core.plan import (
+    Alarm,
+    Entitled,
+    Grant,
+    JobStart,
+    Kept,
+    Move,
+    Notice,
+    Plan,
+    PriceSet,
+    Reclaim,
+    ReserveSet,
+    Undated,
+    Wait,
+)
 from sublet.core.standing import Standing
 from sublet.core.view import PoolView
 
@@ -22,7 +38,9 @@ class Draft:
     job_starts: list[JobStart] = field(default_factory=list)
     entitled: list[Entitled] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
+    reclaims: list[Reclaim] = field(default_factory=list)
+    announced: list[Notice] = field(default_factory=list)
+    undated: list[Undated] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     grants: list[Grant] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
@@ -58,7 +76,9 @@ class Draft:
             tuple(self.job_starts),
             tuple(self.entitled),
             tuple(self.kept),
-            tuple(self.notices),
+            tuple(self.reclaims),
+            tuple(self.announced),
+            tuple(self.undated),
             tuple(self.moves),
             tuple(self.grants),
             tuple(self.waits),
@@ -78,7 +98,7 @@ class Ground:
     def __init__(self, view: PoolView, standing: Standing) -> None:
         """The rooms at the beginning of a round."""
         self.view, self.standing = view, standing
-        self.noticed: set[LeaseId] = set()  # by this very plan
+        self.noticed = np.zeros(len(standing.held.rows), np.bool_)  # by this very plan: bool[rows of `standing.held`]
         self._free = standing.free
         self.now = Room(standing.nodes, standing.slots, self._free.copy(), standing.row_of)
         self._later: dict[str, Room] = {}

@@ -8,10 +8,9 @@ import numpy.typing as npt
 from sublet.core.draft import Draft, Ground
 from sublet.core.ids import JobId
 from sublet.core.kernels.cover import free_up
-from sublet.core.lease import Cause
 from sublet.core.owner import OwnerJob
-from sublet.core.plan import Alarm, Entitled, JobStart, Kept, Notice
-from sublet.core.reclaim import Shortage, Victims, make_room, reclaimable
+from sublet.core.plan import Alarm, Entitled, JobStart, Kept, Reclaim
+from sublet.core.reclaim import Shortage, make_room, reclaimable
 from sublet.core.view import AnyView
 
 Shape = tuple[int, int]
@@ -147,20 +146,31 @@ def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, budget: int | Non
         draft.alarms.append(Alarm("reclaim.over_limit", job.pool, reason))
         ground.give(placement)  # what is free of it is not lent: the reclaim must not grow while it waits for a person
         return budget
-    _give_notice(ground, draft, job, shortage.victims)
     standing, future = ground.standing, ground.future
+    if len(shortage.victims):
+        draft.reclaims.append(_reclaim_of(ground, draft, shortage))
+        ground.noticed[shortage.victims.rows] = True
     free_up(standing.holds.rows, shortage.victims.rows, len(standing.held.rows), future.free, future.slots)
     ground.give(placement)
     draft.kept.append(Kept(job.id, placement, f"kept for it; {len(shortage.victims)} leases end to free them"))
     return None if budget is None else max(0, budget - gpus)
 
 
-def _give_notice(ground: Ground, draft: Draft, job: OwnerJob, victims: Victims) -> None:
-    """To each of them, with its reason."""
-    leases, now = ground.standing.leases, draft.now_us
-    why = f"the owner's job {job.id} needs {job.gpus} GPUs; ending this lease in"
-    for name, deadline, loss, late in victims:
-        wait = f"{(deadline - now) / 1e6:g} s loses least ({loss / 1e6:.6f}{', after the promised time' if late else ''})"
-        version = draft.version(leases[name])
-        draft.notices.append(Notice(name, version, Cause.RECLAIMED, deadline, f"{why} {wait}", job.id, loss))
-        ground.noticed.add(name)
+def _reclaim_of(ground: Ground, draft: Draft, shortage: Shortage) -> Reclaim:
+    """The ends of a shortage's victims as an item of the plan: each is told now."""
+    job, who, rows = shortage.job, shortage.victims.who, shortage.victims.rows
+    losses = who.loss_micro[rows].tolist()
+    return Reclaim(
+        job=job.id,
+        pool=job.pool,
+        at_us=draft.now_us,
+        gpus=job.gpus,
+        leases=tuple(shortage.victims.leases),
+        versions=tuple(who.rows["version"][rows].tolist()),
+        notices_us=(draft.now_us,) * len(rows),
+        deadlines_us=tuple(who.deadline_us[rows].tolist()),
+        losses_micro=tuple(losses),
+        late=tuple(who.late[rows].tolist()),
+        loss_micro=sum(losses),
+        bound_micro=shortage.bound_micro,
+    )

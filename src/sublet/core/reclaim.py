@@ -5,7 +5,6 @@ The loss of a victim is the work since its last checkpoint, its restart, and the
 never before its exempt window's: notice and exempt window overlap, they do not add up.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,11 +66,11 @@ class Victims:
         """GPUs that they hold."""
         return int(self.who.rows["gpus"][self.rows].sum())
 
-    def __iter__(self) -> Iterator[tuple[LeaseId, int, int, bool]]:
-        """(lease, deadline_us, loss_micro, late) of each: when it ends at the earliest, what that costs, and if too late."""
-        who, rows = self.who, self.rows
-        names = [LeaseId(self.names[row]) for row in rows.tolist()]
-        return zip(names, who.deadline_us[rows].tolist(), who.loss_micro[rows].tolist(), who.late[rows].tolist(), strict=True)
+    @property
+    def leases(self) -> list[LeaseId]:
+        """Their names."""
+        names = self.names
+        return [LeaseId(names[row]) for row in self.rows.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +92,19 @@ class Shortage:
 
 
 def reclaimable(
-    standing: Standing, *, now_us: int, due_us: int, forced: bool, nominal: Ints, spared: Iterable[LeaseId] = ()
+    standing: Standing, *, now_us: int, due_us: int, forced: bool, nominal: Ints, spared: Bools | None = None
 ) -> Reclaimable:
     """The leases of a pool as victims for a job whose GPUs are due at `due_us`.
 
-    `nominal`: int64[tenants], GPUs by number of the tenant; `spared` are on their way back already.
+    `nominal`: int64[tenants], GPUs by number of the tenant; `spared` (bool[rows]) are on their way back already.
     """
     pool, rows = standing.pool, standing.held.rows
     breakable, multiple, refunds = _contracts(pool, forced=forced)
     back_us = pool.stop_us + pool.handover_us + pool.start_us
     times = (now_us, due_us, back_us, pool.restart_us)
     may, deadline, loss, late = passes.weigh(rows, times, breakable, multiple, refunds)
-    for lease in spared:
-        may[standing.held.row_of(lease)] = False
+    if spared is not None:
+        may &= ~spared
     weight = VICTIM_ORDERS[pool.victim_order](rows, loss)
     return Reclaimable(rows, standing.holds.rows, may, deadline, loss, weight, late, passes.borrowed(rows, nominal))
 
@@ -144,7 +143,7 @@ def make_room(
             if domain is not None:
                 room.free[domain != chosen] = 0
             placed = room.find(gpus_per_node=shape[0], nodes=shape[1], before=before)
-            return Shortage(job, Victims(who, rows, names), placed, bound)
+            return Shortage(job, Victims(who, rows, names), placed, int(bound))
     return Shortage(job, Victims(who, _NOBODY, names), None)
 
 

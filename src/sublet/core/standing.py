@@ -133,12 +133,14 @@ class Standing:
             self._next_order += 1
         if old is not None and old.state is not lease.state:
             self._leave(old, lease)
+        if old is not None and ends_anyway(old) and not ends_anyway(lease) and lease.state in HELD:
+            self._take(self.coming, old.placement)
         if lease.state is State.ENDED:
             if self.leases.pop(lease.id, None) is not None:
                 del self._order[lease.id]
             return
         self.leases[lease.id] = lease
-        self._enter(lease, fresh=old is None or old.state not in HELD, ends=old is None or old.state not in ENDING)
+        self._enter(lease, fresh=old is None or old.state not in HELD, ends=old is None or not ends_anyway(old))
 
     def tenant_number(self, tenant: TenantId) -> int:
         """The tenant's number in the rows."""
@@ -177,7 +179,7 @@ class Standing:
                 self.lent += lease.gpus
                 self._give(self.leased, lease.placement)
                 self.holds.add(row, [(self.row_of[node], mask) for node, mask in lease.placement])
-            if ends and lease.state in ENDING:
+            if ends and ends_anyway(lease):
                 self._give(self.coming, lease.placement)
 
     def _held_row(self, lease: Lease) -> tuple[object, ...]:
@@ -193,6 +195,7 @@ class Standing:
             self.tenant_number(lease.tenant),
             lease.gpus,
             lease.nodes,
+            lease.version,
             self._order[lease.id],
             lease.price_micro or 0,
             lease.term_us or self.pool.hold_us,
@@ -203,6 +206,7 @@ class Standing:
             lease.exempt_until_us,
             lease.grace_us,
             NEVER if lease.deadline_us is None else lease.deadline_us,
+            NEVER if lease.notice_at_us is None else lease.notice_at_us,
             ends,
         )
 
@@ -258,6 +262,11 @@ def standing_of(
     for lease in leases:
         standing.put_lease(lease)
     return standing
+
+
+def ends_anyway(lease: Lease) -> bool:
+    """Whether its GPUs are on their way back without a further decision: it ends, or is dated to."""
+    return lease.state in ENDING or (lease.notice_at_us is not None and lease.state in HELD)
 
 
 def _wants(job: OwnerJob) -> int:

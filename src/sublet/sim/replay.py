@@ -306,7 +306,7 @@ class Replay:
         self.tally.rounds += 1
         self._round_due = False
         self._apply(plan)
-        if self._due_us == NEVER or plan.notices or plan.moves or plan.grants:
+        if self._due_us == NEVER or plan.reclaims or plan.announced or plan.moves or plan.grants or plan.undated:
             self._look_ahead()
         if self._market_due and self._now % HOUR_US < self.scene.market_us:
             self._note_hour()
@@ -319,6 +319,10 @@ class Replay:
             self.estate.put_job(changed(self.estate.job(job), entitled_us=at_us))
         for kept in plan.kept:
             self.estate.put_job(changed(self.estate.job(kept.job), placement=kept.placement))
+        for at_us, notice in plan.dated:
+            self.estate.put_lease(lifecycle.dated(self._live(notice.lease), at_us, reason=notice.reason))
+        for item in plan.undated:
+            self.estate.put_lease(lifecycle.dated(self._live(item.lease), None, reason=item.reason))
         for notice in plan.notices:
             self._notice(notice)
         for move in _moves_of(plan):

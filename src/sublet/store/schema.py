@@ -127,6 +127,7 @@ leases = Table(
     Column("started_us", BigInteger),
     Column("noticed_us", BigInteger),
     Column("deadline_us", BigInteger),
+    Column("notice_at_us", BigInteger),
     Column("stopped_us", BigInteger),
     Column("checkpoint_us", BigInteger),
     Column("metered_us", BigInteger),

@@ -240,7 +240,9 @@ def _search(problem: Problem, value: Value, effort: Effort, ceiling: Whole) -> t
         ends = _grown(nobody, -1, problem, value, whole)[1]
         return True, ends, _total(ends, value)[0]
     weights, best_prices = np.full(len(prices), EVEN, np.int64), prices
-    best, bound, ends = (_INFINITE, np.int64(0), np.int64(0)), np.int64(-1), nobody
+    best: Total = (_INFINITE, np.int64(0), np.int64(0))
+    bound: Whole = np.int64(-1)
+    ends = nobody
     for number in range(rounds):
         _split(cost, by_lease, wide, weights, prices)
         least = _least(problem, hopeful, prices, wanted)
@@ -300,8 +302,9 @@ def cheapest(
     if len(domain) == 0:
         found, ends, bound = _search(problem, value, effort, ceiling)
         return found, ends, bound, -1
-    best, where, least = np.empty(0, np.int64), -1, ceiling
-    best_total = (ceiling, np.int64(0), np.int64(0))
+    best, where = np.empty(0, np.int64), -1
+    least: Whole = ceiling
+    best_total: Total = (ceiling, np.int64(0), np.int64(0))
     for number in range(np.max(domain) + 1):
         nodes = np.flatnonzero(domain == number)
         if len(nodes) < shape[1]:

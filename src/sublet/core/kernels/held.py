@@ -24,15 +24,20 @@ _NEVER = np.int64(NEVER)
 def due_us(row: Any, lead_us: Whole, start_us: Whole, stop_us: Whole, handover_us: Whole) -> Whole:
     """When time alone asks for a decision about this lease; NEVER if it does not.
 
-    Noticed: its deadline. Active: `lead_us` (at most its own grace) before its end. Starting, stopping, in hand-over: when it
+    Noticed: its deadline. Dated: the instant of its notice. Active: `lead_us` (at most its own grace) before its end. Starting, stopping, in hand-over: when it
     has been so for longer than the bound given.
     """
     if row["state"] == _NOTICED:
         return np.int64(row["deadline_us"])
+    notice_at_us = np.int64(row["notice_at_us"])
+    if row["state"] == _RESERVED:
+        return notice_at_us
     if row["state"] == _ACTIVE and row["ends_us"] != _NEVER:
-        return np.int64(row["ends_us"]) - min(np.int64(row["grace_us"]), lead_us)
+        return min(notice_at_us, np.int64(row["ends_us"]) - min(np.int64(row["grace_us"]), lead_us))
+    if row["state"] == _ACTIVE:
+        return notice_at_us
     if row["state"] == _STARTING:
-        return np.int64(row["since_us"]) + start_us + 1
+        return min(notice_at_us, np.int64(row["since_us"]) + start_us + 1)
     if row["state"] == _STOPPING:
         return np.int64(row["since_us"]) + stop_us + 1
     if row["state"] == _HANDOVER:
@@ -90,6 +95,8 @@ def locked(rows: Rows, now_us: int, within_us: int, after_us: int, unbreakable: 
             continue
         if row["deadline_us"] != _NEVER:
             wait = max(0, row["deadline_us"] - now_us)
+        elif row["notice_at_us"] != _NEVER:
+            wait = max(max(0, row["notice_at_us"] - now_us) + np.int64(row["grace_us"]), row["exempt_us"] - now_us)
         else:
             wait = max(np.int64(row["grace_us"]), row["exempt_us"] - now_us)
         if unbreakable[row["lease_class"]] or wait + after_us > within_us:
@@ -118,7 +125,7 @@ def weigh(
     for i in range(n):
         row = rows[i]
         reclaimable = row["state"] == _RESERVED or row["state"] == _STARTING or row["state"] == _ACTIVE
-        if not (row["used"] and reclaimable and breakable[row["lease_class"]]):
+        if not (row["used"] and reclaimable and row["notice_at_us"] == _NEVER and breakable[row["lease_class"]]):
             continue
         may[i] = True
         end = max(now_us + row["grace_us"], np.int64(row["exempt_us"]))
