@@ -29,6 +29,10 @@ from sublet.core.standing import Standing
 from sublet.core.view import PoolView
 
 
+_MANY = 4
+"""A placement on more nodes is taken out of the rooms in one sweep."""
+
+
 @dataclass(slots=True)
 class Draft:
     """Items of the plan in order, and the versions that applying it will meet."""
@@ -99,6 +103,7 @@ class Ground:
         """The rooms at the beginning of a round."""
         self.view, self.standing = view, standing
         self.noticed = np.zeros(len(standing.held.rows), np.bool_)  # by this very plan: bool[rows of `standing.held`]
+        self.granted = 0  # GPUs, by this very plan
         self._free = standing.free
         self.now = Room(standing.nodes, standing.slots, self._free.copy(), standing.row_of)
         self._later: dict[str, Room] = {}
@@ -119,12 +124,24 @@ class Ground:
         return self._room("alone", lambda: standing.fit & ~standing.owner)
 
     @property
+    def lent(self) -> int:
+        """GPUs that leases hold, those granted in this round among them."""
+        return self.standing.lent + self.granted
+
+    @property
     def capacity(self) -> int:
         """GPUs fit for use, whoever holds them."""
         return self.standing.capacity
 
     def give(self, placement: Placement) -> None:
         """Take GPUs for a job out of each room that has them."""
+        if len(placement) > _MANY:
+            masks, row_of = np.zeros(len(self._free), np.uint64), self.standing.row_of
+            rows = [(row, mask) for node, mask in placement if (row := row_of.get(node)) is not None]
+            for row, mask in rows:
+                masks[row] |= mask
+            self.withhold(masks)
+            return
         for room in self._rooms():
             room.drop(placement)
         self._taken.append(placement)

@@ -9,6 +9,7 @@ from sublet.core.draft import Draft, Ground
 from sublet.core.ids import JobId
 from sublet.core.kernels.cover import free_up
 from sublet.core.owner import OwnerJob
+from sublet.core.placement import can_ever_fit
 from sublet.core.plan import Alarm, Entitled, JobStart, Kept, Reclaim
 from sublet.core.reclaim import Shortage, make_room, reclaimable
 from sublet.core.view import AnyView
@@ -17,15 +18,17 @@ Shape = tuple[int, int]
 """GPUs on each node, nodes."""
 
 
-def serve_owner(view: AnyView, ground: Ground, draft: Draft) -> None:
+def serve_owner(view: AnyView, ground: Ground, draft: Draft, *, sharers: int = 1) -> None:
     """Start, or reclaim for, each waiting job of the owner, oldest first.
+
+    `sharers`: for so many jobs in all pools the round may have to choose whom to end.
 
     A job that would not fit even if nothing were leased waits for the owner's own work, and nothing is reclaimed for it.
     GPUs that wait for a job's others to come back are taken out of the market and stay that job's over the rounds: every
     eviction serves the job it was made for.
     """
     if ground.standing.waiting:
-        serving = _Serving(view, ground, draft)
+        serving = _Serving(view, ground, draft, sharers)
         for job in ground.standing.waiting.values():
             serving.serve(job)
 
@@ -33,9 +36,10 @@ def serve_owner(view: AnyView, ground: Ground, draft: Draft) -> None:
 class _Serving:
     """The owner's queue in one round. Shapes that were seen not to fit are not tried again while nothing came free."""
 
-    def __init__(self, view: AnyView, ground: Ground, draft: Draft) -> None:
+    def __init__(self, view: AnyView, ground: Ground, draft: Draft, sharers: int) -> None:
         """What is kept for a waiting job, and is still free or on its way back, is out of the others' reach."""
         self.view, self.ground, self.draft = view, ground, draft
+        self.sharers = sharers
         self.budget = ground.view.pool.reclaim_limit
         self.hopeless: set[Shape] = set()  # does not fit even if nothing were leased; nor does any larger one
         self.nowhere: set[Shape] = set()  # does not fit what is free now
@@ -55,9 +59,8 @@ class _Serving:
     @cached_property
     def nominal(self) -> npt.NDArray[np.int64]:
         """int64[tenants]: the nominal quota of each tenant, by its number."""
-        known = [self.view.tenants.get(tenant) for tenant in self.ground.standing.tenants]
-        quotas = [0 if tenant is None else tenant.quota(self.ground.view.pool.id).nominal for tenant in known]
-        return np.array(quotas, np.int64)
+        known, pool = [self.view.tenants.get(tenant) for tenant in self.ground.standing.tenants], self.ground.view.pool.id
+        return np.array([tenant.quota(pool).nominal if tenant and tenant.quotas else 0 for tenant in known], np.int64)
 
     def serve(self, job: OwnerJob) -> None:
         """Start it, leave it what is kept for it, or reclaim for it."""
@@ -85,8 +88,9 @@ class _Serving:
         elif kept:
             ground.give(job.placement)
         else:
-            shortage = _shortage(ground, self.draft, job, entitled, self.nominal)
-            self.budget = _reclaim(ground, self.draft, shortage, self.budget)
+            due_us = entitled + ground.view.pool.promise.within_us
+            shortage = self._shortage(job, due_us)
+            self.budget = _reclaim(ground, self.draft, shortage, due_us, self.budget)
 
     def _has_to_wait(self, job: OwnerJob, shape: Shape) -> bool:
         """Whether it is certain that a job for which GPUs are kept cannot start yet, neither there nor elsewhere."""
@@ -110,26 +114,26 @@ class _Serving:
 
     def _has_no_chance(self, shape: Shape) -> bool:
         """Whether it would not fit even if nothing were leased."""
-        if self.ground.alone.find(gpus_per_node=shape[0], nodes=shape[1]) is not None:
+        if can_ever_fit(self.ground.alone.free, gpus_per_node=shape[0], nodes=shape[1], whole=False):
             return False
         self.hopeless.add(shape)
         return True
 
+    def _shortage(self, job: OwnerJob, due_us: int) -> Shortage:
+        """What it lacks, and the leases that end for it."""
+        ground, standing = self.ground, self.ground.standing
+        who = reclaimable(
+            standing,
+            now_us=self.draft.now_us,
+            due_us=due_us,
+            forced=job.forced,
+            nominal=self.nominal,
+            spared=ground.noticed,
+        )
+        return make_room(job, ground.future, who, standing.held.keys, before=ground.alone.free, sharers=self.sharers)
 
-def _shortage(ground: Ground, draft: Draft, job: OwnerJob, entitled_us: int, nominal: npt.NDArray[np.int64]) -> Shortage:
-    standing = ground.standing
-    who = reclaimable(
-        standing,
-        now_us=draft.now_us,
-        due_us=entitled_us + ground.view.pool.promise.within_us,
-        forced=job.forced,
-        nominal=nominal,
-        spared=ground.noticed,
-    )
-    return make_room(job, ground.future, who, standing.held.keys, before=ground.alone.free)
 
-
-def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, budget: int | None) -> int | None:
+def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, due_us: int, budget: int | None) -> int | None:
     """Give notice to a shortage's victims within the safety limit; what is left of the limit."""
     job, placement = shortage.job, shortage.placement
     if placement is None:
@@ -148,7 +152,7 @@ def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, budget: int | Non
         return budget
     standing, future = ground.standing, ground.future
     if len(shortage.victims):
-        draft.reclaims.append(_reclaim_of(ground, draft, shortage))
+        draft.reclaims.append(_reclaim_of(draft, shortage, due_us))
         ground.noticed[shortage.victims.rows] = True
     free_up(standing.holds.rows, shortage.victims.rows, len(standing.held.rows), future.free, future.slots)
     ground.give(placement)
@@ -156,7 +160,7 @@ def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, budget: int | Non
     return None if budget is None else max(0, budget - gpus)
 
 
-def _reclaim_of(ground: Ground, draft: Draft, shortage: Shortage) -> Reclaim:
+def _reclaim_of(draft: Draft, shortage: Shortage, due_us: int) -> Reclaim:
     """The ends of a shortage's victims as an item of the plan: each is told now."""
     job, who, rows = shortage.job, shortage.victims.who, shortage.victims.rows
     losses = who.loss_micro[rows].tolist()
@@ -164,6 +168,7 @@ def _reclaim_of(ground: Ground, draft: Draft, shortage: Shortage) -> Reclaim:
         job=job.id,
         pool=job.pool,
         at_us=draft.now_us,
+        due_us=due_us,
         gpus=job.gpus,
         leases=tuple(shortage.victims.leases),
         versions=tuple(who.rows["version"][rows].tolist()),

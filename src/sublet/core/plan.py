@@ -78,6 +78,7 @@ class Reclaim:
     job: JobId
     pool: PoolId
     at_us: int
+    due_us: int  # when they are promised
     gpus: int  # that the job needs
     leases: tuple[LeaseId, ...]
     versions: tuple[int, ...]
