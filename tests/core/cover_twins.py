@@ -85,7 +85,9 @@ class _Search:
 
     def cheapest(self, effort: tuple[int, int, int], ceiling: int) -> Cover | None:
         rounds, searches, moves = effort
-        hopeful = [row for row in self.free if self.free[row] + sum(self.holds[x.lease.id][row] for x in self.on[row]) >= self.need]
+        hopeful = [
+            row for row in self.free if self.free[row] + sum(self.holds[x.lease.id][row] for x in self.on[row]) >= self.need
+        ]
         if len(hopeful) < self.nodes:
             return None
         whole = {(one.lease.id, row): one.loss_micro for one in self.candidates for row in self.holds[one.lease.id]}
@@ -152,9 +154,7 @@ class _Search:
                 for key in mine:
                     weights[key] = max(1, weights[key] // 1024)
 
-    def grown(
-        self, ends: Iterable[Candidate], prices: Prices, spared: LeaseId | None = None
-    ) -> tuple[Candidate, ...] | None:
+    def grown(self, ends: Iterable[Candidate], prices: Prices, spared: LeaseId | None = None) -> tuple[Candidate, ...] | None:
         """A cover that ends of these whom it needs, and of the others whom it lacks."""
         state = _State(self, prices, spared)
         state.end(ends)

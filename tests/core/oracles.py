@@ -69,7 +69,13 @@ def small(kind: Kind, rng: np.random.Generator) -> Small:
             holds.append((len(loss), int(node), ((1 << gpus) - 1) << int(used[node])))
             used[node] += gpus
         row = rows[len(loss)]
-        row["used"], row["gpus"], row["nodes"], row["order"], row["granted_us"] = True, gpus * span, span, len(loss), rng.integers(999)
+        row["used"], row["gpus"], row["nodes"], row["order"], row["granted_us"] = (
+            True,
+            gpus * span,
+            span,
+            len(loss),
+            rng.integers(999),
+        )
         weighs = {"equal": 1.0, "by_gpus": gpus * span * rng.uniform(0.5, 1.5), "unequal": gpus * span * rng.lognormal(0, 1.2)}
         loss.append(int(1e6 * weighs[kind.loss]))
     held = np.array([(1 << int(many)) - 1 for many in used], np.uint64)

@@ -16,6 +16,7 @@ from sublet.core.standing import Standing
 from sublet.core.terms import Breaking, Pool, is_unbreakable
 from sublet.core.units import charge_micro
 
+
 def loss_micro(pool: Pool, lease: Lease, *, at_us: int) -> int:
     """Work since the last proven checkpoint or the start, restart, credit and refund, at the price agreed."""
     price = lease.price_micro or 0

@@ -15,6 +15,7 @@ from sublet.core.market import stock_of
 from sublet.core.owner_first import serve_owner
 from sublet.core.promise import broken_by, promisable
 from sublet.core.round import decide
+from sublet.core.staggering import limit_lending
 from sublet.core.supply import Supply, published_floor, risk_bound, risk_share_of
 from sublet.core.tables import CLASS_CODE, CLASSES
 from sublet.core.terms import ClassTerms, Pool, term_of
@@ -56,9 +57,10 @@ def for_sale(tx: Tx, forecaster: Forecaster, *, now_us: int) -> list[Offer]:
     """Every pool's offers, after the owner was served."""
     view = world.read_view(tx, forecaster, now_us=now_us)
     found: list[Offer] = []
-    for pool in view.pools:
-        here = Ground(pool, view.standing(pool.pool.id))
+    grounds = [Ground(pool, view.standing(pool.pool.id)) for pool in view.pools]
+    for here in grounds:
         serve_owner(view, here, Draft(now_us))
+        limit_lending(view, grounds, here)
         found += _of_pool(here, now_us)
     return found
 

@@ -13,9 +13,11 @@ from sublet.core.ids import NodeId, PoolId, TenantId
 from sublet.core.lease import HELD, Lease
 from sublet.core.owner import JOB_HELD, OwnerJob
 from sublet.core.view import PoolView, Quota, TenantView, View
-from sublet.store import jobs, leases, ledger, nodes, pools, tenants
+from sublet.store import jobs, leases, ledger, nodes, pools, sites, tenants, usage
 from sublet.store.database import Tx
 from sublet.store.nodes import NodeRow
+
+_NO_EVICTIONS: Mapping[TenantId, Mapping[PoolId, int]] = {}
 
 
 def read_view(tx: Tx, forecaster: Forecaster, *, now_us: int) -> View:
@@ -23,6 +25,7 @@ def read_view(tx: Tx, forecaster: Forecaster, *, now_us: int) -> View:
     live_leases = tuple(leases.live(tx))
     live_jobs = tuple(jobs.live(tx))
     rows = pools.everything(tx)
+    windows = {row.pool.id: now_us - row.pool.evictions_window_us for row in rows if row.pool.evictions_per_tenant is not None}
     demand = {row.pool.id: demand_of(job for job in live_jobs if job.pool == row.pool.id) for row in rows}
     return View(
         fleet=fleet_of(nodes.everything(tx), [row.pool.id for row in rows], live_leases, live_jobs),
@@ -40,19 +43,24 @@ def read_view(tx: Tx, forecaster: Forecaster, *, now_us: int) -> View:
         ),
         jobs=live_jobs,
         leases=live_leases,
-        tenants=tenant_views(tx, {lease.tenant for lease in live_leases}),
+        tenants=tenant_views(tx, {lease.tenant for lease in live_leases}, usage.evictions(tx, windows)),
+        sites={site.id: site for site in sites.everything(tx)},
     )
 
 
-def tenant_views(tx: Tx, wanted: Iterable[TenantId]) -> Mapping[TenantId, TenantView]:
-    """Tenants with their quotas and what they may still spend."""
+def tenant_views(
+    tx: Tx, wanted: Iterable[TenantId], evictions: Mapping[TenantId, Mapping[PoolId, int]] = _NO_EVICTIONS
+) -> Mapping[TenantId, TenantView]:
+    """Tenants with their quotas, what they may still spend, and how often they were evicted where that counts."""
     names = sorted(set(wanted))
     headrooms = ledger.headrooms(tx, names)
     quotas: dict[TenantId, dict[PoolId, Quota]] = {}
     for row in tenants.quotas_of(tx, names):
         quotas.setdefault(row.tenant, {})[row.pool] = Quota(row.nominal, row.borrowing_limit)
     suspended = tenants.suspended(tx)
-    return {name: TenantView(name, headrooms.get(name), quotas.get(name), name in suspended) for name in names}
+    return {
+        name: TenantView(name, headrooms.get(name), quotas.get(name), name in suspended, evictions.get(name)) for name in names
+    }
 
 
 @dataclass(slots=True)

@@ -42,9 +42,7 @@ class Size:
         return Size(gpus, round(self.leases * share), round(self.requests * share))
 
 
-def fleet(
-    size: Size, seed: int = 0, *, shares: tuple[float, ...] = (0.5, 0.3, 0.2, 0.0), gangs: float = 0.0
-) -> KeptView:
+def fleet(size: Size, seed: int = 0, *, shares: tuple[float, ...] = (0.5, 0.3, 0.2, 0.0), gangs: float = 0.0) -> KeptView:
     """The fleet's pools with their standings.
 
     `shares`: how many leases have 1, 2, 4 and 8 GPUs. `gangs`: which share of all leases have 16 on four nodes instead.

@@ -28,7 +28,6 @@ from sublet.core.plan import (
 from sublet.core.standing import Standing
 from sublet.core.view import PoolView
 
-
 _MANY = 4
 """A placement on more nodes is taken out of the rooms in one sweep."""
 

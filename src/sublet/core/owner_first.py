@@ -62,6 +62,17 @@ class _Serving:
         known, pool = [self.view.tenants.get(tenant) for tenant in self.ground.standing.tenants], self.ground.view.pool.id
         return np.array([tenant.quota(pool).nominal if tenant and tenant.quotas else 0 for tenant in known], np.int64)
 
+    def _evictions_left(self) -> npt.NDArray[np.int64] | None:
+        """int64[tenants]: evictions that each tenant has left before its leases go last; None: the pool does not bound them."""
+        pool, standing = self.ground.view.pool, self.ground.standing
+        if pool.evictions_per_tenant is None:
+            return None
+        known = [self.view.tenants.get(tenant) for tenant in standing.tenants]
+        had = [(tenant.evictions or {}).get(pool.id, 0) if tenant else 0 for tenant in known]
+        now = np.bincount(standing.held.rows["tenant"][self.ground.noticed], minlength=len(known))
+        left: npt.NDArray[np.int64] = pool.evictions_per_tenant - np.array(had, np.int64) - now
+        return left
+
     def serve(self, job: OwnerJob) -> None:
         """Start it, leave it what is kept for it, or reclaim for it."""
         ground, shape = self.ground, (job.gpus_per_node, job.nodes)
@@ -128,6 +139,7 @@ class _Serving:
             due_us=due_us,
             forced=job.forced,
             nominal=self.nominal,
+            budget=self._evictions_left(),
             spared=ground.noticed,
         )
         return make_room(job, ground.future, who, standing.held.keys, before=ground.alone.free, sharers=self.sharers)

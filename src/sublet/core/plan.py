@@ -71,8 +71,8 @@ class Reclaim:
     """The leases that end for one job of the owner, as columns with one entry a lease: there may be tens of thousands.
 
     `notices_us`: when each is to be told. At `at_us`, the instant of the plan, it is told by this plan; later, it runs on as a
-    dated lease, whose notice a later round gives. `loss_micro` is what all ends together are expected to cost, `bound_micro` what
-    no choice of leases could have cost less than: the cost of a reclaim can be judged afterwards.
+    dated lease, whose notice a later round gives. `loss_micro` is what all ends together are expected to cost, `bound_micro`
+    what no choice of leases could have cost less than: the cost of a reclaim can be judged afterwards.
     """
 
     job: JobId

@@ -28,6 +28,8 @@ Bools = npt.NDArray[np.bool_]
 
 _WORK = 100_000
 """Parts of leases on nodes that one round may look at in price rounds, over all its shortages: a few milliseconds."""
+_ROUNDS, _MOVES = 40, 400
+"""Where there is time for them: more hardly ever find anything cheaper."""
 _SEARCH = 6
 """A search for a cover takes about as long as so many rounds of prices, and so does a move."""
 
@@ -44,7 +46,7 @@ class Reclaimable:
     may: Bools  # its contract allows it to be ended
     deadline_us: Ints  # when at the earliest
     loss_micro: Ints  # what that costs all sides
-    weight: Ints  # what the victim order makes of it
+    weight: Ints  # what the victim order and the tenants' budgets make of it
     late: Bools  # its GPUs would come back after the promised time
     borrowed: Bools  # beyond its tenant's nominal quota: among equals it goes first
 
@@ -92,11 +94,19 @@ class Shortage:
 
 
 def reclaimable(
-    standing: Standing, *, now_us: int, due_us: int, forced: bool, nominal: Ints, spared: Bools | None = None
+    standing: Standing,
+    *,
+    now_us: int,
+    due_us: int,
+    forced: bool,
+    nominal: Ints,
+    budget: Ints | None = None,
+    spared: Bools | None = None,
 ) -> Reclaimable:
     """The leases of a pool as victims for a job whose GPUs are due at `due_us`.
 
-    `nominal`: int64[tenants], GPUs by number of the tenant; `spared` (bool[rows]) are on their way back already.
+    `nominal`: int64[tenants], GPUs by number of the tenant; `budget`: int64[tenants], evictions that each has left before it is
+    taken last; `spared` (bool[rows]) are on their way back already.
     """
     pool, rows = standing.pool, standing.held.rows
     breakable, multiple, refunds = _contracts(pool, forced=forced)
@@ -106,7 +116,21 @@ def reclaimable(
     if spared is not None:
         may &= ~spared
     weight = VICTIM_ORDERS[pool.victim_order](rows, loss)
+    if budget is not None:
+        weight = _last(weight, may, passes.over_budget(rows, may, weight, budget))
     return Reclaimable(rows, standing.holds.rows, may, deadline, loss, weight, late, passes.borrowed(rows, nominal))
+
+
+def _last(weight: Ints, may: Bools, over: Bools) -> Ints:
+    """The weights, so that none of `over` is chosen where others do: each weighs more than all of the others together.
+
+    It orders victims and forbids none: the owner never waits for a tenant's budget.
+    """
+    if not over.any():
+        return weight
+    most = np.iinfo(np.int64).max // 8 // len(weight)
+    heavy: Ints = np.where(over, min(int(weight[may & ~over].sum()) + 1, most), 0)
+    return weight + heavy
 
 
 def make_room(
@@ -137,7 +161,7 @@ def make_room(
         )
         if can:
             if who.weight is not who.loss_micro:
-                bound = least_loss(future, who, allowed, shape, where, effort)
+                bound = _least_loss(future, who, allowed, shape, where)
             room = future.copy()
             free_up(who.holds, rows, len(who.rows), room.free, room.slots)
             if domain is not None:
@@ -150,16 +174,16 @@ def make_room(
 def effort_for(parts: int, sharers: int) -> Effort:
     """How long a cheaper choice is sought among so many parts: thoroughly, but where the fleet is large or many are short."""
     left = _WORK // max(1, parts * sharers)
-    rounds = min(40, max(8, left))
+    rounds = min(_ROUNDS, max(8, left))
     searches = min(rounds, max(1, (left - rounds) // _SEARCH))
-    moves = min(400, max(0, (left - rounds) // _SEARCH - searches))
+    moves = min(_MOVES, max(0, (left - rounds) // _SEARCH - searches))
     return rounds, searches, moves
 
 
-def least_loss(future: Room, who: Reclaimable, allowed: Bools, shape: Shape, domain: Nodes, effort: Effort) -> int:
-    """The bound in money, where the victim order weighs something else."""
-    loss = (allowed, who.loss_micro, who.borrowed)
-    return int(cheapest(who.rows, who.holds, (future.free, future.slots), loss, shape, domain, (effort[0], 1, 0))[2])
+def _least_loss(future: Room, who: Reclaimable, allowed: Bools, shape: Shape, domain: Nodes) -> int:
+    """The bound in money, where victims are chosen by something else."""
+    loss, effort = (allowed, who.loss_micro, who.borrowed), (_ROUNDS, 1, 0)
+    return int(cheapest(who.rows, who.holds, (future.free, future.slots), loss, shape, domain, effort)[2])
 
 
 def _contracts(pool: Pool, *, forced: bool) -> tuple[Bools, Ints, Bools]:

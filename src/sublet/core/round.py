@@ -15,9 +15,9 @@ from sublet.core.view import AnyView
 def decide(view: AnyView, *, now: int, explain: bool = True) -> Plan:
     """Everything that has to happen now (µs), with a reason for each decision.
 
-    First the owner's jobs of every pool and the reclaims for them, dated as the sites bear it. Then for each pool: endings that time brings; what is
-    lendable, who may have it, at which price, and where. Pure: the same view and instant give the same plan. Without `explain` nobody is
-    told why it waits, which decides nothing and saves looking at each of them.
+    First the owner's jobs of every pool and the reclaims for them, dated as the sites bear it. Then for each pool: endings that
+    time brings; what is lendable, who may have it, at which price, and where. Pure: the same view and instant give the same
+    plan. Without `explain` nobody is told why it waits, which decides nothing and saves looking at each of them.
     """
     draft = Draft(now, explain)
     grounds = [Ground(pool, view.standing(pool.pool.id)) for pool in view.pools]

@@ -48,8 +48,10 @@ def _dated(site: Site, asked: Sequence[tuple[Reclaim, Ground]], grounds: Sequenc
     columns = [_columns(site, one, here, now) for one, here in asked]
     orders = [np.argsort(one[0], kind="stable") for one in columns]
     most = (-1 if site.save_mb_s is None else site.save_mb_s, -1 if site.ramp_w is None else site.ramp_w)
-    stacked = [np.concatenate([column[order] for column, order in zip(each, orders, strict=True)]) for each in zip(*columns, strict=True)]
-    notices, deadlines = ramp.stagger(*stacked, most, saving, falling)
+    earliest, grace, saves, sheds = (
+        np.concatenate([one[part][order] for one, order in zip(columns, orders, strict=True)]) for part in range(4)
+    )
+    notices, deadlines = ramp.stagger(earliest, grace, saves, sheds, most, saving, falling)
     ends = np.cumsum([0, *(len(order) for order in orders)]).tolist()
     found = []
     for (one, here), order, (first, last) in zip(asked, orders, pairwise(ends), strict=True):

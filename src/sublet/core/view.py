@@ -37,6 +37,7 @@ class TenantView:
     headroom_micro: int | None = None
     quotas: Mapping[PoolId, Quota] | None = None
     suspended: bool = False
+    evictions: Mapping[PoolId, int] | None = None  # reclaims of its leases within the pool's window, where it bounds them
 
     def quota(self, pool: PoolId) -> Quota:
         """Its quota in a pool; without one it may borrow whatever is lendable."""

@@ -1,7 +1,7 @@
 """The cheapest cover that can be found, and how little any cover could cost.
 
-Split the cost w(l) of each lease among its nodes into prices p(l, n) >= 0 whose sum over n is at most w(l), in any way. Let c(n)
-be the least sum of prices on node n whose leases, ended, leave the node with what it needs: solved exactly, node by node.
+Split the cost w(l) of each lease among its nodes into prices p(l, n) >= 0 whose sum over n is at most w(l), in any way. Let
+c(n) be the least sum of prices on node n whose leases, ended, leave the node with what it needs: solved exactly, node by node.
 Whatever leases V end, and whichever nodes S they serve, as many as are asked for:
 
     sum of w(l) over V  >=  sum of p(l, n) over V and S  >=  sum of c(n) over S  >=  the sum of as many of the smallest c(n),
@@ -68,7 +68,7 @@ def _guide(value: Value, parts: Parts, prices: Ints) -> Ints:
 
 @njit(cache=True)
 def _split(cost: Ints, by_lease: tuple[Ints, Ints], wide: Ints, weights: Ints, prices: Ints) -> None:
-    """Split the cost of each `wide` lease, one with several nodes, among them by `weights`, rounded down, into `prices`."""
+    """Split the cost of each `wide` lease, one with several nodes, among them by `weights`, into `prices`, rounded down."""
     start, items = by_lease
     for lease in wide:
         total = np.int64(0)
@@ -130,7 +130,7 @@ def _grown(ends: Ints, spared: int, problem: Problem, value: Value, prices: Ints
 @njit(cache=True)
 def _hopeful(problem: Problem) -> Ints:
     """The nodes that have what is needed once all their leases have ended."""
-    (need, _), free, (by_node, _), parts = problem
+    (need, _), free, _, parts = problem
     most = free.copy()
     for part in range(len(parts[1])):
         most[parts[1][part]] += parts[2][part]
@@ -178,39 +178,43 @@ def _shift(by_lease: tuple[Ints, Ints], wide: Ints, wanted: Bools, weights: Ints
 
 
 @njit(cache=True)
-def _improved(problem: Problem, value: Value, ends: Ints, prices: tuple[Ints, Ints], moves: int) -> Ints:
+def _improved(problem: Problem, value: Value, ends: Ints, guides: tuple[Ints, Ints], moves: int) -> Ints:
     """A cover that is no dearer, after at most so many `moves`: a lease with several nodes put in, or one of its own spared."""
-    cost, (start, _) = value[0], problem[2][1]
-    best, left, better = _total(ends, value), moves, True
+    better = True
     while better:
-        better = False
-        inside = np.zeros(len(cost), np.bool_)
-        for lease in ends:
-            inside[lease] = True
-        for lease in range(len(cost)):
-            if inside[lease] or start[lease + 1] - start[lease] < 2 or cost[lease] >= best[0]:
-                continue
-            if left == 0:
-                return ends
-            left -= 1
-            tried = _put_in(problem, cost, ends, lease)
-            if _total(tried, value) < best:
-                ends, best, better = tried, _total(tried, value), True
-                break
-        if better:
-            continue
-        for lease in ends:
-            for guide in prices:
-                if left == 0:
-                    return ends
-                left -= 1
-                found, tried = _grown(ends[ends != lease], lease, problem, value, guide)
-                if found and _total(tried, value) < best:
-                    ends, best, better = tried, _total(tried, value), True
-                    break
-            if better:
-                break
+        better, ends, moves = _with_one(problem, value, ends, moves)
+        if not better:
+            better, ends, moves = _without_one(problem, value, ends, guides, moves)
     return ends
+
+
+@njit(cache=True)
+def _with_one(problem: Problem, value: Value, ends: Ints, moves: int) -> tuple[bool, Ints, int]:
+    """(whether it is cheaper, rows, moves left): the first cover that is cheaper with one lease more and others less."""
+    cost, start, best = value[0], problem[2][1][0], _total(ends, value)
+    inside = np.zeros(len(cost), np.bool_)
+    inside[ends] = True
+    for lease in np.flatnonzero(~inside & (np.diff(start) > 1) & (cost < best[0]))[:moves]:
+        moves -= 1
+        tried = _put_in(problem, cost, ends, lease)
+        if _total(tried, value) < best:
+            return True, tried, moves
+    return False, ends, moves
+
+
+@njit(cache=True)
+def _without_one(problem: Problem, value: Value, ends: Ints, guides: tuple[Ints, Ints], moves: int) -> tuple[bool, Ints, int]:
+    """(whether it is cheaper, rows, moves left): the first cover that is cheaper with one lease less and others more."""
+    best = _total(ends, value)
+    for lease in ends:
+        for guide in guides:
+            if moves == 0:
+                return False, ends, moves
+            moves -= 1
+            found, tried = _grown(ends[ends != lease], lease, problem, value, guide)
+            if found and _total(tried, value) < best:
+                return True, tried, moves
+    return False, ends, moves
 
 
 @njit(cache=True)
@@ -286,8 +290,8 @@ def cheapest(
 
     None of them is superfluous, and no cover costs less than the bound. `room`: (free, fit) uint64[nodes], what is free or on
     its way back, and what is fit for use. `choice`: (may, cost, borrowed) by lease, the cost in micro-units or whatever the
-    caller weighs. `shape`: (need, nodes). `domain`: int32[nodes], the domain of each node, in one of which all of the gang has to
-    lie (-1: a node in none); empty: anywhere. `effort`: rounds of prices and moves at most, in each domain.
+    caller weighs. `shape`: (need, nodes). `domain`: int32[nodes], the domain of each node, in one of which all of the gang has
+    to lie (-1: a node in none); empty: anywhere. `effort`: how long is sought at most, in each domain.
     """
     may, cost, borrowed = choice
     n, many = len(rows), len(room[0])

@@ -159,7 +159,7 @@ def all_offers(need: int, free: Ints, by_node: tuple[Ints, Ints], parts: Parts, 
 
 @njit(cache=True)
 def serve(shape: Shape, free: Ints, lists: Lists, parts: Parts, costs: Ints, given: Offers, chosen: Bools) -> bool:
-    """Choose leases node by node until `shape` is served; False if it cannot be. Changes `free`, `chosen` and the GPUs of `parts`.
+    """Choose leases node by node until `shape` is served; False if it cannot be. Changes `free`, `chosen`, GPUs of `parts`.
 
     `given`: the nodes' offers, used up here. A node's offer is worked out anew only when a lease on it was chosen.
     """
@@ -196,7 +196,7 @@ def serve(shape: Shape, free: Ints, lists: Lists, parts: Parts, costs: Ints, giv
 
 @njit(cache=True)
 def without_surplus(shape: Shape, free: Ints, by_lease: tuple[Ints, Ints], parts: Parts, loss: Ints, chosen: Bools) -> Ints:
-    """The chosen less those without whom as many nodes are served, dearest first. `parts` as they were before; changes `free`."""
+    """The chosen less those without whom as many nodes are served, dearest first. `parts` as they were; changes `free`."""
     need, nodes = shape
     start, items = by_lease
     kept = np.flatnonzero(chosen)
@@ -230,5 +230,3 @@ def free_up(holds: Any, rows: Ints, leases: int, free: npt.NDArray[np.uint64], f
         lease = holds[h]["lease"]
         if lease >= 0 and ends[lease]:
             free[holds[h]["node"]] |= holds[h]["mask"] & fit[holds[h]["node"]]
-
-

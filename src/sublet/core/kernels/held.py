@@ -24,25 +24,22 @@ _NEVER = np.int64(NEVER)
 def due_us(row: Any, lead_us: Whole, start_us: Whole, stop_us: Whole, handover_us: Whole) -> Whole:
     """When time alone asks for a decision about this lease; NEVER if it does not.
 
-    Noticed: its deadline. Dated: the instant of its notice. Active: `lead_us` (at most its own grace) before its end. Starting, stopping, in hand-over: when it
-    has been so for longer than the bound given.
+    Noticed: its deadline. Before that: the instant of its notice, if it is dated. Active: also `lead_us` (at most its own
+    grace) before its end. Starting, stopping, in hand-over: when it has been so for longer than the bound given.
     """
-    if row["state"] == _NOTICED:
+    state, since = row["state"], np.int64(row["since_us"])
+    if state == _NOTICED:
         return np.int64(row["deadline_us"])
-    notice_at_us = np.int64(row["notice_at_us"])
-    if row["state"] == _RESERVED:
-        return notice_at_us
-    if row["state"] == _ACTIVE and row["ends_us"] != _NEVER:
-        return min(notice_at_us, np.int64(row["ends_us"]) - min(np.int64(row["grace_us"]), lead_us))
-    if row["state"] == _ACTIVE:
-        return notice_at_us
-    if row["state"] == _STARTING:
-        return min(notice_at_us, np.int64(row["since_us"]) + start_us + 1)
-    if row["state"] == _STOPPING:
-        return np.int64(row["since_us"]) + stop_us + 1
-    if row["state"] == _HANDOVER:
-        return np.int64(row["since_us"]) + handover_us + 1
-    return _NEVER
+    if state == _STOPPING:
+        return since + stop_us + 1
+    if state == _HANDOVER:
+        return since + handover_us + 1
+    at = np.int64(row["notice_at_us"])
+    if state == _ACTIVE and row["ends_us"] != _NEVER:
+        return min(at, np.int64(row["ends_us"]) - min(np.int64(row["grace_us"]), lead_us))
+    if state == _STARTING:
+        return min(at, since + start_us + 1)
+    return at
 
 
 @njit(cache=True)
@@ -162,4 +159,17 @@ def borrowed(rows: Rows, nominal: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_
         if rows[i]["used"] and excess[rows[i]["tenant"]] > 0:
             over[i] = True
             excess[rows[i]["tenant"]] -= rows[i]["gpus"]
+    return over
+
+
+@njit(cache=True)
+def over_budget(
+    rows: Rows, may: npt.NDArray[np.bool_], weight: npt.NDArray[np.int64], left: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """bool[n]: leases whose end would be one too many for their tenant, all but the `left` (by tenant) that weigh least."""
+    over, still = np.zeros(len(rows), np.bool_), left.copy()
+    for i in np.argsort(weight, kind="mergesort"):
+        if rows[i]["used"] and may[i]:
+            over[i] = still[rows[i]["tenant"]] <= 0
+            still[rows[i]["tenant"]] -= 1
     return over

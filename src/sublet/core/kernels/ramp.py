@@ -74,7 +74,7 @@ def count_ending(rows: Any, now_us: int, per_gpu: tuple[int, int], stop_us: int,
 
 @njit(cache=True)
 def _last_full(slots: Ints, from_us: Whole, to_us: Whole, what: Whole, most: Whole) -> Whole:
-    """The last slot between two instants in which something does not go beside what is counted there; -1: it does everywhere."""
+    """The last slot between two instants in which something does not go beside what is counted there; -1: there is none."""
     if most < 0 or what == 0:
         return np.int64(-1)
     for slot in range(min(len(slots), -(-to_us // SLOT_US)) - 1, from_us // SLOT_US - 1, -1):
@@ -96,13 +96,14 @@ def stagger(
 ) -> tuple[Ints, Ints]:
     """(notice_us, deadline_us), int64[n] from now: when each lease is told and ends at the earliest, one after the other.
 
-    `earliest_us`: from now, no deadline is before it (now + grace, or the end of the exempt window). `most`: (MB/s, W), -1 for no
-    bound. `saving` and `falling` hold what ends already.
+    `earliest_us`: from now, no deadline is before it (now + grace, or the end of the exempt window). `most`: (MB/s, W), -1 for
+    no bound. `saving` and `falling` hold what ends already.
     """
     n = len(earliest_us)
     notice, deadline = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
-        grace, told = grace_us[i], np.int64(0)
+        grace = grace_us[i]
+        told: Whole = np.int64(0)
         while True:
             ends = max(told + grace, earliest_us[i])
             full = _last_full(saving, told, told + grace, saves_mb_s[i], most[0])
