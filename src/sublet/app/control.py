@@ -16,6 +16,7 @@ from sublet.app.forecasting import Forecaster
 from sublet.app.loops import LAST_INSTANT, Loops, Rhythm
 from sublet.app.metadata import Metadata
 from sublet.app.metrics import Metrics
+from sublet.app.mirror import Mirror
 from sublet.app.registry import register_nodes
 from sublet.app.settings import Settings
 from sublet.app.tally import Tally
@@ -54,13 +55,15 @@ class ControlPlane:
         self.metadata = Metadata.open(database, settings.base_url)
         with database.write() as tx:
             register_nodes(tx, engine, now_us=clock.now_us())
-        self.forecaster = Forecaster(every_us=forecast_every_us)
+        self.forecaster, self.mirror = Forecaster(every_us=forecast_every_us), Mirror()
+        self.decider = Decider(database, self.forecaster, self.mirror)
         self.loops = Loops(
             database,
             engine,
             clock,
-            Decider(database, self.forecaster),
+            self.decider,
             Tally(self.metrics),
+            mirror=self.mirror,
             run_env=self.metadata.env,
             rhythm=rhythm or Rhythm(meter_us=settings.meter_ms * 1_000),
         )

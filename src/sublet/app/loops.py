@@ -16,6 +16,7 @@ from sublet.app.apply import apply_pending
 from sublet.app.clock import Clock, explain_jump
 from sublet.app.decide import Decider
 from sublet.app.enforce import RunEnv, enforce
+from sublet.app.mirror import Mirror
 from sublet.app.notices import settlement_entries
 from sublet.app.observe import Sight, Steps, observe
 from sublet.app.tally import Tally
@@ -53,11 +54,12 @@ class Loops:
         decider: Decider,
         tally: Tally,
         *,
+        mirror: Mirror,
         run_env: RunEnv,
         rhythm: Rhythm,
     ) -> None:
-        """`run_env` gives what the control plane tells each run in its environment."""
-        self._database, self._engine, self._clock = database, engine, clock
+        """`mirror` is what all loops look at; `run_env` gives what the control plane tells each run in its environment."""
+        self._database, self._engine, self._clock, self._mirror = database, engine, clock, mirror
         self._decider, self._tally, self._run_env, self._rhythm = decider, tally, run_env, rhythm
         self._due: dict[str, int] = {}
         self.findings: list[str] = []
@@ -69,7 +71,7 @@ class Loops:
         sight: Sight | None = None
         with self._part("observe"):
             sight = self._look(now)
-            self._tally.observed(observe(self._database, sight))
+            self._tally.observed(observe(self._database, self._mirror, sight))
         with self._part("apply"):
             self._apply()  # what an earlier process decided and did not get to apply
         with self._part("decide"):
@@ -80,7 +82,7 @@ class Loops:
             self._apply()
         if sight is not None:
             with self._part("enforce"):
-                enforce(self._database, self._engine, sight, run_env=self._run_env)
+                enforce(self._database, self._mirror, self._engine, sight, run_env=self._run_env)
             self._every("meter", self._rhythm.meter_us, now, lambda: self._meter(sight))
         self._every("audit", self._rhythm.audit_us, now, self._audit)
         self._every("purge", self._rhythm.purge_us, now, self._purge)
@@ -89,7 +91,7 @@ class Loops:
     def settle(self) -> None:
         """Meter and bill everything up to now, whatever the rhythm says: before a summary is drawn."""
         sight = self._look(self._clock.now_us())
-        self._tally.observed(observe(self._database, sight))
+        self._tally.observed(observe(self._database, self._mirror, sight))
         self._meter(sight, every_us=0)
 
     def _apply(self) -> None:

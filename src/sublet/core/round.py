@@ -34,7 +34,7 @@ def decide(view: AnyView, *, now: int, explain: bool = True) -> Plan:
 
 def _hold_market(view: AnyView, grounds: Sequence[Ground], here: Ground, draft: Draft) -> None:
     """The market of one pool, within what its site can give back."""
-    if not view.sites:
+    if here.view.site is None:
         run_market(view, here, draft)
         return
     limit_lending(view, grounds, here)

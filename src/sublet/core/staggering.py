@@ -17,6 +17,7 @@ from sublet.core.kernels import ramp
 from sublet.core.plan import Alarm, Reclaim
 from sublet.core.promise import promised
 from sublet.core.site import Site, shed_w
+from sublet.core.standing import Standing
 from sublet.core.terms import Pool
 from sublet.core.units import MINUTE_US
 from sublet.core.values import changed
@@ -27,24 +28,25 @@ Ints = npt.NDArray[np.int64]
 
 def stagger_reclaims(view: AnyView, grounds: Iterable[Ground], draft: Draft) -> None:
     """Date the reclaims of this round, site by site, those first whose GPUs are due first."""
-    if not (view.sites and draft.reclaims):
+    if not draft.reclaims:
         return
-    known = {here.view.pool.id: here for here in grounds}
-    for site in view.sites.values():
-        here = {name: ground for name, ground in known.items() if ground.view.pool.site == site.id}
-        places = [i for i, one in enumerate(draft.reclaims) if one.pool in here]
-        if not (site.bounds and places):
-            continue
+    known = {here.view.pool.id: here for here in grounds if here.view.site is not None}
+    sites = {here.view.site for here in known.values() if here.view.site is not None and here.view.site.bounds}
+    for site in sorted(sites, key=lambda site: site.id):
+        places = [i for i, one in enumerate(draft.reclaims) if one.pool in known and known[one.pool].view.site == site]
         places.sort(key=lambda i: draft.reclaims[i].due_us)
-        dated = _dated(site, [(draft.reclaims[i], here[draft.reclaims[i].pool]) for i in places], list(here.values()), draft)
+        standings = [here.standing for here in known.values()] + list(view.beside)
+        ending = _ending(site, [standing for standing in standings if standing.pool.site == site.id], draft.now_us)
+        dated = _dated(site, [(draft.reclaims[i], known[draft.reclaims[i].pool]) for i in places], ending, draft)
         for i, one in zip(places, dated, strict=True):
             draft.reclaims[i] = one
 
 
-def _dated(site: Site, asked: Sequence[tuple[Reclaim, Ground]], grounds: Sequence[Ground], draft: Draft) -> list[Reclaim]:
-    """The reclaims with the site's schedule, in their order."""
-    now = draft.now_us
-    saving, falling = _ending(site, grounds, now)
+def _dated(site: Site, asked: Sequence[tuple[Reclaim, Ground]], ending: tuple[Ints, Ints], draft: Draft) -> list[Reclaim]:
+    """The reclaims with the site's schedule, in their order, beside what ends already."""
+    if not asked:
+        return []
+    now, (saving, falling) = draft.now_us, ending
     columns = [_columns(site, one, here, now) for one, here in asked]
     orders = [np.argsort(one[0], kind="stable") for one in columns]
     most = (-1 if site.save_mb_s is None else site.save_mb_s, -1 if site.ramp_w is None else site.ramp_w)
@@ -73,12 +75,12 @@ def _columns(site: Site, one: Reclaim, here: Ground, now_us: int) -> tuple[Ints,
     return np.array(one.deadlines_us, np.int64) - now_us, grace, saves, gpus * shed_w(here.view.pool)
 
 
-def _ending(site: Site, grounds: Iterable[Ground], now_us: int) -> tuple[Ints, Ints]:
+def _ending(site: Site, standings: Iterable[Standing], now_us: int) -> tuple[Ints, Ints]:
     """What is being saved, and what load falls away, by leases of the site that end already: by seconds from now."""
     saving, falling = np.zeros(ramp.HORIZON, np.int64), np.zeros(ramp.HORIZON, np.int64)
-    for here in grounds:
-        pool = here.view.pool
-        ramp.count_ending(here.standing.held.rows, now_us, (shed_w(pool), site.state_mb), pool.stop_us, saving, falling)
+    for standing in standings:
+        pool = standing.pool
+        ramp.count_ending(standing.held.rows, now_us, (shed_w(pool), site.state_mb), pool.stop_us, saving, falling)
     return saving, falling
 
 
@@ -125,31 +127,33 @@ def ramp_gpus(site: Site, pool: Pool) -> int | None:
 
 def limit_lending(view: AnyView, grounds: Iterable[Ground], here: Ground) -> None:
     """Lend no more of a pool than its site can give back in time; what the others have granted in this round counts."""
-    site = view.sites.get(here.view.pool.site)
+    site = here.view.site
     if site is not None and site.bounds:
-        others = [other for other in grounds if other is not here and other.view.pool.site == site.id]
-        here.view = changed(here.view, ramp_limit=ramp_limit(site, here, others))
+        others = [(other.standing, other.lent) for other in grounds if other is not here]
+        others += [(standing, standing.lent) for standing in view.beside]
+        same = [(standing, lent) for standing, lent in others if standing.pool.site == site.id]
+        here.view = changed(here.view, ramp_limit=ramp_limit(site, here.standing, same))
 
 
-def ramp_limit(site: Site, here: Ground, others: Iterable[Ground]) -> int | None:
+def ramp_limit(site: Site, here: Standing, others: Iterable[tuple[Standing, int]]) -> int | None:
     """GPUs of this pool that may be lent at once so that the site can give all of its pools back in time; None: no bound.
 
-    Pools share what the site bears: what others may have to give back takes its part.
+    Pools share what the site bears: what the `others` there have lent, and have to give back, takes its part.
     """
-    mine = ramp_gpus(site, here.view.pool)
+    mine = ramp_gpus(site, here.pool)
     if mine is None:
         return None
     left = Fraction(1)
-    for other in others:
-        theirs = ramp_gpus(site, other.view.pool)
-        if theirs is not None and (owes := other.lent - _unpromised(other)) > 0:
+    for other, lent in others:
+        theirs = ramp_gpus(site, other.pool)
+        if theirs is not None and (owes := lent - _unpromised(other)) > 0:
             left -= Fraction(owes, theirs) if theirs else 1
     return _unpromised(here) + int(max(Fraction(0), left) * mine)
 
 
-def _unpromised(here: Ground) -> int:
+def _unpromised(here: Standing) -> int:
     """GPUs that the owner is not promised back."""
-    return here.capacity - promised(here.view.pool, here.capacity)
+    return here.capacity - promised(here.pool, here.capacity)
 
 
 def _after_us(pool: Pool) -> int:

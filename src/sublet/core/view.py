@@ -57,6 +57,7 @@ class PoolView:
     recalled: float = 0.0  # share of past guarded windows that were reclaimed, for the expected cost of reclaims
     shifts: Mapping[int, float] = field(default_factory=dict)  # by horizon (µs): by how much calibration moves the level
     feedback: float = 1.0  # times what `lending_risk` leaves to be lent, where reclaims are to move it
+    site: Site | None = None  # what its site bears, where the owner bounds that
     ramp_limit: int | None = None  # GPUs lent at once at most so that the site can give them back in time; set in the round
     closed: bool = False  # the market is not held in this round: the owner is served, nobody is admitted or granted
 
@@ -80,8 +81,8 @@ class AnyView(Protocol):
         """Every tenant that has a lease in them."""
 
     @property
-    def sites(self) -> Mapping[str, Site]:
-        """The sites with settings, by name."""
+    def beside(self) -> tuple[Standing, ...]:
+        """Pools that the round is not about, but whose leases count at sites that bear only so much."""
 
     def standing(self, pool: PoolId) -> Standing:
         """Who holds and who waits in a pool."""
@@ -96,7 +97,7 @@ class View:
     jobs: tuple[OwnerJob, ...]
     leases: tuple[Lease, ...]
     tenants: Mapping[TenantId, TenantView]
-    sites: Mapping[str, Site] = field(default_factory=dict)
+    beside: tuple[Standing, ...] = ()
 
     def standing(self, pool: PoolId) -> Standing:
         """The pool's standing, made from its live jobs and leases."""
@@ -118,12 +119,12 @@ class KeptView:
         pools: tuple[PoolView, ...],
         standings: tuple[Standing, ...],
         tenants: Mapping[TenantId, TenantView],
-        sites: Mapping[str, Site] | None = None,
+        beside: tuple[Standing, ...] = (),
     ) -> None:
         """`standings` of these pools, in the same order. Whoever keeps it puts what changed into them."""
         self.pools = pools
         self.tenants = tenants
-        self.sites: Mapping[str, Site] = sites or {}
+        self.beside = beside
         self._standings = {view.pool.id: standing for view, standing in zip(pools, standings, strict=True)}
 
     def standing(self, pool: PoolId) -> Standing:

@@ -84,7 +84,7 @@ def _split(cost: Ints, by_lease: tuple[Ints, Ints], wide: Ints, weights: Ints, p
 def _lowest(
     node: Whole, missing: Whole, by_node: tuple[Ints, Ints], gpus: Ints, prices: Ints, table: tuple[Ints, Masks]
 ) -> tuple[Whole, np.uint64]:
-    """(price, parts as bits): c(n), the least sum of prices on this node that frees `missing` GPUs; all of it has to suffice."""
+    """(price, parts as bits): c(n), the least sum of prices on this node that frees `missing` GPUs; all that is there does."""
     start, items = by_node
     price, bits = table
     price[0], bits[0] = 0, np.uint64(0)

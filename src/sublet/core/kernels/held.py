@@ -102,6 +102,26 @@ def locked(rows: Rows, now_us: int, within_us: int, after_us: int, unbreakable: 
 
 
 @njit(cache=True)
+def unlocks_us(rows: Rows, now_us: int, within_us: int, after_us: int, unbreakable: npt.NDArray[np.bool_]) -> Whole:
+    """When the next of the leases that `locked` counts could be back in time by waiting alone; NEVER if none."""
+    next_us: Whole = NEVER
+    for i in range(len(rows)):
+        row = rows[i]
+        if not row["used"] or unbreakable[row["lease_class"]]:
+            continue
+        if row["deadline_us"] != _NEVER:
+            ends = np.int64(row["deadline_us"])
+        elif row["notice_at_us"] != _NEVER:
+            ends = max(np.int64(row["notice_at_us"]) + np.int64(row["grace_us"]), np.int64(row["exempt_us"]))
+        else:
+            ends = np.int64(row["exempt_us"])
+        at = ends + after_us - within_us
+        if now_us < at < next_us:
+            next_us = at
+    return next_us
+
+
+@njit(cache=True)
 def weigh(
     rows: Rows,
     times: tuple[int, int, int, int],
