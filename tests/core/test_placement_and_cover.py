@@ -227,6 +227,27 @@ def test_among_equals_borrowers_go_first_then_few_gpus_then_the_youngest() -> No
     assert make_room(job_of(), room, [older, owner]).victims == (owner,)
 
 
+def test_a_job_within_a_domain_takes_the_rack_that_costs_least() -> None:
+    """Anywhere, n0 and n2 would lose least; in one rack it is n2 and n3; a rack with room for it costs nothing."""
+    room, racks = room_of(*[(4, 0)] * 6), np.array([0, 0, 1, 1, -1, -1], np.int32)
+    victims = [victim(f"v{i}", (i, 0b1111), loss=loss) for i, loss in enumerate([1, 9, 3, 5, 2, 2])]
+    job = job_of(gpus=8, nodes=2)
+    anywhere, _ = shortage(job, room, victims, pool_of())
+    within, chosen = shortage(job, room, victims, pool_of(), domain=racks)
+    assert set(anywhere.victims.leases) == {"v0", "v4"}
+    assert {one.lease.id for one in chosen} == {"v2", "v3"}
+    assert within.placement == place((2, 0b1111), (3, 0b1111)) and within.bound_micro == 8
+    free = room_of((4, 0), (4, 0b1111), (4, 0b1111), (4, 0), (4, 0), (4, 0))
+    apart, chosen = shortage(job, free, [victims[0], victims[3]], pool_of(), domain=racks)
+    assert [one.lease.id for one in chosen] == ["v0"] and apart.placement == place((0, 0b1111), (1, 0b1111))
+    ready, chosen = shortage(
+        job, room_of(*[(4, 0)] * 2, *[(4, 0b1111)] * 2, *[(4, 0)] * 2), [victims[0]], pool_of(), domain=racks
+    )
+    assert chosen == () and ready.placement == place((2, 0b1111), (3, 0b1111))
+    none, chosen = shortage(job_of(gpus=12, nodes=3), room, victims, pool_of(), domain=racks)
+    assert chosen == () and none.placement is None, "no rack has three nodes"
+
+
 def test_a_large_fleet_is_covered_in_no_time() -> None:
     """A gang over 500 nodes of 1,000, each lent to eight leases: work grows with nodes and leases, not with their product."""
     room = room_of(*[(8, 0)] * 1_000)
