@@ -24,6 +24,7 @@ from sublet.core.lease import NEXT, Cause, LeaseClass, State
 from sublet.core.owner import NEXT_JOB
 from sublet.core.pricing import PRICING
 from sublet.core.pricing.floor import floor
+from sublet.core.site import Site
 from sublet.core.terms import TERMS, CostSheet, Pool, worst_handback_us
 from sublet.core.units import SECOND_US
 from sublet.core.victims import VICTIM_ORDERS
@@ -56,6 +57,14 @@ def test_every_setting_of_a_pool_is_there_with_its_default() -> None:
             assert told[field.name] == f"`{field.default}`", field.name
     for cost in fields(CostSheet):
         assert f"{cost.default:,}" in told[f"cost.{cost.name}"], cost.name
+
+
+def test_every_setting_of_a_site_is_there_with_its_default() -> None:
+    told = page("docs/site.md").table()
+    assert {field.name for field in fields(Site)} == told.keys() - {"setting"}
+    for field in fields(Site):
+        if field.name != "id":
+            assert told[field.name] == ("none" if field.default is None else str(field.default)), field.name
 
 
 def test_figures_in_prose_are_those_of_the_defaults() -> None:
@@ -177,7 +186,7 @@ def test_the_statuses_of_problems_are_all_there() -> None:
 def _mentions(one: Page) -> set[str]:
     return set(
         re.findall(
-            r"\bsublet ((?:owner|pool|tenant|key|ledger|bench) [a-z]+|[a-z]+)", " ".join(re.findall(r"`[^`]+`", one.prose))
+            r"\bsublet ((?:owner|pool|site|tenant|key|ledger|bench) [a-z]+|[a-z]+)", " ".join(re.findall(r"`[^`]+`", one.prose))
         )
     )
 
