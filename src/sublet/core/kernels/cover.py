@@ -51,7 +51,7 @@ def lists_of(keys: Ints, many: int) -> tuple[Ints, Ints]:
 def parts_of(rows: Any, holds: Any, may: Bools, fit: npt.NDArray[np.uint64]) -> Parts:
     """What ending the leases that may end would free where, the youngest leases first."""
     n = len(rows)
-    granted, order, rank = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    granted, order = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
         granted[i], order[i] = -rows[i]["granted_us"], rows[i]["order"]
     rising = True
@@ -59,20 +59,20 @@ def parts_of(rows: Any, holds: Any, may: Bools, fit: npt.NDArray[np.uint64]) -> 
         rising = rising and order[i - 1] <= order[i]
     by_order = np.arange(n) if rising else np.argsort(order, kind="mergesort")
     youngest = by_order[np.argsort(granted[by_order], kind="mergesort")]
-    for i in range(n):
-        rank[youngest[i]] = i
-    many = 0
-    picked, place = np.empty(len(holds), np.int64), np.empty(len(holds), np.int64)
+    many, picked, lease = 0, np.empty(len(holds), np.int64), np.empty(len(holds), np.int64)
     for h in range(len(holds)):
-        lease = holds[h]["lease"]
-        if lease >= 0 and may[lease] and holds[h]["mask"] & fit[holds[h]["node"]] != 0:
-            picked[many], place[many] = h, rank[lease]
+        hold = holds[h]
+        if hold["lease"] >= 0 and may[hold["lease"]] and hold["mask"] & fit[hold["node"]] != 0:
+            picked[many], lease[many] = h, hold["lease"]
             many += 1
-    picked = picked[:many][np.argsort(place[:many], kind="mergesort")]
+    start, items = lists_of(lease[:many], n)
     lease_of, node_of, gpus = np.empty(many, np.int64), np.empty(many, np.int64), np.empty(many, np.int64)
-    for i in range(many):
-        hold = holds[picked[i]]
-        lease_of[i], node_of[i], gpus[i] = hold["lease"], hold["node"], popcount(hold["mask"] & fit[hold["node"]])
+    at = 0
+    for i in youngest:
+        for j in range(start[i], start[i + 1]):
+            hold = holds[picked[items[j]]]
+            lease_of[at], node_of[at], gpus[at] = i, hold["node"], popcount(hold["mask"] & fit[hold["node"]])
+            at += 1
     return lease_of, node_of, gpus
 
 
