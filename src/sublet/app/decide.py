@@ -45,7 +45,7 @@ class Decider:
         mirror = self._mirror
         with mirror.lock:
             with self._database.read() as tx:
-                if plans.pending(tx, limit=1):
+                if plans.is_pending(tx):
                     return None
                 mirror.catch_up(tx)
                 awake = mirror.view(
@@ -57,11 +57,12 @@ class Decider:
             levels = self._new_levels(awake, now_us)
             rests = {view.pool.id: self._rest(mirror.pools[view.pool.id], view, now_us) for view in awake.pools}
         if levels or not plan.empty:
+            document = plans.document_of(plan)
             with self._database.write() as tx:
                 for pool, level in levels:
                     spans.note_demand(tx, pool, level)
                 if not plan.empty:
-                    plans.insert_one(tx, plan)
+                    plans.insert_one(tx, plan, document)
         self._demand |= {pool: level.gpus for pool, level in levels}
         self._rests |= rests
         return awake, plan

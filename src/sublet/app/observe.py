@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from sublet.app import fitness, metering, moves
 from sublet.app.mirror import Mirror
 from sublet.core import lifecycle
-from sublet.core.ids import LeaseId, NodeId, PoolId, RunId
+from sublet.core.ids import JobId, LeaseId, NodeId, PoolId, RunId
 from sublet.core.lease import HELD, Lease, State
 from sublet.core.owner import JOB_HELD, JobEvent, JobState, OwnerJob, step_job
 from sublet.core.terms import Pool
 from sublet.core.units import on_grid
 from sublet.engines.protocol import NodeSeen, Phase, Seen
 from sublet.store import evidence, jobs, leases, nodes
+from sublet.store.bulk import portions
 from sublet.store.database import Database, Tx
 from sublet.store.evidence import HandOver
 from sublet.store.nodes import NodeRow
@@ -20,6 +21,8 @@ from sublet.store.nodes import NodeRow
 _GONE = frozenset({Phase.EXITED, Phase.CLEAN, Phase.DIRTY})
 _HANDED_OVER = frozenset({Phase.CLEAN, Phase.DIRTY})
 _RUNNING = frozenset({State.STARTING, State.ACTIVE, State.NOTICED, State.STOPPING})
+_PORTION = 64
+"""Leases and jobs whose steps are written in one transaction: some 30 ms, for which a request may have to wait."""
 _LOST = Seen(RunId(""), Phase.EXITED)
 
 
@@ -55,27 +58,29 @@ class _News:
 
 
 def observe(database: Database, mirror: Mirror, sight: Sight) -> Steps:
-    """Bring the database up to what was seen; doing it again changes nothing more."""
+    """Bring the database up to what was seen; doing it again changes nothing more.
+
+    What is news follows from the state in memory. It is written in portions, each looked at anew in its own transaction.
+    """
     with mirror.lock:
         with database.read() as tx:
             mirror.catch_up(tx)
         sold = {pool: kept.row.pool for pool, kept in mirror.pools.items()}
-        looked_at = _worth_a_look(mirror, sight)
-        held = [one for one in looked_at if isinstance(one, Lease)]
-        work = [one for one in looked_at if isinstance(one, OwnerJob)]
-        health = _changed_nodes(mirror.nodes, sight)
-        if not (health or _news(sold, held, work, sight)):
-            return Steps()
-    with database.write() as tx:
-        held = leases.some(tx, [lease.id for lease in held], lock=True)  # anew: now nobody else writes them
-        work = jobs.some(tx, [job.id for job in work])
-        news = _news(sold, held, work, sight)
-        _note_health(
-            tx, _changed_nodes({node.id: node for node in nodes.some(tx, [row.id for row, _ in health])}, sight), sight
-        )
-        _write(tx, sight, news.steps)
-        leases.note_checkpoints(tx, news.checkpoints)
-    return news.steps
+        moved = [one.id for one in _worth_a_look(mirror, sight) if _news(sold, [one], sight)]
+        health = [row.id for row, _ in _changed_nodes(mirror.nodes, sight)]
+    if health:
+        with database.write() as tx:
+            rows = {node.id: node for node in nodes.some(tx, health)}
+            _note_health(tx, _changed_nodes(rows, sight), sight)
+    done = Steps()
+    for names in portions(moved, _PORTION):
+        with database.write() as tx:
+            held = leases.some(tx, [LeaseId(name) for name in names], lock=True)  # anew: now nobody else writes them
+            news = _news(sold, [*held, *jobs.some(tx, [JobId(name) for name in names])], sight)
+            _write(tx, sight, news.steps)
+            leases.note_checkpoints(tx, news.checkpoints)
+        done = Steps(done.leases + news.steps.leases, done.jobs + news.steps.jobs)
+    return done
 
 
 def _worth_a_look(mirror: Mirror, sight: Sight) -> list[Lease | OwnerJob]:
@@ -91,9 +96,11 @@ def _worth_a_look(mirror: Mirror, sight: Sight) -> list[Lease | OwnerJob]:
     return [holders[run] for run in sorted(moved)]
 
 
-def _news(sold: Mapping[PoolId, Pool], held: Sequence[Lease], work: Sequence[OwnerJob], sight: Sight) -> _News:
-    lease_chains = [_lease_chain(lease, sold[lease.pool], sight) for lease in held if lease.state in HELD]
-    job_chains = [_job_chain(job, sight) for job in work if job.state in JOB_HELD]
+def _news(sold: Mapping[PoolId, Pool], holders: Sequence[Lease | OwnerJob], sight: Sight) -> _News:
+    held = [one for one in holders if isinstance(one, Lease) and one.state in HELD]
+    work = [one for one in holders if isinstance(one, OwnerJob) and one.state in JOB_HELD]
+    lease_chains = [_lease_chain(lease, sold[lease.pool], sight) for lease in held]
+    job_chains = [_job_chain(job, sight) for job in work]
     steps = Steps(
         tuple(chain for chain in lease_chains if len(chain) > 1), tuple(chain for chain in job_chains if len(chain) > 1)
     )

@@ -41,7 +41,7 @@ _LEASES_HELD = 0.6
 def measure(
     *, url: str, folder: Path, nodes: int, leases: int, rate: float, seconds: float, progress: Progress
 ) -> dict[str, Any]:
-    """Answers to `rate` requests a second for a lease, over so many seconds, on a fleet of `nodes` nodes with `leases` leases."""
+    """How `rate` requests a second for a lease are answered, over so many seconds, with so many nodes and live leases."""
     progress("a fleet is made up", 0.0)
     held = round(leases * _LEASES_HELD)
     view = fleet(Size(nodes * NODE_GPUS, held, leases - held))
@@ -114,7 +114,8 @@ def ask(base_url: str, secret: str, pools: list[str], rate: float, seconds: floa
     rng, headers = np.random.default_rng(1), {"authorization": f"Bearer {secret}"}
     wanted = [(str(rng.choice(pools)), int(rng.choice((1, 2, 4)))) for _ in range(int(rate * seconds))]
     found: list[tuple[float, int]] = []
-    with httpx.Client(base_url=base_url, headers=headers, timeout=60) as client:
+    limits = httpx.Limits(keepalive_expiry=2.0)  # below what the server keeps an idle connection for
+    with httpx.Client(base_url=base_url, headers=headers, timeout=60, limits=limits) as client:
 
         def one(number: int, due: float) -> tuple[float, int]:
             pool, gpus = wanted[number]

@@ -118,10 +118,10 @@ def live(tx: Connection, *, pool: PoolId | None = None) -> list[Lease]:
     return [of_row(row) for row in tx.execute(query.order_by(leases.c.requested_us, leases.c.id))]
 
 
-def held(tx: Connection, *, lock: bool = False) -> list[Lease]:
-    """Every lease that holds GPUs. `lock`: they will be stepped, nobody else may write them."""
-    query = _ALL.where(leases.c.state.in_([state.value for state in HELD])).order_by(leases.c.id)
-    return [of_row(row) for row in tx.execute(query.with_for_update() if lock else query).all()]
+def held(tx: Connection, *, pool: PoolId) -> list[Lease]:
+    """Every lease of a pool that holds GPUs."""
+    here = (leases.c.pool == pool) & leases.c.state.in_([state.value for state in HELD])
+    return [of_row(row) for row in tx.execute(_ALL.where(here).order_by(leases.c.id))]
 
 
 def counts(tx: Connection) -> dict[State, int]:
