@@ -53,6 +53,7 @@ def apply_pending(database: Database, *, now_us: int) -> Applied:
                 _Applying(tx, part, moved, done).run()
         with database.write() as tx:
             _Applying(tx, last, moved, done).run()
+            events.append(tx, [_planned(one) for one in plan.reclaims])
             plans.mark_applied(tx, number, at_us=now_us)
     return done
 
@@ -62,13 +63,17 @@ def _portions(plan: Plan) -> Iterator[Plan]:
     empty = Plan(plan.at_us)
     if plan.job_starts or plan.entitled or plan.kept:
         yield replace(empty, job_starts=plan.job_starts, entitled=plan.entitled, kept=plan.kept)
-    notices, steps = _by_lease(plan.notices), _by_lease(plan.moves)
-    granted = {grant.lease: grant for grant in plan.grants}
-    ended = dict.fromkeys(name for name in (*notices, *steps) if name not in granted)
+    for one in plan.reclaims:
+        for first in range(0, len(one), _PORTION):
+            yield replace(empty, reclaims=(one.part(first, first + _PORTION),))
+    notices, steps = _by_lease(plan.announced), _by_lease(plan.moves)
+    granted, spared = {grant.lease: grant for grant in plan.grants}, {item.lease: item for item in plan.undated}
+    ended = dict.fromkeys(name for name in (*notices, *spared, *steps) if name not in granted)
     for names in portions((*ended, *granted), _PORTION):
         yield replace(
             empty,
-            notices=tuple(item for name in names for item in notices.get(name, ())),
+            announced=tuple(item for name in names for item in notices.get(name, ())),
+            undated=tuple(spared[name] for name in names if name in spared),
             moves=tuple(item for name in names for item in steps.get(name, ())),
             grants=tuple(granted[name] for name in names if name in granted),
         )
@@ -212,7 +217,6 @@ class _Applying:
             Entry(at, "price.set", p.reason, pool=p.pool, data={"price_micro": p.price_micro, "floor_micro": p.floor_micro})
             for p in self.plan.prices
         ]
-        entries += [Entry(at, "reclaim.planned", one.reason, pool=one.pool, data=_figures(one)) for one in self.plan.reclaims]
         entries += [Entry(at, "reserve.set", r.reason, pool=r.pool, data={"gpus": r.gpus}) for r in self.plan.reserves]
         entries += [Entry(at, f"alarm.{alarm.kind}", alarm.reason, pool=alarm.pool) for alarm in self.plan.alarms]
         events.append(self.tx, entries)
@@ -222,9 +226,9 @@ class _Applying:
         return max(since_us, self.plan.at_us)
 
 
-def _figures(one: Reclaim) -> dict[str, object]:
+def _planned(one: Reclaim) -> Entry:
     """What a reclaim costs, beside what any would have cost at the least."""
-    return {
+    figures = {
         "job": one.job,
         "gpus": one.gpus,
         "leases": len(one),
@@ -232,3 +236,4 @@ def _figures(one: Reclaim) -> dict[str, object]:
         "bound_micro": one.bound_micro,
         "last_deadline_us": max(one.deadlines_us),
     }
+    return Entry(one.at_us, "reclaim.planned", one.reason, pool=one.pool, data=figures)

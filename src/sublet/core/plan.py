@@ -5,7 +5,7 @@ the next round decides anew. Applying a plan twice is harmless for the same caus
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, LeaseId, PoolId
@@ -101,6 +101,11 @@ class Reclaim:
             cost = f"{loss / 1e6:.6f}{', after the promised time' if late else ''}"
             reason = f"{why} {(deadline - self.at_us) / 1e6:g} s loses least ({cost})"
             yield told, Notice(lease, version, Cause.RECLAIMED, deadline, reason, self.job, loss)
+
+    def part(self, first: int, last: int) -> "Reclaim":
+        """The same with only some of its leases, as they are written in portions; its sums stay those of the whole."""
+        names = ("leases", "versions", "notices_us", "deadlines_us", "losses_micro", "late")
+        return replace(self, **{name: getattr(self, name)[first:last] for name in names})
 
     @property
     def reason(self) -> str:
