@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from sublet.core.ids import LeaseId
@@ -28,9 +28,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Cover:
-    """Whom to end, what no cover can cost less than, and the domain that it lies in."""
+    """Whom to end (None: a search that was given up), what no cover can cost less than, and the domain that it lies in."""
 
-    victims: tuple[Candidate, ...]
+    victims: tuple[Candidate, ...] | None
     bound: int
     domain: int = -1
 
@@ -52,17 +52,18 @@ def cheapest_cover(
     """Whom to end so that `shape` (GPUs on each of so many nodes) fits into `room`; None if there is no way."""
     if not domain:
         return _Search(room, candidates, shape, range(len(room.nodes))).cheapest(effort, 1 << 61)
-    best, bounds = None, []
+    best: tuple[Candidate, ...] | None = None
+    where, bounds = -1, []
     for number in range(max(domain) + 1):
         rows = [row for row, its in enumerate(domain) if its == number]
-        ceiling = 1 << 61 if best is None else total_cost(best.victims)[0]
+        ceiling = 1 << 61 if best is None else total_cost(best)[0]
         found = _Search(room, candidates, shape, rows).cheapest(effort, ceiling)
         if found is None:
             continue
         bounds.append(found.bound)
-        if found.victims is not None and (best is None or total_cost(found.victims) < total_cost(best.victims)):
-            best = replace(found, domain=number)
-    return None if best is None else replace(best, bound=min(bounds))
+        if found.victims is not None and (best is None or total_cost(found.victims) < total_cost(best)):
+            best, where = found.victims, number
+    return None if best is None else Cover(best, min(bounds), where)
 
 
 class _Search:
@@ -96,16 +97,17 @@ class _Search:
             assert victims is not None
             return Cover(victims, total_cost(victims)[0])
         weights = dict.fromkeys(whole, 1 << 16)
-        prices = best_prices = whole
+        prices: Prices = whole
+        best_prices: Prices = whole
         best: tuple[Candidate, ...] | None = None
         bound = -1
         for number in range(rounds):
-            prices = whole | self.split(weights)
+            prices = {**whole, **self.split(weights)}
             least, wanted = self.least(hopeful, prices)
             if least > bound:
                 bound, best_prices = least, prices
             if bound > ceiling:
-                return Cover(best, bound)  # type: ignore[arg-type]
+                return Cover(best, bound)
             if number >= rounds - searches:
                 tried = self.grown((), prices)
                 assert tried is not None
@@ -119,7 +121,7 @@ class _Search:
         return Cover(self.improved(best, (whole, best_prices), moves), bound)
 
     def split(self, weights: Prices) -> Prices:
-        found = {}
+        found: dict[tuple[LeaseId, int], int] = {}
         for one in self.wide:
             mine = {row: weights[one.lease.id, row] for row in self.holds[one.lease.id]}
             total = sum(mine.values())

@@ -57,7 +57,9 @@ class Small:
 def small(kind: Kind, rng: np.random.Generator) -> Small:
     """One of a kind: 20 to 60 nodes of eight GPUs, at most 200 leases, a job on 1 to half of the nodes."""
     nodes, wanted = int(rng.integers(20, 60)), int(rng.integers(40, 200))
-    used, rows, holds, loss = np.zeros(nodes, np.int64), np.zeros(wanted, HELD_ROW), [], []
+    used, rows = np.zeros(nodes, np.int64), np.zeros(wanted, HELD_ROW)
+    holds: list[tuple[int, int, int]] = []
+    loss: list[int] = []
     for _ in range(wanted):
         span = int(rng.integers(2, kind.widest + 1)) if rng.random() < kind.gangs else 1
         gpus = int(rng.choice([1, 2, 4, 8] if span == 1 else [2, 4, 8, 8]))
@@ -131,7 +133,7 @@ def relaxed(one: Small) -> float:
 
 def _relaxed(one: Small, among: list[int]) -> float | None:
     (need, nodes), frees, n = one.shape, one.frees, len(one.loss)
-    solver = highspy.Highs()
+    solver = highspy.Highs()  # type: ignore[no-untyped-call]
     solver.setOptionValue("output_flag", False)  # noqa: FBT003 (its own signature)
     for loss in [*one.loss.tolist(), *[0] * len(among)]:
         solver.addVar(0.0, 1.0)

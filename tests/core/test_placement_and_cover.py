@@ -385,5 +385,5 @@ def test_the_cover_of_the_rows_is_the_cover_of_the_leases(
     )
     assert found == (twin is not None)
     if twin is not None:
-        assert [standing.held.keys[row] for row in rows] == [one.lease.id for one in twin.victims]
+        assert [standing.held.keys[row] for row in rows] == [one.lease.id for one in twin.victims or ()]
         assert (bound, where) == (twin.bound, twin.domain)

@@ -16,6 +16,7 @@ from sublet.core.plan import Plan
 from sublet.core.round import decide
 from sublet.core.site import Site, shed_w
 from sublet.core.staggering import ramp_gpus, ramp_limit
+from sublet.core.standing import Standing
 from sublet.core.terms import CostSheet, Promise
 from sublet.core.view import KeptView, View
 
@@ -113,11 +114,11 @@ def site(**bounds: int) -> Site:
     return Site("local", **bounds)
 
 
-def house(leases: list[Lease], gpus: int, bounds: Site | None, **fields: object) -> View:
+def house(leases: list[Lease], gpus: int, bounds: Site | None) -> View:
     """One node full of leases, and a job of the owner that wants some of its GPUs."""
     size = sum(lease.gpus for lease in leases)
     jobs = [job_of("j", gpus, entitled_us=NOW)] if gpus else []
-    return view_of([size], leases, jobs, pool=pool_of(cost=KW), price_at_us=NOW, **({"site": bounds} | fields))
+    return view_of([size], leases, jobs, pool=pool_of(cost=KW), price_at_us=NOW, site=bounds)
 
 
 def singles(many: int, **fields: object) -> list[Lease]:
@@ -155,7 +156,7 @@ def test_the_same_leases_end_with_a_ramp_as_without_only_later() -> None:
 
 def test_checkpoints_share_the_bandwidth_of_the_site() -> None:
     """120 GB in 120 s is 1 GB/s for each: two at a time."""
-    plan = decide(house(singles(5), 5, site(save_gb_s=2) and replace(site(save_gb_s=2), state_gb=120)), now=NOW)
+    plan = decide(house(singles(5), 5, site(save_gb_s=2, state_gb=120)), now=NOW)
     assert sorted(plan.reclaims[0].notices_us) == [NOW, NOW, NOW + 120 * S, NOW + 120 * S, NOW + 240 * S]
 
 
@@ -219,10 +220,10 @@ def test_two_pools_of_a_site_share_its_ramp_and_the_job_that_is_due_first_goes_f
     assert set(decide(resting, now=NOW).reclaims[0].deadlines_us) == {NOW + 180 * S}, "pools that rest count, too"
 
 
-def with_notice(standing: object) -> object:
-    for lease in list(standing.leases.values()):  # type: ignore[attr-defined]
+def with_notice(standing: Standing) -> Standing:
+    for lease in list(standing.leases.values()):
         told = replace(lease, state=State.NOTICED, since_us=NOW, noticed_us=NOW, deadline_us=NOW + 120 * S)
-        standing.put_lease(told)  # type: ignore[attr-defined]
+        standing.put_lease(told)
     return standing
 
 
@@ -250,7 +251,7 @@ def test_no_more_is_lent_than_the_site_gives_back_in_time() -> None:
 
 def test_what_is_lent_up_to_the_limit_really_comes_back_in_time() -> None:
     pool = pool_of(cost=KW, classes=tuple(pool_of().classes[:1]))
-    for bounds in (site(ramp_kw_per_min=2), replace(site(save_gb_s=3), state_gb=60)):
+    for bounds in (site(ramp_kw_per_min=2), site(save_gb_s=3, state_gb=60)):
         many = ramp_gpus(bounds, pool)
         assert many is not None and 0 < many <= 64
         view = view_of([many], singles(many), [job_of("j", many, entitled_us=NOW)], pool=pool, site=bounds)

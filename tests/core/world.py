@@ -127,8 +127,10 @@ class World:
     def apply(self, plan: Plan) -> None:
         """Every item meets the version it was decided on: nothing else moves in between."""
         self._serve_owner(plan)
-        for at, item in [*plan.dated, *((None, item) for item in plan.undated)]:
-            self.leases[item.lease] = lifecycle.dated(self._current(item), at, reason=item.reason)
+        for at, notice in plan.dated:
+            self.leases[notice.lease] = lifecycle.dated(self._current(notice), at, reason=notice.reason)
+        for item in plan.undated:
+            self.leases[item.lease] = lifecycle.dated(self._current(item), None, reason=item.reason)
         for notice in plan.notices:
             lease = self._current(notice)
             self.leases[lease.id] = lifecycle.noticed(lease, notice, at_us=self.now)

@@ -51,9 +51,16 @@ def read_view(tx: Tx, forecaster: Forecaster, *, now_us: int, pool: PoolId | Non
 
 
 def pool_view(
-    tx: Tx, row: PoolRow, forecaster: Forecaster, *, now_us: int, demand: int, freed_us: int, site: Site | None = None
+    tx: Tx,
+    row: PoolRow,
+    forecaster: Forecaster,
+    *,
+    now_us: int,
+    demand: int | None = None,
+    freed_us: int = 0,
+    site: Site | None = None,
 ) -> PoolView:
-    """A pool as a round finds it; `demand` is the owner's now, `freed_us` when he last gave GPUs back."""
+    """A pool as a round finds it; `demand` is the owner's now (None: as last known), `freed_us` when he last gave GPUs back."""
     return PoolView(
         row.pool,
         row.price_micro,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from sublet.core.view import PoolView
 
 _MANY = 4
 """A placement on more nodes is taken out of the rooms in one sweep."""
+_NUMBERS = dict.fromkeys(map(ord, "0123456789."))
 
 
 @dataclass(slots=True)
@@ -68,8 +70,8 @@ class Draft:
         return lease.version + self.moved.get(lease.id, 0)
 
     def wait(self, lease: Lease, reason: str) -> None:
-        """Say why a lease waits, where that is news."""
-        if self.explain and (lease.reason != reason or lease.id in self.moved):
+        """Say why a lease waits, where that is news; numbers alone are not, else a price that moves is told to thousands."""
+        if self.explain and (lease.id in self.moved or (lease.reason != reason and _gist(lease.reason) != _gist(reason))):
             self.waits.append(Wait(lease.id, reason))
 
     def plan(self) -> Plan:
@@ -89,6 +91,12 @@ class Draft:
             tuple(self.reserves),
             tuple(self.alarms),
         )
+
+
+@lru_cache(maxsize=65_536)
+def _gist(reason: str) -> str:
+    """A sentence without its numbers."""
+    return reason.translate(_NUMBERS)
 
 
 class Ground:
@@ -174,17 +182,20 @@ class Ground:
         yield self.now
         yield from self._later.values()
 
+    def room_of(self, free: Masks) -> Room:
+        """A room of these GPUs (uint64[n]), less what this round has handed out so far."""
+        room = Room(self.standing.nodes, self.standing.fit, free, self.standing.row_of)
+        for taken in self._taken:
+            if isinstance(taken, tuple):
+                room.drop(taken)
+            else:
+                room.free &= ~taken
+        return room
+
     def _room(self, name: str, free: Callable[[], Masks]) -> Room:
         room = self._later.get(name)
         if room is None:
-            standing = self.standing
-            room = Room(standing.nodes, standing.fit, free(), standing.row_of)
-            for taken in self._taken:
-                if isinstance(taken, tuple):
-                    room.drop(taken)
-                else:
-                    room.free &= ~taken
-            self._later[name] = room
+            room = self._later[name] = self.room_of(free())
         return room
 
 

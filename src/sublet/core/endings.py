@@ -58,6 +58,8 @@ def _tell(ground: Ground, lease: Lease, draft: Draft) -> None:
         draft.undated.append(Undated(lease.id, draft.version(lease), why))
         return
     deadline = max(draft.now_us + lease.grace_us, lease.exempt_until_us)
+    if lease.ends_us is not None:
+        deadline = min(deadline, max(draft.now_us, lease.ends_us))  # a notice does not outlast what it ends
     draft.announced.append(Notice(lease.id, draft.version(lease), Cause.RECLAIMED, deadline, lease.reason))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sublet.core.draft import Draft, Ground
-from sublet.core.ids import JobId
+from sublet.core.ids import JobId, LeaseId
 from sublet.core.kernels.cover import free_up
 from sublet.core.owner import OwnerJob
 from sublet.core.placement import can_ever_fit
@@ -164,7 +164,7 @@ def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, due_us: int, budg
         return budget
     standing, future = ground.standing, ground.future
     if len(shortage.victims):
-        draft.reclaims.append(_reclaim_of(draft, shortage, due_us))
+        draft.reclaims.append(_reclaim_of(ground, draft, shortage, due_us))
         ground.noticed[shortage.victims.rows] = True
     free_up(standing.holds.rows, shortage.victims.rows, len(standing.held.rows), future.free, future.slots)
     ground.give(placement)
@@ -172,10 +172,13 @@ def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, due_us: int, budg
     return None if budget is None else max(0, budget - gpus)
 
 
-def _reclaim_of(draft: Draft, shortage: Shortage, due_us: int) -> Reclaim:
+def _reclaim_of(ground: Ground, draft: Draft, shortage: Shortage, due_us: int) -> Reclaim:
     """The ends of a shortage's victims as an item of the plan: each is told now."""
     job, who, rows = shortage.job, shortage.victims.who, shortage.victims.rows
-    losses = who.loss_micro[rows].tolist()
+    losses, deadlines = who.loss_micro[rows].tolist(), who.deadline_us[rows].copy()
+    for i in np.flatnonzero(who.rows["ends_us"][rows] < deadlines):  # a notice does not outlast what it ends
+        ends_us = ground.standing.leases[LeaseId(shortage.victims.names[rows[i]])].ends_us
+        deadlines[i] = min(int(deadlines[i]), max(draft.now_us, int(deadlines[i]) if ends_us is None else ends_us))
     return Reclaim(
         job=job.id,
         pool=job.pool,
@@ -185,7 +188,7 @@ def _reclaim_of(draft: Draft, shortage: Shortage, due_us: int) -> Reclaim:
         leases=tuple(shortage.victims.leases),
         versions=tuple(who.rows["version"][rows].tolist()),
         notices_us=(draft.now_us,) * len(rows),
-        deadlines_us=tuple(who.deadline_us[rows].tolist()),
+        deadlines_us=tuple(deadlines.tolist()),
         losses_micro=tuple(losses),
         late=tuple(who.late[rows].tolist()),
         loss_micro=sum(losses),

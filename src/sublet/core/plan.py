@@ -7,6 +7,7 @@ the next round decides anew. Applying a plan twice is harmless for the same caus
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
+from sublet.core.blocks.deals import Auction
 from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, LeaseId, PoolId
 from sublet.core.lease import Cause, Event
@@ -193,6 +194,7 @@ class Plan:
     prices: tuple[PriceSet, ...] = ()
     reserves: tuple[ReserveSet, ...] = ()
     alarms: tuple[Alarm, ...] = ()
+    auctions: tuple[Auction, ...] = ()
 
     @property
     def notices(self) -> tuple[Notice, ...]:

@@ -68,11 +68,12 @@ def _columns(site: Site, one: Reclaim, here: Ground, now_us: int) -> tuple[Ints,
     """(earliest_us, grace_us, saves_mb_s, sheds_w) of the leases that end, as `ramp.stagger` takes them."""
     held = here.standing.held
     rows = held.rows[[held.row_of(lease) for lease in one.leases]]
-    gpus, grace = rows["gpus"].astype(np.int64), rows["grace_us"]
+    earliest = np.array(one.deadlines_us, np.int64) - now_us
+    gpus, grace = rows["gpus"].astype(np.int64), np.minimum(rows["grace_us"], earliest)
     saves = np.zeros(len(rows), np.int64)
     told = grace > 0
     saves[told] = -(-gpus[told] * site.state_mb * 1_000_000 // grace[told])
-    return np.array(one.deadlines_us, np.int64) - now_us, grace, saves, gpus * shed_w(here.view.pool)
+    return earliest, grace, saves, gpus * shed_w(here.view.pool)
 
 
 def _ending(site: Site, standings: Iterable[Standing], now_us: int) -> tuple[Ints, Ints]:
