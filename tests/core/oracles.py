@@ -1,12 +1,16 @@
 """Small reclaims made from a seed, what they lose at the least (CP-SAT), and their linear relaxation (HiGHS)."""
 
+import json
+import subprocess
+import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import highspy
 import numpy as np
 import numpy.typing as npt
-from ortools.sat.python import cp_model
 
 from sublet.core.kernels.cheapest import cheapest
 from sublet.core.reclaim import effort_for
@@ -105,25 +109,23 @@ def found(one: Small) -> tuple[int, int] | None:
     return (int(one.loss[ends].sum()), int(bound)) if can else None
 
 
-def exact(one: Small) -> int | None:
+def exact(some: Sequence[Small]) -> list[int | None]:
     """The least loss of any choice, proven; -1 where it could not be proven in time; None if there is no choice."""
-    (need, nodes), frees = one.shape, one.frees
-    model = cp_model.CpModel()
-    ends = [model.new_bool_var("") for _ in one.loss]
-    served = [model.new_bool_var("") for _ in one.free]
-    inside = [model.new_bool_var("") for _ in one.racks()]
-    for node, free in enumerate(one.free):
-        model.add(sum(gpus * ends[lease] for lease, gpus in frees[node]) + int(free).bit_count() >= need * served[node])
-    for rack, among in zip(inside, one.racks(), strict=True):
-        model.add(sum(served[node] for node in among) >= nodes).only_enforce_if(rack)
-    model.add_bool_or(inside)
-    model.minimize(sum(int(loss) * end for loss, end in zip(one.loss, ends, strict=True)))
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers, solver.parameters.max_deterministic_time = 1, 4.0
-    status = solver.solve(model)
-    if status == cp_model.INFEASIBLE:
-        return None
-    return int(solver.objective_value) if status == cp_model.OPTIMAL else -1
+    asked = [
+        {
+            "need": one.shape[0],
+            "nodes": one.shape[1],
+            "loss": one.loss.tolist(),
+            "free": [int(free).bit_count() for free in one.free],
+            "frees": [one.frees[node] for node in range(len(one.free))],
+            "racks": one.racks(),
+        }
+        for one in some
+    ]
+    program = [sys.executable, str(Path(__file__).with_name("exact_victims.py"))]
+    ran = subprocess.run(program, input=json.dumps(asked), capture_output=True, text=True, check=True)
+    found: list[int | None] = json.loads(ran.stdout)
+    return found
 
 
 def relaxed(one: Small) -> float:

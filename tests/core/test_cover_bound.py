@@ -20,9 +20,9 @@ KINDS = {
 def test_a_small_reclaim_loses_hardly_more_than_the_least_and_never_less_than_its_bound(name: str) -> None:
     """At most 1.02 times the exact optimum on average over each kind, and 1.2 times at worst."""
     rng, ratios, proven = np.random.default_rng(7), [], 0
-    for _ in range(25):
-        one = small(KINDS[name], rng)
-        made, least = found(one), exact(one)
+    some = [small(KINDS[name], rng) for _ in range(25)]
+    for one, least in zip(some, exact(some), strict=True):
+        made = found(one)
         assert (made is None) == (least is None)
         if made is None or least is None:
             continue
