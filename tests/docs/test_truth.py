@@ -25,6 +25,7 @@ from sublet.core.lease import NEXT, Cause, LeaseClass, State
 from sublet.core.owner import NEXT_JOB
 from sublet.core.pricing import PRICING
 from sublet.core.pricing.floor import floor
+from sublet.core.site import Site
 from sublet.core.terms import TERMS, BlockSale, CostSheet, Pool, worst_handback_us
 from sublet.core.units import SECOND_US
 from sublet.core.victims import VICTIM_ORDERS
@@ -61,6 +62,14 @@ def test_every_setting_of_a_pool_is_there_with_its_default() -> None:
         assert f"{cost.default:,}" in told[f"cost.{cost.name}"], cost.name
     for sale in fields(BlockSale):
         assert ("none" if sale.default is None else f"{sale.default:,}") in told[f"blocks.{sale.name}"], sale.name
+
+
+def test_every_setting_of_a_site_is_there_with_its_default() -> None:
+    told = page("docs/site.md").table()
+    assert {field.name for field in fields(Site)} == told.keys() - {"setting"}
+    for field in fields(Site):
+        if field.name != "id":
+            assert told[field.name] == ("none" if field.default is None else str(field.default)), field.name
 
 
 def test_figures_in_prose_are_those_of_the_defaults() -> None:
@@ -184,7 +193,7 @@ def test_the_statuses_of_problems_are_all_there() -> None:
 def _mentions(one: Page) -> set[str]:
     return set(
         re.findall(
-            r"\bsublet ((?:owner|pool|tenant|key|ledger|bench|block|market) [a-z]+|[a-z]+)",
+            r"\bsublet ((?:owner|pool|site|tenant|key|ledger|bench|block|market) [a-z]+|[a-z]+)",
             " ".join(re.findall(r"`[^`]+`", one.prose)),
         )
     )
