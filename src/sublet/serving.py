@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -14,6 +15,7 @@ from sublet.app.clock import Clock
 from sublet.app.complaints import meant
 from sublet.app.control import ControlPlane
 from sublet.app.settings import Settings
+from sublet.app.slurm import cluster_of
 from sublet.core.errors import Conflict, Invalid
 from sublet.engines.registry import ENGINES, EngineOptions
 from sublet.store.database import Database
@@ -30,9 +32,10 @@ class Server:
         _make(settings.data_dir)
         data_dir = settings.data_dir.resolve()
         state = settings.engine_state
-        options = EngineOptions(state=state, slots=settings.slots, hidden=(data_dir, state))
+        options = EngineOptions(state, settings.slots, (data_dir, state), cluster=cluster_of(settings))
         self._database = Database(settings.database_url)
-        self.plane = ControlPlane(self.settings, self._database, ENGINES[settings.engine](options), Clock())
+        make, clock = partial(ENGINES[settings.engine], options), Clock()
+        self.plane = ControlPlane(self.settings, self._database, make(), clock, renew_engine=make)
         with self._database.write() as tx:
             keys.ensure_owner_key(tx, data_dir, now_us=self.plane.clock.now_us())
             self.owner_key = keys.owner_key_place(tx)

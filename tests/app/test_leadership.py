@@ -12,7 +12,7 @@ import pytest
 from sublet.app.clock import Clock
 from sublet.app.control import ControlPlane
 from sublet.app.fenced import FencedEngine, fenced
-from sublet.app.registry import SITE
+from sublet.app.registry import PLACE
 from sublet.app.settings import Settings
 from sublet.core.errors import Conflict, Unavailable
 from sublet.core.ids import JobId, NodeId, PoolId, RunId
@@ -98,16 +98,16 @@ def test_who_speaks_goes_on_leading(shared: Database, elections: Callable[..., E
 def test_no_transaction_of_an_old_leader_ends_after_the_new_epoch(shared: Database, elections: Callable[..., Election]) -> None:
     """The new leader waits for what is open, and what comes later is refused: nothing is committed in between."""
     one, two = elections("one"), elections("two")
-    old, done = led(shared, won(one)), []
+    old, done = led(shared, won(one)), list[Leader]()
     with old.write() as tx:
         events.append(tx, [Entry(1, "test.in-time")])
         one.resign()
-        standing = threading.Thread(target=lambda: done.append(two.stand(now_us=8)))
+        standing = threading.Thread(target=lambda: done.append(won(two)))
         standing.start()
         standing.join(1.0)
         assert standing.is_alive(), "a new leader came while a transaction of the old one was open"
     standing.join(30)
-    assert done == [Leader(2, "two", 8)]
+    assert done == [Leader(2, "two", 7)]
     with pytest.raises(Fenced), old.write():
         pass
     with shared.read() as tx, led(shared, done[0]).read() as same:
@@ -209,8 +209,8 @@ def test_a_fenced_leader_ends_its_loops_and_follows(shared: Database, planes: Ca
         one.loops.settle()
     until(lambda: sorted((one.status()["role"], two.status()["role"])) == ["follower", "leader"])
     until(lambda: max(one.status()["epoch"], two.status()["epoch"]) >= 3)
-    assert b"sublet_leader 1.0" in (one if one.leads else two).metrics.text(with_money=False)
-    assert b"sublet_leader 0.0" in (two if one.leads else one).metrics.text(with_money=False)
+    gauges = {plane.status()["role"]: plane.metrics.text(with_money=False) for plane in (one, two)}
+    assert b"sublet_leader 1.0" in gauges["leader"] and b"sublet_leader 0.0" in gauges["follower"]
 
 
 @pytest.mark.postgres
@@ -221,18 +221,40 @@ def test_who_stops_hands_over_at_once(planes: Callable[..., ControlPlane]) -> No
     one.stop()
     until(lambda: two.leads)
     until(lambda: two.status()["ticks"] > 0)
-    assert two.status() | {"role": "leader", "epoch": 2, "failing": {}} == two.status()
+    told = two.status()
+    assert (told["role"], told["epoch"], told["failing"]) == ("leader", 2, {})
+
+
+@pytest.mark.postgres
+def test_who_comes_to_lead_later_makes_the_engine_anew(shared: Database, postgres_db: str, tmp_path: Path) -> None:
+    """One that looked on while another gave orders remembers what is not so any more."""
+    clock, planes = Clock(), list[ControlPlane]()
+
+    def engine() -> Engine:
+        return FakeEngine(clock=clock.now_us)
+
+    for name in ("one", "two"):
+        settings = Settings(data_dir=tmp_path / name, database=postgres_db, tick_ms=20)
+        planes.append(ControlPlane(settings, shared, engine(), clock, renew_engine=engine))
+    one, two = planes
+    before = one.engine, two.engine
+    two.start()
+    assert one.leads
+    one.stop()
+    until(lambda: two.leads)
+    assert one.engine is before[0] and two.engine is not before[1]
+    two.stop()
 
 
 @pytest.mark.postgres
 def test_nobody_leads_whose_engine_does_not_see_what_runs(shared: Database, planes: Callable[..., ControlPlane]) -> None:
     planes("one").stop()
     with shared.write() as tx:
-        facts.put(tx, SITE, "another place")
+        facts.put(tx, PLACE, "another place")
     planes("two").stop()  # nothing runs there, so nothing is lost
     with shared.write() as tx:
-        assert facts.get(tx, SITE) == ""
-        facts.put(tx, SITE, "another place")
+        assert facts.get(tx, PLACE) == ""
+        facts.put(tx, PLACE, "another place")
         job = OwnerJob(JobId("job"), PoolId("fake"), "job", 1, 1, submitted_us=1, since_us=1)
         jobs.insert_all(tx, [replace(job, state=JobState.RUNNING, placement=((NodeId("node-00000"), 1),))])
     three = planes("three")

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import IO, Any
@@ -54,13 +54,19 @@ class ControlPlane:
         *,
         forecast_every_us: int = MINUTE_US,
         rhythm: Rhythm | None = None,
+        renew_engine: Callable[[], Engine] | None = None,
     ) -> None:
-        """Takes the clock up where an earlier process left it, and the lead if nobody has it."""
+        """Takes the clock up where an earlier process left it, and the lead if nobody has it.
+
+        `renew_engine` makes the engine again for each later time in the lead: what one remembers of its orders is out of date
+        when another has given some.
+        """
         self.settings, self.database, self.engine, self.clock = settings, database, engine, clock
         self._lock = _only_one(settings.data_dir)
         database.migrate()
         self.metrics, self.forecaster = Metrics(), Forecaster(every_us=forecast_every_us)
         self.metadata = Metadata.open(database, settings.base_url)
+        self._renew_engine = renew_engine
         self._rhythm = rhythm or Rhythm(meter_us=settings.meter_ms * 1_000)
         name = f"{socket.gethostname()}:{settings.port}"
         self._election = Election(database, name, silent_ms=settings.takeover_ms)
@@ -70,8 +76,9 @@ class ControlPlane:
         self._look_s = min(_LOOK_S, settings.tick_ms / 1_000, settings.takeover_ms / 5_000)
         self._stop, self._stir = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._compete, name="election", daemon=True)
-        self._started, self._stand_at = False, 0.0
+        self._started, self._looked_on, self._stand_at = False, False, 0.0
         self._stand()
+        self._looked_on = True
 
     @property
     def mirror(self) -> Mirror:
@@ -205,6 +212,8 @@ class ControlPlane:
     def _lead(self, leader: Leader) -> None:
         with self.database.read() as tx:
             self.clock.resume(_last_instant(tx))  # the last leader may have written until the moment before
+        if self._looked_on and self._renew_engine is not None:
+            self.engine = self._renew_engine()
         reign = Reign(
             leader,
             database=self.database,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sublet.core.ids import RunId
-from sublet.engines.protocol import Capabilities, Engine, NodeSeen, NoticeOrder, Seen, StartOrder, StopOrder
+from sublet.engines.protocol import Capabilities, Engine, NodeSeen, NoticeOrder, OwnerWork, Seen, StartOrder, StopOrder
 from sublet.store.database import Database
 from sublet.store.leadership import Led
 
@@ -24,6 +24,11 @@ class FencedEngine:
         """What it can do."""
         return self._engine.capabilities
 
+    @property
+    def looked_us(self) -> int | None:
+        """As of when the last look is true."""
+        return self._engine.looked_us
+
     def nodes(self) -> Sequence[NodeSeen]:
         """All nodes."""
         return self._engine.nodes()
@@ -31,6 +36,10 @@ class FencedEngine:
     def observe(self) -> Mapping[RunId, Seen]:
         """Every run known."""
         return self._engine.observe()
+
+    def owner_work(self) -> Sequence[OwnerWork] | None:
+        """The owner's jobs as of the last look."""
+        return self._engine.owner_work()
 
     def logs(self, run: RunId, *, offset: int = 0) -> Iterator[bytes]:
         """What the run printed."""

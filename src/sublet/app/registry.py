@@ -11,7 +11,7 @@ from sublet.store import facts, jobs, leases, ledger, nodes, pools
 from sublet.store.database import Tx
 from sublet.store.nodes import NodeRow
 
-SITE = "engine_site"
+PLACE = "engine_place"
 """The fact that says which engine keeps the runs."""
 
 
@@ -31,16 +31,16 @@ def register_nodes(tx: Tx, engine: Engine, *, now_us: int) -> None:
 
 def runs_elsewhere(tx: Tx, engine: Engine) -> bool:
     """Whether leases or jobs hold GPUs that an engine of another place runs: this one would take all of them for lost."""
-    site, known = engine.capabilities.site, facts.get(tx, SITE)
-    if known is None or known == site:
+    place, known = engine.capabilities.place, facts.get(tx, PLACE)
+    if known is None or known == place:
         return False
     return any(leases.counts(tx).get(state, 0) for state in HELD) or bool(jobs.held(tx))
 
 
-def note_site(tx: Tx, engine: Engine) -> None:
+def note_place(tx: Tx, engine: Engine) -> None:
     """Put down where runs are kept from now on."""
-    if facts.get(tx, SITE) != engine.capabilities.site:
-        facts.put(tx, SITE, engine.capabilities.site)
+    if facts.get(tx, PLACE) != engine.capabilities.place:
+        facts.put(tx, PLACE, engine.capabilities.place)
 
 
 def add_pool(tx: Tx, pool: Pool, *, now_us: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
+from sublet.app.auctions import Auctioneer
 from sublet.app.clock import Clock
 from sublet.app.decide import Decider
 from sublet.app.enforce import RunEnv
@@ -13,7 +14,7 @@ from sublet.app.forecasting import Forecaster
 from sublet.app.loops import Loops, Rhythm
 from sublet.app.metrics import Metrics
 from sublet.app.mirror import Mirror
-from sublet.app.registry import note_site, register_nodes
+from sublet.app.registry import note_place, register_nodes
 from sublet.app.tally import Tally
 from sublet.app.webhooks import Courier
 from sublet.engines.protocol import Engine
@@ -43,7 +44,7 @@ class Reign:
         self.leader, self.mirror, self.ticks = leader, Mirror(), 0
         mine = led(database, leader)
         with mine.write() as tx:
-            note_site(tx, engine)
+            note_place(tx, engine)
             register_nodes(tx, engine, now_us=clock.now_us())
         self.decider = Decider(mine, forecaster, self.mirror)
         self.loops = Loops(
@@ -52,6 +53,7 @@ class Reign:
             clock,
             self.decider,
             Tally(metrics),
+            auctioneer=Auctioneer(mine, forecaster, self.mirror),
             mirror=self.mirror,
             run_env=run_env,
             rhythm=rhythm,

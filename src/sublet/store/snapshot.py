@@ -16,7 +16,7 @@ from sublet.store.database import Database
 Value = int | float | str | bool | None
 _LEFT_OUT = frozenset({"leadership", "changes"})
 """What is of one database only: who leads there, and notes for those who read along."""
-_OWN_FACTS = frozenset({changes.PURGED, "engine_site"})
+_OWN_FACTS = frozenset({changes.PURGED, "engine_place"})
 """Facts of one database only: up to where its notes were purged, and which engine keeps its runs."""
 _PORTION = 2_000
 
