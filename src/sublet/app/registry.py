@@ -3,12 +3,16 @@
 import re
 
 from sublet.core.ids import PoolId
+from sublet.core.lease import HELD
 from sublet.core.ledger import pool_accounts
 from sublet.core.terms import Pool
 from sublet.engines.protocol import Engine
-from sublet.store import ledger, nodes, pools
+from sublet.store import facts, jobs, leases, ledger, nodes, pools
 from sublet.store.database import Tx
 from sublet.store.nodes import NodeRow
+
+PLACE = "engine_place"
+"""The fact that says which engine keeps the runs."""
 
 
 def register_nodes(tx: Tx, engine: Engine, *, now_us: int) -> None:
@@ -23,6 +27,20 @@ def register_nodes(tx: Tx, engine: Engine, *, now_us: int) -> None:
             add_pool(tx, pool, now_us=now_us)
             sold[seen.gpu_model] = pool.id
         nodes.insert_all(tx, [NodeRow(seen.id, sold[seen.gpu_model], seen.gpus, seen.gpu_model, since_us=now_us)])
+
+
+def runs_elsewhere(tx: Tx, engine: Engine) -> bool:
+    """Whether leases or jobs hold GPUs that an engine of another place runs: this one would take all of them for lost."""
+    place, known = engine.capabilities.place, facts.get(tx, PLACE)
+    if known is None or known == place:
+        return False
+    return any(leases.counts(tx).get(state, 0) for state in HELD) or bool(jobs.held(tx))
+
+
+def note_place(tx: Tx, engine: Engine) -> None:
+    """Put down where runs are kept from now on."""
+    if facts.get(tx, PLACE) != engine.capabilities.place:
+        facts.put(tx, PLACE, engine.capabilities.place)
 
 
 def add_pool(tx: Tx, pool: Pool, *, now_us: int) -> None:

@@ -78,6 +78,7 @@ class Capabilities:
     grace_max_us: int | None = None
     survives_control_plane: bool = True
     notice_ways: tuple[str, ...] = ("signal", "file", "environment")
+    place: str = ""  # where its runs are kept: engines of different places do not see each other's; empty: all see the same
     owner_queue: bool = False  # the owner's jobs are queued there, and `owner_work` tells of them
 
 

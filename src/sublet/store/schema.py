@@ -403,3 +403,12 @@ changes = Table(  # which rows changed, written by triggers: whoever keeps a sta
     Column("xid", BigInteger, nullable=False),  # PostgreSQL's transaction; 0 on SQLite, which writes one after the other
     Index("ix_changes_xid", "xid"),
 )
+
+leadership = Table(  # one row: which of several control planes runs the loops (PostgreSQL)
+    "leadership",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),  # raised by each new leader: who writes with an older one is refused
+    Column("holder", Text, nullable=False),
+    Column("since_us", BigInteger, nullable=False),
+)
