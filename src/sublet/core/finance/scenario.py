@@ -7,7 +7,7 @@ tariffs as `CostSheet` has them. A GPU here is one with its share of the node.
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from sublet.core.finance.amounts import MONTH_H, PPM, YEAR_MONTHS, rounded, share_of
+from sublet.core.finance.amounts import MONEY_MICRO_MAX, MONTH_H, PPM, YEAR_MONTHS, rounded, share_of
 from sublet.core.lease import LeaseClass
 from sublet.core.pricing.floor import floor
 from sublet.core.terms import CostSheet
@@ -18,7 +18,7 @@ class Generation:
     """GPUs bought together. `in_service` is the month in which they start, before 0 for what is there already.
 
     `price_ppm` is what a GPU-hour of theirs brings against the list price; `upkeep_ppm` the yearly upkeep against the capex.
-    After `life_months` they are sold for the residual and leave the fleet.
+    Depreciation ends after `life_months`; after `service_months`, which are no fewer, they are sold for the residual and leave.
     """
 
     name: str
@@ -30,6 +30,12 @@ class Generation:
     cost: CostSheet
     upkeep_ppm: int = 0
     price_ppm: int = PPM
+    service_months: int = 0  # 0: its life
+
+    @property
+    def lasts(self) -> int:
+        """Months in service."""
+        return max(self.service_months, self.life_months)
 
     @property
     def bought_micro(self) -> int:
@@ -43,7 +49,7 @@ class Generation:
 
     def is_in_service(self, month: int) -> bool:
         """Whether they are there in a month."""
-        return self.in_service <= month < self.in_service + self.life_months
+        return self.in_service <= month < self.in_service + self.lasts
 
     def depreciated_micro(self, month: int) -> int:
         """Straight-line depreciation up to the end of a month; over the whole life exactly capex less residual."""
@@ -59,8 +65,8 @@ class Generation:
         return self.bought_micro - self.depreciated_micro(month) if self.is_kept(month) else 0
 
     def is_kept(self, month: int) -> bool:
-        """Whether they stand in the books at the end of a month; in the last month of their life they are sold."""
-        return self.in_service <= month < self.in_service + self.life_months - 1
+        """Whether they stand in the books at the end of a month; in the last month of service they are sold."""
+        return self.in_service <= month < self.in_service + self.lasts - 1
 
     @property
     def idle_energy_micro(self) -> int:
@@ -225,3 +231,17 @@ class Scenario:
             return self
         classes = tuple(replace(one, leased_ppm=one.leased_ppm * leased_ppm // total) for one in self.classes)
         return replace(self, classes=classes, idle_ppm=max(self.idle_ppm, leased_ppm))
+
+    def fits(self) -> bool:
+        """Whether every sum of every path stays within `MONEY_MICRO_MAX`: all hours at the highest price, all costs, all GPUs."""
+        years = self.months // YEAR_MONTHS + 1
+        hours = sum(one.gpus * max(one.price_ppm, PPM) for one in self.fleet) // PPM * MONTH_H * self.months
+        owed = max((one.price_ppm * (2 * PPM + one.credit_ppm + one.spike_ppm) for one in self.classes), default=0) // PPM
+        earned = hours * self.price.ceiling_micro * max(owed, PPM) // PPM
+        fleet = sum(
+            one.bought_micro * 3 + share_of(one.bought_micro, one.upkeep_ppm) * years
+            + one.gpus * MONTH_H * self.months * (2 * one.variable_micro + one.idle_energy_micro)
+            for one in self.fleet
+        )  # fmt: skip
+        other = self.months * (self.leasing.programme_micro + self.staff_micro) + self.leasing.setup_micro
+        return earned + fleet + other <= MONEY_MICRO_MAX

@@ -75,7 +75,7 @@ def months_of(scenario: Scenario) -> Months:
         programme=_whole(programme),
         capex=_whole(sum(one.bought_micro for one in fleet if one.in_service == month) for month in range(count)),
         disposal=_whole(
-            sum(one.residual_micro for one in fleet if one.in_service + one.life_months - 1 == month) for month in range(count)
+            sum(one.residual_micro for one in fleet if one.in_service + one.lasts - 1 == month) for month in range(count)
         ),
         assets=_whole(sum(one.assets_micro(month) for one in fleet) for month in range(count)),
         terms=np.array(
