@@ -68,7 +68,7 @@ class Chance:
     paths: int
     seed: int
     contribution_micro: tuple[int, ...]
-    revenue_micro: tuple[int, ...]
+    net_revenue_micro: tuple[int, ...]
     result_micro: tuple[int, ...]
     cash_micro: tuple[int, ...]  # at the end
     lowest_cash_micro: tuple[int, ...]
@@ -114,11 +114,9 @@ def _still(scenario: Scenario) -> Scenario:
     return replace(scenario, price=replace(price, volatility=0.0, jumps=0.0, regimes=(), steps=steps, history=()))
 
 
-def paths_of(
-    scenario: Scenario, months: Months, count: int, seed: int, *, setup_micro: int, workers: int | None = None
-) -> Paths:
-    """`count` paths; targets are the setup and the fleet's book value with what is bought later."""
-    targets = np.array([setup_micro, months.opening + int(months.capex.sum())], np.int64)
+def paths_of(scenario: Scenario, months: Months, count: int, seed: int, workers: int | None = None) -> Paths:
+    """`count` paths. Targets: 0, for contributions are after the setup, and the fleet's book value with what is bought later."""
+    targets = np.array([0, months.opening + int(months.capex.sum())], np.int64)
     sizes = [min(BATCH, count - first) for first in range(0, count, BATCH)]
     rngs = np.random.default_rng(seed).spawn(len(sizes))
     made = Paths(
@@ -141,37 +139,39 @@ def paths_of(
     return made
 
 
-def chance_of(scenario: Scenario, count: int, seed: int, tell: Callable[[str, float], None]) -> Chance:
+def chance_of(
+    scenario: Scenario, count: int, seed: int, tell: Callable[[str, float], None], workers: int | None = None
+) -> Chance:
     """What `count` paths of a scenario say."""
     months = months_of(scenario)
-    setup = scenario.leasing.setup_micro
     tell("drawing paths", 0.0)
-    # contributions are after the setup, so it is paid back as soon as they reach nothing
-    found = paths_of(scenario, months, count, seed, setup_micro=0)
+    found = paths_of(scenario, months, count, seed, workers)
     tell("bands", 0.0)
     return Chance(
         paths=count,
         seed=seed,
         contribution_micro=_yearly(found.of("contribution"), scenario.months),
-        revenue_micro=_yearly(found.of("revenue"), scenario.months),
+        net_revenue_micro=_yearly(found.of("revenue") - found.of("refund") - found.of("credit"), scenario.months),
         result_micro=_yearly(found.of("result"), scenario.months),
         cash_micro=_quantiles(found.of("cash")),
         lowest_cash_micro=_quantiles(found.of("lowest_cash")),
         below_zero=float((found.of("contribution") < 0).mean()),
         setup_paid_back=float((found.reached[:, 0] >= 0).mean()),
-        setup_months=_median_month(found.reached[:, 0]) if setup else None,
+        setup_months=_median_month(found.reached[:, 0]) if scenario.leasing.setup_micro else None,
         fleet_paid_back=float((found.reached[:, 1] >= 0).mean()),
         bands=tuple(_bands(found)),
-        alone=tuple(_alone(scenario, seed, tell)),
+        alone=tuple(_alone(scenario, min(count, ALONE_PATHS), seed, tell, workers)),
         tie_out=not found.of("imbalance").any(),
     )
 
 
-def _alone(scenario: Scenario, seed: int, tell: Callable[[str, float], None]) -> Iterator[Alone]:
+def _alone(
+    scenario: Scenario, count: int, seed: int, tell: Callable[[str, float], None], workers: int | None
+) -> Iterator[Alone]:
     for done, (name, only) in enumerate(PARTS.items()):
         tell("one unknown at a time", done / len(PARTS))
         chosen = only(scenario)
-        found = paths_of(chosen, months_of(chosen), ALONE_PATHS, seed, setup_micro=0)
+        found = paths_of(chosen, months_of(chosen), count, seed, workers)
         low, *_, high = _yearly(found.of("contribution"), scenario.months)
         yield Alone(name, low, high)
 

@@ -15,7 +15,6 @@ from sublet.advice.finance import shipped
 from sublet.advice.finance.price_table import changes_of, changes_of_prices
 from sublet.advice.finance.scenario_file import ClassPart, GenerationPart, PricePart, ScenarioFile
 from sublet.advice.finance.units import month_number
-from sublet.advice.study.report import KIND as STUDY
 from sublet.app.complaints import InvalidFields, explain
 from sublet.core.errors import Invalid
 from sublet.core.finance.amounts import MONTH_H, PPM, YEAR_MONTHS
@@ -34,6 +33,8 @@ from sublet.core.lease import LeaseClass
 from sublet.core.pricing.floor import risk_share
 from sublet.core.terms import TERMS, ClassTerms, CostSheet
 
+STUDY = "sublet.study"
+"""The `kind` of a study's document."""
 HINT = "docs/reference/finance.md has every field; `sublet finance show university-128` prints one to start from"
 
 

@@ -14,7 +14,7 @@ from sublet.core.errors import Invalid
 from sublet.core.finance.accounts import Flows, accounts_of, total
 from sublet.core.finance.amounts import MONTH_H, PPM
 from sublet.core.finance.paths import base_prices
-from sublet.core.finance.scenario import Generation, Scenario, SoldClass
+from sublet.core.finance.scenario import Chances, Generation, Scenario, SoldClass
 from sublet.core.finance.tables import months_of
 from sublet.core.units import MICRO
 
@@ -68,7 +68,8 @@ def _each(asked: Asked) -> Iterator[Turned]:
         row = TURNS[what]
         for value in (low, high):
             scenario = row.turn(asked, value)
-            if not scenario.fits():
+            alone = replace(scenario, chances=Chances(), price=replace(scenario.price, highest_micro=scenario.price.start_micro))
+            if not alone.fits():
                 raise Invalid(f"turn {what} to {value:g} makes amounts too large", field="turn", hint="turn it less far")
             flows = base_flows(scenario)
             yield Turned(

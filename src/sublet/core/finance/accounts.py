@@ -81,10 +81,14 @@ class Flows:
         return self.contribution_micro - self.fleet_depreciation_micro - self.fleet_standing_micro
 
     @property
+    def leasing_cash_micro(self) -> int:
+        """What leasing alone does to the cash."""
+        return self.received_micro - self.refund_micro - self.credit_micro - self.incremental_micro
+
+    @property
     def cash_flow_micro(self) -> int:
         """What the month does to the cash: receipts and what is paid at once."""
-        paid = self.refund_micro + self.credit_micro + self.incremental_micro + self.fleet_standing_micro
-        return self.received_micro - paid - self.capex_micro + self.disposal_micro
+        return self.leasing_cash_micro - self.fleet_standing_micro - self.capex_micro + self.disposal_micro
 
 
 @dataclass(frozen=True, slots=True)

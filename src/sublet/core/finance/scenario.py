@@ -4,6 +4,7 @@ Months count from the first of the accounts, which is 0. Money in micro-units, s
 tariffs as `CostSheet` has them. A GPU here is one with its share of the node.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -185,6 +186,11 @@ class Chances:
     spike_left_ppm: int = 0  # what stays leased meanwhile
 
 
+def _most(spread: float) -> int:
+    """How many times the base case a path's scale can be; the kernel stops at 20."""
+    return min(20, math.ceil(math.exp(6 * spread)))
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """All of it."""
@@ -236,11 +242,14 @@ class Scenario:
         """Whether every sum of every path stays within `MONEY_MICRO_MAX`: all hours at the highest price, all costs, all GPUs."""
         years = self.months // YEAR_MONTHS + 1
         hours = sum(one.gpus * max(one.price_ppm, PPM) for one in self.fleet) // PPM * MONTH_H * self.months
-        owed = max((one.price_ppm * (2 * PPM + one.credit_ppm + one.spike_ppm) for one in self.classes), default=0) // PPM
+        back, more = (_most(spread) for spread in (self.chances.reclaim_spread, self.chances.cost_spread))
+        owed = max(
+            (one.price_ppm * (PPM + back * (one.refund_ppm + one.credit_ppm) + one.spike_ppm) for one in self.classes), default=0
+        ) // PPM  # fmt: skip
         earned = hours * self.price.ceiling_micro * max(owed, PPM) // PPM
         fleet = sum(
             one.bought_micro * 3 + share_of(one.bought_micro, one.upkeep_ppm) * years
-            + one.gpus * MONTH_H * self.months * (2 * one.variable_micro + one.idle_energy_micro)
+            + one.gpus * MONTH_H * self.months * (more * one.variable_micro + one.idle_energy_micro)
             for one in self.fleet
         )  # fmt: skip
         other = self.months * (self.leasing.programme_micro + self.staff_micro) + self.leasing.setup_micro

@@ -17,6 +17,8 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 PPM = np.int64(1_000_000)
+SCALE_MAX = 20.0
+"""Refunds, credits and costs of a path are at most so many times those of the base case."""
 TOTALS = 12
 """Columns of what the books say of a path: revenue, refund, credit, cost, selling, contribution, result, cash, receivable,
 lowest cash, largest imbalance, leased GPU-hours."""
@@ -54,8 +56,8 @@ def market(
         deviation, jumped, stepped, told, wave = 0.0, 0.0, 0.0, 0.0, 0.0
         regime, block, spike = 0, 0, 0
         level = chances[0] * path_normal[p, 0]
-        scale[p, 0] = np.int64(math.floor(math.exp(chances[3] * path_normal[p, 1]) * 1e6 + 0.5))
-        scale[p, 1] = np.int64(math.floor(math.exp(chances[4] * path_normal[p, 2]) * 1e6 + 0.5))
+        scale[p, 0] = np.int64(math.floor(min(math.exp(chances[3] * path_normal[p, 1]), SCALE_MAX) * 1e6 + 0.5))
+        scale[p, 1] = np.int64(math.floor(min(math.exp(chances[4] * path_normal[p, 2]), SCALE_MAX) * 1e6 + 0.5))
         for t in range(months):
             deviation = noise[0] * deviation + noise[1] * normal[p, t, 0]
             if uniform[p, t, 0] < noise[2]:
