@@ -194,5 +194,3 @@ def plain_books(months: Months, found: Markets, path: int, targets: list[int]) -
     said["contributions"] = contributions
     said["reached"] = [next((month for month, sum_ in enumerate(so_far) if sum_ >= target), -1) for target in targets]
     return said
-
-

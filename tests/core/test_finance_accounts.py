@@ -37,7 +37,7 @@ def test_a_share_is_rounded_half_up(amount: int, ppm: int) -> None:
     service=st.integers(0, 200), in_service=st.integers(-200, 50),
 )  # fmt: skip
 def test_depreciation_sums_to_capex_less_residual_exactly(
-    gpus: int, capex: int, life: int, residual: int, service: int, in_service: int
+    *, gpus: int, capex: int, life: int, residual: int, service: int, in_service: int
 ) -> None:
     one = replace(
         fleet(), gpus=gpus, capex_micro=capex, life_months=life, residual_ppm=residual, service_months=service,
@@ -103,7 +103,9 @@ def spreadsheet(one: Scenario, price: Decimal) -> Iterator[dict[str, Decimal]]:
 
 
 def test_a_spreadsheet_comes_to_the_same_cent() -> None:
-    one = scenario(fleet=(fleet(gpus=1_234, capex=41_250, in_service=-3, life=25),), leasing=Leasing(45_000, 12_345_678_912, 999))
+    one = scenario(
+        fleet=(fleet(gpus=1_234, capex=41_250, in_service=-3, life=25),), leasing=Leasing(45_000, 12_345_678_912, 999)
+    )
     price = 2_345_678
     accounts = accounts_of(months_of(one), [price] * one.months)
     for month, line in zip(accounts, spreadsheet(one, Decimal(price) / 1_000_000), strict=True):

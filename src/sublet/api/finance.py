@@ -46,7 +46,9 @@ class FinanceView(BaseModel):
 @router.post("/finance", dependencies=[only(Scope.FINANCE)])
 def finance(
     body: ScenarioFile,
-    paths: Annotated[int, Query(ge=0, le=PATHS_MAX, description="Monte-Carlo paths, in place of the scenario's; 0 for none")] = 2_000,
+    paths: Annotated[
+        int, Query(ge=0, le=PATHS_MAX, description="Monte-Carlo paths, in place of the scenario's; 0 for none")
+    ] = 2_000,
     claims: Annotated[bool, Query(description="check the claims in the scenario's `claims`")] = False,  # noqa: FBT002
 ) -> FinanceView:
     """The accounts of a scenario. Nothing is written; files that a scenario names are refused, give the numbers themselves."""

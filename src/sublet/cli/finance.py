@@ -24,7 +24,8 @@ Paths = Annotated[
                  rich_help_panel=PATHS),
 ]  # fmt: skip
 Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, max=2**31, help="Draws them; the scenario's own without it.", rich_help_panel=PATHS)
+    int | None,
+    typer.Option("--seed", min=0, max=2**31, help="Draws them; the scenario's own without it.", rich_help_panel=PATHS),
 ]
 FromLedger = Annotated[
     bool,
@@ -41,7 +42,9 @@ From = Annotated[
 To = Annotated[str | None, typer.Option("--to", help="End, not included; now if left away.", rich_help_panel=BOOKS)]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", help="Folder for the report: page, workbook, JSON, CSV. None without it.", rich_help_panel=REPORT),
+    typer.Option(
+        "--out", "-o", help="Folder for the report: page, workbook, JSON, CSV. None without it.", rich_help_panel=REPORT
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Write over a report that is there.", rich_help_panel=REPORT)]
 

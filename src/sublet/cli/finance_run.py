@@ -95,9 +95,7 @@ def _made(asked: Asked, scenario: str, target: Target) -> Report:
     return report
 
 
-def _against_books(
-    found: scenarios.Asked, asked: Asked, tell: Callable[[str, float], None]
-) -> tuple[Actual, scenarios.Asked]:
+def _against_books(found: scenarios.Asked, asked: Asked, tell: Callable[[str, float], None]) -> tuple[Actual, scenarios.Asked]:
     tell("reading the books", 0.0)
     begin = parse_instant(asked.begin, option="--from")
     end = parse_instant(asked.end, option="--to")

@@ -45,9 +45,8 @@ def where(folder: Path | None) -> str:
     if folder is None:
         return "[dim]page, workbook, JSON and CSV: add --out FOLDER[/]"
     return (
-        f"report    [bold]{escape(str(folder / PAGE))}[/]\n"
-        f"workbook  {escape(str(folder / WORKBOOK))}\n"
-        f"data      {escape(str(folder / DOCUMENT))}, {escape(str(folder / TABLES_FOLDER))}/*.csv"
+        f"report    [bold]{escape(str(folder / PAGE))}[/]\nworkbook  {escape(str(folder / WORKBOOK))}\ndata      "
+        f"{escape(str(folder / DOCUMENT))}, {escape(str(folder / TABLES_FOLDER))}/*.csv"
     )
 
 
@@ -70,7 +69,9 @@ def _breaks(report: Report) -> Iterator[RenderableType]:
     parts = []
     for said, micro in (("incremental", found.price_incremental_micro), ("full cost", found.price_full_micro)):
         parts.append(f"{said} {'no price' if micro is None else price(micro / MICRO, currency)}")
-    yield prose(f"Break-even list price of a GPU-hour: {', '.join(parts)}; now {price(report.scenario.price_micro / MICRO, currency)}.")
+    yield prose(
+        f"Break-even list price of a GPU-hour: {', '.join(parts)}; now {price(report.scenario.price_micro / MICRO, currency)}."
+    )
     shares = [
         f"{said} {'no share' if part is None else share(part)}"
         for said, part in (
@@ -92,7 +93,8 @@ def _actual(report: Report) -> Iterator[RenderableType]:
         return money(value / MICRO, currency) if name.endswith("_micro") else number(value)
 
     rows = [
-        (one.name.removesuffix("_micro"), said(one.name, one.assumed), said(one.name, one.actual)) for one in report.actual.lines
+        (one.name.removesuffix("_micro"), said(one.name, one.assumed), said(one.name, one.actual))
+        for one in report.actual.lines
     ]
     yield Text()
     yield table((f"{report.actual.begins} to {report.actual.ends}", "scenario", "books"), rows, right=("scenario", "books"))

@@ -52,21 +52,26 @@ def year_table(report: Report) -> tuple[Row, ...]:
     columns = [line.flows for line in report.years] + [report.total]
     micro, _ = unit_of(report)
     made = [
-        Row(label, says, tuple(_cell(flows, field, sign, micro) for flows in columns), {0: "sum", 2: "hours"}.get(sign, "plain"))
+        Row(
+            label, says, tuple(_cell(flows, field, sign, micro) for flows in columns), {0: "sum", 2: "hours"}.get(sign, "plain")
+        )
         for label, field, says, sign in LINES
         if sign in {0, 2} or any(getattr(flows, field) for flows in columns)
     ]
     assets = tuple(f"{line.assets_micro / micro:,.1f}" for line in report.years)
     cash = tuple(f"{line.cash_micro / micro:,.1f}" for line in report.years)
+    recovered = [line.recovered_bps for line in report.years]
     made += [
         Row("assets at the end", "book value of the whole fleet", (*assets, ""), "sum"),
         Row("cash at the end", "from 0: receipts less all that the whole fleet costs and is bought for", (*cash, ""), "sum"),
         Row("depreciation recovered", "contribution of the depreciation of the leased hours",
-            tuple(_percent(line.recovered_bps) for line in report.years) + (_percent(report.sums.depreciation_recovered_bps),), "plain"),
+            (*map(_percent, recovered), _percent(report.sums.depreciation_recovered_bps)), "plain"),
     ]  # fmt: skip
     if report.owner is not None:
         lifts = tuple("-" if line.lift_bps is None else f"{line.lift_bps:+.1f} bps" for line in report.years)
-        made.append(Row("owner's operating margin", "against its own year", (*lifts, f"{report.owner.mean_bps:+.1f} bps"), "plain"))
+        made.append(
+            Row("owner's operating margin", "against its own year", (*lifts, f"{report.owner.mean_bps:+.1f} bps"), "plain")
+        )
     return tuple(made)
 
 

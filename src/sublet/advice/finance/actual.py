@@ -1,5 +1,7 @@
-"""What the books of a running control plane say, beside the scenario: the same lines over the same hours, and the scenario
-told again with what was really leased, at what price, and with what it owed."""
+"""What the books of a running control plane say, beside the scenario.
+
+The same lines over the same hours; and the scenario told again with what was really leased, at what price, and what it owed.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

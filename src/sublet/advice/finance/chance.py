@@ -115,7 +115,10 @@ def _still(scenario: Scenario) -> Scenario:
 
 
 def paths_of(scenario: Scenario, months: Months, count: int, seed: int, workers: int | None = None) -> Paths:
-    """`count` paths. Targets: 0, for contributions are after the setup, and the fleet's book value with what is bought later."""
+    """`count` paths.
+
+    Targets: 0, for contributions are after the setup, and the fleet's book value with what is bought later.
+    """
     targets = np.array([0, months.opening + int(months.capex.sum())], np.int64)
     sizes = [min(BATCH, count - first) for first in range(0, count, BATCH)]
     rngs = np.random.default_rng(seed).spawn(len(sizes))

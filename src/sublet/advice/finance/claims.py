@@ -35,7 +35,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim that was checked. `verdict` is `holds`, `fails` or `holds_if`; `condition` says under which assumption it holds."""
+    """A claim that was checked.
+
+    `verdict` is `holds`, `fails` or `holds_if`; `condition` says under which assumption it holds.
+    """
 
     id: str
     claim: str
@@ -100,7 +103,8 @@ def _capex(case: Case) -> Claim:
     first, last = facts.capex[0].year, facts.capex[-1].year
     right = low <= exact(facts.capex_claimed) <= high
     parts = " + ".join(
-        case.money(one.low) if one.low == one.high else f"{case.money(one.low)} to {case.money(one.high)}" for one in facts.capex
+        case.money(one.low) if one.low == one.high else f"{case.money(one.low)} to {case.money(one.high)}"
+        for one in facts.capex
     )
     ours = f"{parts} = {case.money(low)} to {case.money(high)} in {first} to {last}"
     last_year = facts.capex[-1]
@@ -129,18 +133,23 @@ def _revenue(case: Case) -> Claim:
     best = max(amount for _, amount in brings)
     said = ", ".join(f"{case.price(one.price)}: {case.money(amount)}" for one, amount in brings)
     ours = (
-        f"{number(float(hours))} GPU-hours a year. At {said}: at {case.price(at)} the claim is {float(wanted / (hours * at)):.1f} "
-        f"times too high. {case.money(wanted)} needs {case.price(needed)} a GPU-hour, or "
+        f"{number(float(hours))} GPU-hours a year. At {said}: at {case.price(at)} the claim is "
+        f"{float(wanted / (hours * at)):.1f} times too high. {case.money(wanted)} needs {case.price(needed)} a GPU-hour, or "
         f"{share(float(share_at))} of the fleet leased at {case.price(at)}, or a fleet of {number(float(fleet_at))}"
     )
     condition = (
-        f"if the share is of a footprint of some {number(float(low_gw / part))} to {number(float(high_gw / part))} GW: a neocloud "
-        f"earns {case.money(low_mw)} to {case.money(high_mw)} on a MW and year, so {number(float(low_gw))} to "
+        f"if the share is of a footprint of some {number(float(low_gw / part))} to {number(float(high_gw / part))} GW: a "
+        f"neocloud earns {case.money(low_mw)} to {case.money(high_mw)} on a MW and year, so {number(float(low_gw))} to "
         f"{number(float(high_gw))} GW bring {case.money(wanted)}. The high margin holds on the incremental view only: here "
         f"{share(_margin(case.year))} of the revenue before depreciation, {share(_full_margin(case.year))} at full cost"
     )
     verdict = HOLDS if best >= wanted else HOLDS_IF
-    found = (ours, f"{number(float(gpus))} H100 equivalents, {share(float(part))} of the year leased, no discount", verdict, condition)
+    found = (
+        ours,
+        f"{number(float(gpus))} H100 equivalents, {share(float(part))} of the year leased, no discount",
+        verdict,
+        condition,
+    )
 
     def figures() -> Iterator[Figure]:
         yield Figure("GPU-hours a year", float(hours), "GPU-h")
@@ -181,9 +190,8 @@ def _lift(case: Case) -> Claim:
         f"{_bps(bps, sign=False)} {'needs ' + case.money(one / MICRO) if one else 'cannot be reached'}"
         for bps, one in zip((low, high), needed, strict=True)
     )
-    condition = (
-        f"{needs} of revenue at {share(float(usual))} margin; or {case.money(saved[0])} to {case.money(saved[1])} of pure saving"
-    )
+    savings = f"{case.money(saved[0])} to {case.money(saved[1])} of pure saving"
+    condition = f"{needs} of revenue at {share(float(usual))} margin; or {savings}"
     assumption = f"a year with {case.money(owner.revenue_micro / MICRO)} of revenue and {float(own):.1%} operating margin"
     verdict = HOLDS if scenario >= low else HOLDS_IF
     if at_most < low:
@@ -244,8 +252,9 @@ def _idle(case: Case) -> Claim:
     ours = f"this scenario: {share(shares.idle)} idle, {share(day)} leasable for a day. Measured: {measured}"
     most = max(one.high for one in facts.idle)
     condition = (
-        f"at its lower end for the idlest pools measured ({share(most)}), or if a GPU counts as idle that is taken while its cores wait; not as time that "
-        "could be leased. That a fleet cannot shrink between runs is right: it is bought years ahead"
+        f"at its lower end for the idlest pools measured ({share(most)}), or if a GPU counts as idle that is taken while its "
+        "cores wait; not as time that could be leased. That a fleet cannot shrink between runs is right: it is bought years "
+        "ahead"
     )
     verdict = HOLDS if inside else (HOLDS_IF if most >= (low + high) / 2 else FAILS)
     found = (ours, "idle is GPU time that no job of the owner holds", verdict, condition)
@@ -264,11 +273,12 @@ def _faster(case: Case) -> Claim:
     low, high = facts.faster_claimed
     least, most = facts.neocloud_margin
     ours = (
-        f"accounts bound the cost, not the speed: integration saves at most the margin in between, {share(least)} to {share(most)} "
-        "of the price. The scenarios assume 0"
+        f"accounts bound the cost, not the speed: integration saves at most the margin in between, {share(least)} to "
+        f"{share(most)} of the price. The scenarios assume 0"
     )
     condition = (
-        f"as a lower cost, where that margin is {share(low)} or more (GPUs written off over 6 years); no source supports it as speed"
+        f"as a lower cost, where that margin is {share(low)} or more (GPUs written off over 6 years); no source supports it "
+        "as speed"
     )
     verdict = HOLDS_IF if most >= low else FAILS
     found = (ours, "no measurement of the claim is known; the margin avoided is the upper bound", verdict, condition)
@@ -290,8 +300,11 @@ def _plugged_in(case: Case) -> Claim:
         f"{case.money(month)} in the first month and {case.money(year)} in the first year, straight over "
         f"{first.life_months / 12:g} years. Of a working GPU's electricity {share(float(fixed))} is paid when it idles, too"
     )
-    condition = f"for depreciation and staff; of electricity only for the idle draw: {share(1 - float(fixed))} comes with the work"
-    assumption = f"{first.cost.idle_w:,} W idle, {first.cost.busy_w:,} W busy, {first.life_months / 12:g} years to {share(float(residual))}"
+    condition = (
+        f"for depreciation and staff; of electricity only for the idle draw: {share(1 - float(fixed))} comes with the work"
+    )
+    years = f"{first.life_months / 12:g} years to {share(float(residual))}"
+    assumption = f"{first.cost.idle_w:,} W idle, {first.cost.busy_w:,} W busy, {years}"
     found = (ours, assumption, HOLDS_IF if fixed < 1 else HOLDS, condition)
 
     def figures() -> Iterator[Figure]:
@@ -308,8 +321,8 @@ def _contention(case: Case) -> Claim:
     chances = case.asked.scenario.chances
     but = f" but {share(chances.spike_left_ppm / 1e6)}" if chances.spike_left_ppm else ""
     assumption = (
-        f"{chances.spikes:g} times a year all leased GPUs{but} are needed for {chances.spike_months} months, and every contract "
-        "is broken at once"
+        f"{chances.spikes:g} times a year all leased GPUs{but} are needed for {chances.spike_months} months, and every "
+        "contract is broken at once"
     )
     if case.chance is None:
         found = ("not drawn: this run has no paths", assumption, HOLDS_IF, "run it with paths: leave --paths 0 away")
@@ -346,8 +359,8 @@ def _bare_metal(case: Case) -> Claim:
         f"{facts.host_hours:g} h uses {share(1 / 6 / facts.host_hours)} of it"
     )
     condition = (
-        "isolation and no virtualisation hold where the whole host is leased; 120 Gb/s one way; builds only where a host is kept "
-        "busy. It is no substitute for GPUs in large training"
+        "isolation and no virtualisation hold where the whole host is leased; 120 Gb/s one way; builds only where a host is "
+        "kept busy. It is no substitute for GPUs in large training"
     )
     found = (ours, "a property of hardware, not of accounts: public data sheets", HOLDS_IF, condition)
 
@@ -356,7 +369,10 @@ def _bare_metal(case: Case) -> Claim:
         yield Figure("of a GPU's fabric", link, "of 1")
         yield Figure("shortest lease", facts.host_hours, "h")
 
-    claim = f"dedicated Apple-silicon hosts: full isolation, no virtualisation overhead, up to {facts.link_claimed_gbps:g} Gb/s between nodes"
+    claim = (
+        f"dedicated Apple-silicon hosts: full isolation, no virtualisation overhead, up to {facts.link_claimed_gbps:g} Gb/s "
+        "between nodes"
+    )
     return _claim(case, "C9", claim, found, figures())
 
 

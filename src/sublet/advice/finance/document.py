@@ -1,5 +1,7 @@
-"""The JSON document of a report: the whole value with what follows from each month, keys sorted, so that the same scenario
-gives the same bytes."""
+"""The JSON document of a report: the whole value with what follows from each month.
+
+Keys are sorted, so that the same scenario gives the same bytes.
+"""
 
 import json
 from collections.abc import Mapping

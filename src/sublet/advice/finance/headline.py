@@ -96,10 +96,11 @@ class _Telling:
         year, scenario = self.year, self.asked.scenario
         verb = "leaves" if year.contribution_micro >= 0 else "loses"
         return (
-            f"Leasing {share(year.leased_gpu_h / year.capacity_gpu_h)} of the time of {counted(scenario.gpus(0), 'GPU')} brings "
-            f"{self._money(year.revenue_micro)} in the first year and {verb} {self._money(abs(year.contribution_micro))} after "
-            f"refunds, credits and all that leasing adds: a leased GPU-hour brings {self._each(year.net_revenue_micro, year)} "
-            f"and costs {self._each(year.incremental_micro, year)} more than an idle one."
+            f"Leasing {share(year.leased_gpu_h / year.capacity_gpu_h)} of the time of {counted(scenario.gpus(0), 'GPU')} "
+            f"brings {self._money(year.revenue_micro)} in the first year and {verb} "
+            f"{self._money(abs(year.contribution_micro))} after refunds, credits and all that leasing adds: a leased "
+            f"GPU-hour brings {self._each(year.net_revenue_micro, year)} and costs "
+            f"{self._each(year.incremental_micro, year)} more than an idle one."
         )
 
     def _uncertain(self, chance: Chance) -> str:
@@ -122,12 +123,13 @@ class _Telling:
         brings = self._each(flows.net_revenue_micro, flows)
         if flows.full_margin_micro >= 0:
             return (
-                f"At full cost, with depreciation and all that runs either way, a leased GPU-hour costs {each} and brings {brings} "
-                "on average: leasing would pay for GPUs that are bought for it, if they were leased as much as all are used."
+                f"At full cost, with depreciation and all that runs either way, a leased GPU-hour costs {each} and brings "
+                f"{brings} on average: leasing would pay for GPUs that are bought for it, if they were leased as much as all "
+                "are used."
             )
         return (
-            f"At full cost, with depreciation and all that runs either way, a leased GPU-hour costs {each} and brings {brings} on "
-            "average: leasing pays for what stands there anyway, and is no reason to buy more."
+            f"At full cost, with depreciation and all that runs either way, a leased GPU-hour costs {each} and brings "
+            f"{brings} on average: leasing pays for what stands there anyway, and is no reason to buy more."
         )
 
     def _owner(self, lift: float) -> str:
@@ -135,9 +137,7 @@ class _Telling:
         assert owner is not None
         own = owner.income_micro / owner.revenue_micro
         verb = "lifts" if lift >= 0 else "lowers"
-        return (
-            f"It {verb} the owner's operating margin of {own * 100:.1f} % by {abs(lift):.1f} basis points in the first year."
-        )
+        return f"It {verb} the owner's operating margin of {own * 100:.1f} % by {abs(lift):.1f} basis points in the first year."
 
     def warnings(self) -> Iterator[str]:
         """What has to be known before a number is passed on."""
@@ -145,8 +145,8 @@ class _Telling:
         leaving = [one for one in self.asked.scenario.fleet if one.in_service + one.lasts < months]
         for one in leaving:
             yield (
-                f"Generation {one.name} leaves the fleet before the accounts end, and later months are smaller for it: if it stays, "
-                "say so with service_years."
+                f"Generation {one.name} leaves the fleet before the accounts end, and later months are smaller for it: if it "
+                "stays, say so with service_years."
             )
         idle = [month for month in self.accounts if month.gpus and not month.flows.leased_gpu_h]
         if idle and self.everything.leased_gpu_h:

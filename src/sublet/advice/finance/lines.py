@@ -51,7 +51,8 @@ class UnitLine:
 class ClassLine:
     """One class: what is leased of it and what a GPU-hour of it brings in the first month, in micro-units.
 
-    `reclaimed` is the assumed probability of a reclaim, `pays_up_to` the one at which a lease is worth no more than an idle GPU.
+    `reclaimed` is the assumed probability of a reclaim, `pays_up_to` the one at which a lease is worth no more than an idle
+    GPU.
     """
 
     name: str

@@ -1,5 +1,7 @@
-"""The report as one HTML file that needs nothing else, in the style of the study's: same style sheet, same script, and a
-content security policy that forbids the page to ask anybody for anything."""
+"""The report as one HTML file that needs nothing else, in the style of the study's.
+
+Same style sheet, same script, and a content security policy that forbids the page to ask anybody for anything.
+"""
 
 import base64
 import hashlib
@@ -35,16 +37,20 @@ def page_of(report: Report) -> str:
     }
     scripts = (Markup(get_plotlyjs()), Markup(_file("sublet.advice.study", SCRIPT)))  # noqa: S704 (plotly's and ours)
     style = _file("sublet.advice.study", STYLE) + _file("sublet.advice.finance", OWN_STYLE)
-    return _environment("sublet.advice.finance").get_template("finance.html").render(
-        report=report,
-        currency=report.scenario.currency,
-        unit=unit_of(report),
-        years=year_table(report),
-        plots=plots,
-        style=Markup(style),  # noqa: S704
-        scripts=scripts,
-        policy=_policy_of(scripts),
-        figures=_embedded([plot for plot in plots.values() if plot is not None]),
+    return (
+        _environment("sublet.advice.finance")
+        .get_template("finance.html")
+        .render(
+            report=report,
+            currency=report.scenario.currency,
+            unit=unit_of(report),
+            years=year_table(report),
+            plots=plots,
+            style=Markup(style),  # noqa: S704
+            scripts=scripts,
+            policy=_policy_of(scripts),
+            figures=_embedded([plot for plot in plots.values() if plot is not None]),
+        )
     )
 
 

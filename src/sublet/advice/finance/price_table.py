@@ -8,6 +8,7 @@ import io
 import math
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -56,7 +57,7 @@ def changes_of_prices(prices: Sequence[float]) -> list[float]:
     if len(prices) < MONTHS_MIN:
         hint = f"give {MONTHS_MIN} months or more, or leave the history away"
         raise Invalid(f"{len(prices)} months are no history of prices", field="price.history", hint=hint)
-    return [math.log(after / before) for before, after in zip(prices, prices[1:], strict=False)]
+    return [math.log(after / before) for before, after in pairwise(prices)]
 
 
 def _filled(months: Sequence[str], prices: Sequence[float], table: str) -> list[float]:

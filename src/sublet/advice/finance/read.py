@@ -1,5 +1,7 @@
-"""From a scenario's file to the core's frozen value: files that it names are read, classes get their shares, units are made
-whole. Wrong input is named with the way out."""
+"""From a scenario's file to the core's frozen value.
+
+Files that it names are read, classes get their shares, units are made whole. Wrong input is named with the way out.
+"""
 
 import json
 import math
@@ -113,9 +115,7 @@ def made(file: ScenarioFile, *, source: str, name: str, beside: Path | None) -> 
         fleet=tuple(_generation(part, start) for part in file.fleet),
         classes=tuple(_classes(file, shares)),
         price=_price(file, start, beside),
-        owner=None
-        if owner.revenue_year is None or owner.income_year is None
-        else Owner(owner.revenue_year, owner.income_year),
+        owner=None if owner.revenue_year is None or owner.income_year is None else Owner(owner.revenue_year, owner.income_year),
         leasing=_leasing(file),
         chances=_chances(file),
         staff_micro=owner.staff_year // YEAR_MONTHS,
@@ -194,7 +194,8 @@ def _classes(file: ScenarioFile, shares: Shares) -> Iterator[SoldClass]:
     for length in sorted({part.hours for part in file.classes}):
         wanted = sum(share for part, share in taken if part.hours >= length)
         if wanted > shares.of(length) + 1e-9:
-            said = f"classes of {length} h and longer take {wanted:.3g} of the fleet, and {shares.of(length):.3g} is leasable so long"
+            so_long = shares.of(length)
+            said = f"classes of {length} h and longer take {wanted:.3g} of the fleet, and {so_long:.3g} is leasable so long"
             raise Invalid(said, field="classes", hint="lower `captured` of some: they share the same idle time")
     for part, share in taken:
         yield _sold(part, share)

@@ -14,8 +14,17 @@ from sublet.advice.finance.assumed import Assumed, assumed
 from sublet.advice.finance.chance import Chance, chance_of
 from sublet.advice.finance.claims import Claim, checked
 from sublet.advice.finance.headline import Headline, headline
-from sublet.advice.finance.lines import ClassLine, MonthLine, UnitLine, YearLine, class_lines, month_lines, unit_lines, year_lines
 from sublet.advice.finance.limits import LIMITS
+from sublet.advice.finance.lines import (
+    ClassLine,
+    MonthLine,
+    UnitLine,
+    YearLine,
+    class_lines,
+    month_lines,
+    unit_lines,
+    year_lines,
+)
 from sublet.advice.finance.read import Asked
 from sublet.advice.finance.turned import Turned, turned
 from sublet.core.finance.accounts import Flows, Month, accounts_of, total

@@ -214,7 +214,9 @@ class ChancePart(Part):
 class TurnPart(Part):
     """`[[turn]]`: one assumption at two other values; without any, usual ones are turned."""
 
-    what: Text = said("", "price, leased, life_years, tariff_kwh, credit_multiple, gpus, captured, selling, reclaimed, upkeep_year")
+    what: Text = said(
+        "", "price, leased, life_years, tariff_kwh, credit_multiple, gpus, captured, selling, reclaimed, upkeep_year"
+    )
     low: Annotated[float, Field(ge=0, le=1e12)] = said("as the field", "the lower value")
     high: Annotated[float, Field(ge=0, le=1e12)] = said("as the field", "the higher value")
 
@@ -228,7 +230,9 @@ class ScenarioFile(Part):
     months: Annotated[int, Field(ge=12, le=MONTHS_MAX)] = said("months", "how many", default=60)
     paths: Annotated[int, Field(ge=0, le=PATHS_MAX)] = said("", "Monte-Carlo paths; 0: none", default=100_000)
     seed: Annotated[int, Field(ge=0, le=2**31)] = said("", "draws them", default=0)
-    leasable_from: Text | None = said("", "`study.json` of a study: idle, leasable and captured shares come from it", default=None)
+    leasable_from: Text | None = said(
+        "", "`study.json` of a study: idle, leasable and captured shares come from it", default=None
+    )
     fleet: Annotated[tuple[GenerationPart, ...], Field(min_length=1, max_length=GENERATIONS_MAX)]
     owner: OwnerPart = OwnerPart()
     leasable: LeasablePart = LeasablePart()
@@ -237,7 +241,9 @@ class ScenarioFile(Part):
     classes: Annotated[tuple[ClassPart, ...], Field(min_length=1, max_length=CLASSES_MAX)]
     chance: ChancePart = ChancePart()
     turn: Annotated[tuple[TurnPart, ...], Field(max_length=20)] = ()
-    sources: Mapping[Text, Text] = said("", "where a number comes from, by its key: `\"price.start\" = \"...\"`", default_factory=dict)
+    sources: Mapping[Text, Text] = said(
+        "", 'where a number comes from, by its key: `"price.start" = "..."`', default_factory=dict
+    )
     claims: Claims | None = None
 
     def refuse_files(self) -> None:

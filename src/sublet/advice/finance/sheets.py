@@ -6,7 +6,7 @@ value that it comes to, for programs that do not calculate.
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -23,7 +23,8 @@ Cell = str | int | float | Decimal | None
 
 MONTH_LINES = (
     "revenue", "refund", "credit", "energy", "wear", "operations", "margin", "selling", "programme", "contribution",
-    "depreciation", "standing", "full_margin", "received", "fleet_depreciation", "fleet_standing", "capex", "disposal", "result",
+    "depreciation", "standing", "full_margin", "received", "fleet_depreciation", "fleet_standing", "capex", "disposal",
+    "result",
 )  # fmt: skip
 FORMULAS: Mapping[str, str] = {
     "margin": "{revenue}-{refund}-{credit}-{energy}-{wear}-{operations}",
@@ -81,14 +82,17 @@ def tornado(report: Report) -> Sheet:
 
 def alone(report: Report) -> Sheet:
     """The width of the band with one unknown alone."""
-    rows = [(one.name, decimal_of(one.low_micro), decimal_of(one.high_micro)) for one in (report.chance.alone if report.chance else ())]
+    rows = [
+        (one.name, decimal_of(one.low_micro), decimal_of(one.high_micro))
+        for one in (report.chance.alone if report.chance else ())
+    ]
     return Sheet("alone", ("unknown", "contribution_year_q5", "contribution_year_q95"), tuple(rows))
 
 
 def units(report: Report) -> Sheet:
     """A GPU-hour of each generation."""
     parts = ("energy", "wear", "operations", "idle_energy", "upkeep", "staff", "depreciation")
-    rows = [
+    rows: list[tuple[Cell, ...]] = [
         (one.name, one.gpus, *(decimal_of(getattr(one, f"{part}_micro")) for part in parts), decimal_of(one.full_micro),
          decimal_of(one.list_price_micro))
         for one in report.units
@@ -162,7 +166,9 @@ def _answer(book: Any, report: Report, looks: Mapping[str, Any]) -> None:
     page.write_string(0, 0, f"{report.scenario.title}, {report.scenario.starts} to {report.scenario.ends}", looks["head"])
     for nth, sentence in enumerate((*report.headline.sentences, *report.headline.warnings), 1):
         page.write_string(nth, 0, sentence, looks["text"])
-    page.write_string(nth + 2, 0, f"Amounts in {report.scenario.currency}. Made by sublet finance, Sublet {report.version}.", looks["text"])
+    page.write_string(
+        nth + 2, 0, f"Amounts in {report.scenario.currency}. Made by sublet finance, Sublet {report.version}.", looks["text"]
+    )
 
 
 def _write(book: Any, sheet: Sheet, looks: Mapping[str, Any]) -> None:
@@ -170,7 +176,7 @@ def _write(book: Any, sheet: Sheet, looks: Mapping[str, Any]) -> None:
     page.freeze_panes(1, 1)
     for column, heading in enumerate(sheet.headings):
         page.write_string(0, column, heading, looks["head"])
-        long = any(isinstance(row[column], str) and len(row[column]) > 24 for row in sheet.rows)
+        long = any(len(text) > 24 for row in sheet.rows if isinstance(text := row[column], str))
         page.set_column(column, column, 48 if long else 18)
     for row, values in enumerate(sheet.rows, 1):
         for column, value in enumerate(values):
@@ -216,7 +222,7 @@ def _letter(column: int) -> str:
     return text
 
 
-def _amount(flows: Flows, name: str) -> Decimal:
+def _amount(flows: Flows, name: str) -> Cell:
     return decimal_of(getattr(flows, f"{name}_micro"))
 
 

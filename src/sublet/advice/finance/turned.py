@@ -68,7 +68,9 @@ def _each(asked: Asked) -> Iterator[Turned]:
         row = TURNS[what]
         for value in (low, high):
             scenario = row.turn(asked, value)
-            alone = replace(scenario, chances=Chances(), price=replace(scenario.price, highest_micro=scenario.price.start_micro))
+            alone = replace(
+                scenario, chances=Chances(), price=replace(scenario.price, highest_micro=scenario.price.start_micro)
+            )
             if not alone.fits():
                 raise Invalid(f"turn {what} to {value:g} makes amounts too large", field="turn", hint="turn it less far")
             flows = base_flows(scenario)
@@ -114,7 +116,9 @@ LIMITS: Mapping[str, tuple[float, float, str]] = {
 
 def _price(asked: Asked, value: float) -> Scenario:
     price, micro = asked.scenario.price, round(value * MICRO)
-    fits = replace(price, start_micro=micro, lowest_micro=min(price.lowest_micro, micro), highest_micro=max(price.highest_micro, micro))
+    fits = replace(
+        price, start_micro=micro, lowest_micro=min(price.lowest_micro, micro), highest_micro=max(price.highest_micro, micro)
+    )
     return replace(asked.scenario, price=fits)
 
 
@@ -182,6 +186,18 @@ def _mean(asked: Asked, of: Callable[[Generation], float]) -> float:
     return float(f"{sum(one.gpus * of(one) for one in asked.scenario.fleet) / whole:.4g}")
 
 
+def _life_now(asked: Asked) -> float:
+    return _mean(asked, lambda one: one.life_months / 12)
+
+
+def _tariff_now(asked: Asked) -> float:
+    return _mean(asked, lambda one: one.cost.tariff_micro_kwh / MICRO)
+
+
+def _upkeep_now(asked: Asked) -> float:
+    return _mean(asked, lambda one: one.upkeep_ppm / PPM)
+
+
 def _around(low: float, high: float) -> Callable[[float], tuple[float, float]]:
     return lambda now: (float(f"{now * low:.3g}"), float(f"{now * high:.3g}"))
 
@@ -191,7 +207,11 @@ def _most_reclaimed(asked: Asked) -> float:
 
 
 def _most_owed(asked: Asked) -> float:
-    owed = [sold.credit_ppm / PPM / part.reclaimed for part, sold in zip(asked.file.classes, asked.scenario.classes, strict=True) if part.reclaimed]
+    owed = [
+        sold.credit_ppm / PPM / part.reclaimed
+        for part, sold in zip(asked.file.classes, asked.scenario.classes, strict=True)
+        if part.reclaimed
+    ]
     return round(max(owed, default=0.0), 3)
 
 
@@ -204,13 +224,13 @@ TURNS: Mapping[str, Turn] = {
         lambda a, v: a.scenario.with_leased(round(v * PPM)), _around(0.5, 1.5),
     ),
     "gpus": Turn("GPUs", "GPUs", lambda a: float(sum(one.gpus for one in a.scenario.fleet)), _gpus, _around(0.5, 2)),
-    "life_years": Turn("life", "years", lambda a: _mean(a, lambda one: one.life_months / 12), _life, lambda now: (max(0.5, round(now - 2, 2)), round(now + 1, 2))),
+    "life_years": Turn("life", "years", _life_now, _life, lambda now: (max(0.5, round(now - 2, 2)), round(now + 1, 2))),
     "tariff_kwh": Turn(
-        "energy", "{currency}/kWh", lambda a: _mean(a, lambda one: one.cost.tariff_micro_kwh / MICRO), _tariff, _around(0.6, 1.5)
+        "energy", "{currency}/kWh", _tariff_now, _tariff, _around(0.6, 1.5)
     ),
     "credit_multiple": Turn("credit on a reclaim", "x the lease's price", _most_owed, _credit, lambda _: (0.0, 10.0)),
     "reclaimed": Turn("leases reclaimed", "of guaranteed leases", _most_reclaimed, _reclaimed, _around(0.5, 2)),
     "selling": Turn("selling", "of revenue", lambda a: a.scenario.leasing.selling_ppm / PPM, _selling, _around(0, 3)),
-    "upkeep_year": Turn("upkeep", "of capex a year", lambda a: _mean(a, lambda one: one.upkeep_ppm / PPM), _upkeep, _around(0.5, 1.5)),
+    "upkeep_year": Turn("upkeep", "of capex a year", _upkeep_now, _upkeep, _around(0.5, 1.5)),
 }  # fmt: skip
 """What can be turned."""

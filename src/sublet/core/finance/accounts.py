@@ -143,9 +143,7 @@ def accounts_of(months: Months, prices: Sequence[Price]) -> tuple[Month, ...]:
         receivable += flows.revenue_micro - paid
         cash += flows.cash_flow_micro
         equity += flows.result_micro
-        made.append(
-            Month(month, int(months.gpus[month]), price, flows, int(months.assets[month]), receivable, cash, equity)
-        )
+        made.append(Month(month, int(months.gpus[month]), price, flows, int(months.assets[month]), receivable, cash, equity))
     assert all(one.imbalance_micro == 0 for one in made), "the accounts must tie out"
     return tuple(made)
 
@@ -160,9 +158,7 @@ def _flows(months: Months, month: int, price: Price) -> Flows:
     sums = dict.fromkeys(("revenue", "refund", "credit", "selling", "energy", "wear", "operations", "leased"), 0)
     for kind in range(months.terms.shape[0]):
         sold = sale(months, month, kind, price)
-        energy, wear, operations = (
-            int(rows[month, kind]) for rows in (months.energy, months.wear, months.operations)
-        )
+        energy, wear, operations = (int(rows[month, kind]) for rows in (months.energy, months.wear, months.operations))
         left = sold.revenue_micro - sold.refund_micro - sold.credit_micro - sold.selling_micro
         if months.keeps_floor and left < energy + wear + operations:
             continue

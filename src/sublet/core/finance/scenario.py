@@ -239,13 +239,16 @@ class Scenario:
         return replace(self, classes=classes, idle_ppm=max(self.idle_ppm, leased_ppm))
 
     def fits(self) -> bool:
-        """Whether every sum of every path stays within `MONEY_MICRO_MAX`: all hours at the highest price, all costs, all GPUs."""
+        """Whether every sum of every path stays within `MONEY_MICRO_MAX`.
+
+        Counted are all hours at the highest price, all costs and all GPUs.
+        """
         years = self.months // YEAR_MONTHS + 1
         hours = sum(one.gpus * max(one.price_ppm, PPM) for one in self.fleet) // PPM * MONTH_H * self.months
         back, more = (_most(spread) for spread in (self.chances.reclaim_spread, self.chances.cost_spread))
-        owed = max(
-            (one.price_ppm * (PPM + back * (one.refund_ppm + one.credit_ppm) + one.spike_ppm) for one in self.classes), default=0
-        ) // PPM  # fmt: skip
+        owed = 0
+        for one in self.classes:
+            owed = max(owed, one.price_ppm * (PPM + back * (one.refund_ppm + one.credit_ppm) + one.spike_ppm) // PPM)
         earned = hours * self.price.ceiling_micro * max(owed, PPM) // PPM
         fleet = sum(
             one.bought_micro * 3 + share_of(one.bought_micro, one.upkeep_ppm) * years

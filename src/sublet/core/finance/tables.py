@@ -1,5 +1,7 @@
-"""A scenario as arrays: what every month holds before a price is known. The accounts of one path and of a hundred thousand
-are made from the same rows, so they cannot differ."""
+"""A scenario as arrays: what every month holds before a price is known.
+
+The accounts of one path and of a hundred thousand are made from the same rows, so they cannot differ.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -33,13 +33,34 @@ def share_of(amount: Whole, ppm: Whole) -> Whole:
 
 
 @njit(cache=True, nogil=True)
+def _regime(regimes: Floats, now: int, uniform: float) -> int:
+    """The regime after a month: another one, each as likely, with the probability of leaving this one."""
+    leaves = regimes[now, 1]
+    if regimes.shape[0] == 1 or uniform >= leaves:
+        return now
+    other = int(uniform / leaves * (regimes.shape[0] - 1))
+    return other if other < now else other + 1
+
+
+@njit(cache=True, nogil=True)
+def _stepped(steps: Floats, uniform: Floats, path: int, month: int) -> float:
+    """Logarithm of the dated steps that a path takes in a month."""
+    total = 0.0
+    for s in range(steps.shape[0]):
+        if month == int(steps[s, 0]) and uniform[path, s] < steps[s, 2]:
+            total += steps[s, 1]
+    return total
+
+
+@njit(cache=True, nogil=True)
 def market(
     normal: Floats, uniform: Floats, step_uniform: Floats, path_normal: Floats,
     steady: Floats, noise: Floats, regimes: Floats, steps: Floats, history: Floats, chances: Floats, limits: Ints,
 ) -> tuple[Ints, Ints, Ints, Ints]:  # fmt: skip
-    """Prices [P, T] in micro-units, leased shares [P, T] in millionths of the base case, spikes [P, T] as the millionths
-    that are taken back when one begins, and scales [P, 2] in millionths of refunds and credits, and of costs.
+    """The market of each path: prices [P, T], leased shares [P, T], spikes [P, T] and scales [P, 2].
 
+    Prices in micro-units, shares in millionths of the base case, spikes as the millionths that are taken back when one begins,
+    scales in millionths, of refunds and credits, and of costs.
     `normal` [P, T, 3] and `uniform` [P, T, 4] are draws of a month, `step_uniform` [P, S] and `path_normal` [P, 3] of a path.
     `steady` [T] is the logarithm of the start price with its trend. `noise`: persistence and size of a month's reverting
     deviation, probability of a jump, mean and spread of its logarithm, block length of `history` [N], the logarithms of
@@ -62,12 +83,8 @@ def market(
             deviation = noise[0] * deviation + noise[1] * normal[p, t, 0]
             if uniform[p, t, 0] < noise[2]:
                 jumped += noise[3] + noise[4] * normal[p, t, 1]
-            if regimes.shape[0] > 1 and uniform[p, t, 1] < regimes[regime, 1]:
-                other = int(uniform[p, t, 1] / regimes[regime, 1] * (regimes.shape[0] - 1))
-                regime = other if other < regime else other + 1
-            for s in range(steps.shape[0]):
-                if t == int(steps[s, 0]) and step_uniform[p, s] < steps[s, 2]:
-                    stepped += steps[s, 1]
+            regime = _regime(regimes, regime, uniform[p, t, 1])
+            stepped += _stepped(steps, step_uniform, p, t)
             if history.shape[0] > 0:
                 if t % int(noise[5]) == 0:
                     block = int(uniform[p, t, 2] * history.shape[0])
@@ -95,7 +112,7 @@ def books(
     price: Ints, leased: Ints, taken: Ints, scale: Ints,
     list_h: Ints, leased_h: Ints, variable: Ints, terms: Ints, fixed: Ints, target: Ints, rules: Ints, opening: Whole,
 ) -> tuple[Ints, Ints, Ints]:  # fmt: skip
-    """What each path says at its end [P, TOTALS], the months in which targets are reached [P, K], and contributions [P, T].
+    """The books of each path: its end [P, TOTALS], months in which targets are reached [P, K], and contributions [P, T].
 
     Money in micro-units. The first four as `market` makes them. `list_h`, `leased_h` (GPU-hours) and `variable` [T, C] are of
     the base case, `terms` [C, 4] millionths of price, refund, credit and spike. `fixed` [T, 6]: programme, standing,

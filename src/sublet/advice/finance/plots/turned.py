@@ -17,10 +17,14 @@ def contribution_plot(report: Report) -> Plot:
     """The mean year's contribution."""
     return _tornado(
         report,
-        "turned-contribution",
-        "What leasing brings",
-        "The contribution of a mean year in the base case. Each bar ends where one assumption is turned to its lower or higher "
-        "value, all else as it was; the longest is the one worth knowing better.",
+        (
+            "turned-contribution",
+            "What leasing brings",
+            (
+                "The contribution of a mean year in the base case. Each bar ends where one assumption is turned to its lower or "
+                "higher value, all else as it was; the longest is the one worth knowing better."
+            ),
+        ),
         lambda one: one.contribution_micro,
         report.total.contribution_micro,
     )
@@ -30,10 +34,14 @@ def full_plot(report: Report) -> Plot:
     """What is left at full cost."""
     return _tornado(
         report,
-        "turned-full",
-        "What is left at full cost",
-        "The same once the leased hours carry their part of depreciation, idle energy, upkeep and staff. A shorter life can help "
-        "here: GPUs that are written off before the accounts begin cost nothing in them.",
+        (
+            "turned-full",
+            "What is left at full cost",
+            (
+                "The same once the leased hours carry their part of depreciation, idle energy, upkeep and staff. A shorter life "
+                "can help here: GPUs that are written off before the accounts begin cost nothing in them."
+            ),
+        ),
         lambda one: one.full_margin_micro,
         report.total.full_margin_micro,
     )
@@ -57,8 +65,8 @@ def alone_plot(report: Report) -> Plot | None:
         Plot(
             "alone",
             "What the band is made of",
-            "The contribution of a mean year in 9 of 10 paths when this alone is left to chance and all else is as in the base "
-            "case (dotted).",
+            "The contribution of a mean year in 9 of 10 paths when this alone is left to chance and all else is as in the "
+            "base case (dotted).",
             (bar,),
             {},
         ),
@@ -69,27 +77,22 @@ def alone_plot(report: Report) -> Plot | None:
     )
 
 
-def _tornado(
-    report: Report, name: str, title: str, caption: str, of: Callable[[Turned], int], whole_micro: int
-) -> Plot:
+def _tornado(report: Report, words: tuple[str, str, str], of: Callable[[Turned], int], whole_micro: int) -> Plot:
+    """`words`: name, title, caption."""
     months, currency = report.scenario.months, report.scenario.currency
     start = whole_micro * 12 / months / MICRO
     whats = list(dict.fromkeys(one.what for one in report.turned))
     pairs = {what: [one for one in report.turned if one.what == what] for what in whats}
     whats.sort(key=lambda what: -abs(of(pairs[what][1]) - of(pairs[what][0])))
-    data = tuple(
-        _side([pairs[what][side] for what in whats], start, of, currency, ("lower", "higher")[side], side) for side in (0, 1)
-    )
+    data = tuple(_side([pairs[what][side] for what in whats], start, of, currency, side) for side in (0, 1))
     every = [of(one) / MICRO for one in report.turned]
-    return _drawn(Plot(name, title, caption, data, {}), start, every, len(whats), currency)
+    return _drawn(Plot(*words, data, {}), start, every, len(whats), currency)
 
 
-def _side(
-    rows: Sequence[Turned], start: float, of: Callable[[Turned], int], currency: str, name: str, side: int
-) -> Json:
+def _side(rows: Sequence[Turned], start: float, of: Callable[[Turned], int], currency: str, side: int) -> Json:
     values = [of(one) / MICRO for one in rows]
     return {
-        "type": "bar", "orientation": "h", "name": f"{name} value", "offsetgroup": str(side),
+        "type": "bar", "orientation": "h", "name": f"{('lower', 'higher')[side]} value", "offsetgroup": str(side),
         "y": [_label(one, currency) for one in rows], "base": start,
         "x": [value - start for value in values],
         "text": [f"{_value(one, one.value)}: {money(value, currency)}" for one, value in zip(rows, values, strict=True)],

@@ -47,8 +47,8 @@ def unit_plot(report: Report) -> Plot:
         name="units",
         title="What a GPU-hour costs",
         caption="From left to right: what leasing adds (green and blue, the incremental cost), then what runs either way. The "
-        "diamond is the list price; discounts, refunds and credits come off it. In the wide space between the two views lies "
-        "the whole argument: whether to lease what stands there, and whether to buy more.",
+        "diamond is the list price; discounts, refunds and credits come off it. In the wide space between the two views "
+        "lies the whole argument: whether to lease what stands there, and whether to buy more.",
         data=tuple(data),
         layout=made,
     )
