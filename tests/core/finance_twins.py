@@ -122,19 +122,20 @@ def plain_market(one: Scenario, draws: Draws, path: int) -> tuple[list[int], lis
     prices, leased, taken = [], [], []
     for month in range(one.months):
         normal, uniform = draws.normal[path, month], draws.uniform[path, month]
-        deviation = kept * deviation + size * normal[0]
-        if uniform[0] < often:
-            jumped += jump_mean + jump_spread * normal[1]
-        if len(levels) > 1 and uniform[1] < levels[regime][1]:
-            others = [number for number in range(len(levels)) if number != regime]
-            regime = others[int(uniform[1] / levels[regime][1] * len(others))]
         for number, step in enumerate(price.steps):
             if step.month == month and draws.steps[path, number] < step.chance:
                 stepped += math.log(step.factor)
-        if price.history:
-            if month % int(block_months) == 0:
-                block = int(uniform[2] * len(price.history))
-            told += price.history[(block + month % int(block_months)) % len(price.history)]
+        if month:
+            deviation = kept * deviation + size * normal[0]
+            if uniform[0] < often:
+                jumped += jump_mean + jump_spread * normal[1]
+            if len(levels) > 1 and uniform[1] < levels[regime][1]:
+                others = [number for number in range(len(levels)) if number != regime]
+                regime = others[int(uniform[1] / levels[regime][1] * len(others))]
+            if price.history:
+                into = (month - 1) % int(block_months)
+                block = int(uniform[2] * len(price.history)) if into == 0 else block
+                told += price.history[(block + into) % len(price.history)]
         value = math.exp(min(steady[month] + deviation + jumped + stepped + told + levels[regime][0], 42.0))
         prices.append(min(max(math.floor(value + 0.5), price.lowest_micro), price.ceiling_micro))
         wave = chances.persistence * wave + chances.month_spread * math.sqrt(1 - chances.persistence**2) * normal[2]

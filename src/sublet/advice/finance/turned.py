@@ -223,7 +223,7 @@ TURNS: Mapping[str, Turn] = {
         "share leased", "of the fleet", lambda a: a.scenario.leased_ppm / PPM,
         lambda a, v: a.scenario.with_leased(round(v * PPM)), _around(0.5, 1.5),
     ),
-    "gpus": Turn("GPUs", "GPUs", lambda a: float(sum(one.gpus for one in a.scenario.fleet)), _gpus, _around(0.5, 2)),
+    "gpus": Turn("GPUs", "in the fleet", lambda a: float(sum(one.gpus for one in a.scenario.fleet)), _gpus, _around(0.5, 2)),
     "life_years": Turn("life", "years", _life_now, _life, lambda now: (max(0.5, round(now - 2, 2)), round(now + 1, 2))),
     "tariff_kwh": Turn(
         "energy", "{currency}/kWh", _tariff_now, _tariff, _around(0.6, 1.5)

@@ -148,8 +148,9 @@ class Step:
 class PricePath:
     """How the list price moves. Its logarithm is a sum: trend + reverting noise + history + jumps + regime + steps.
 
-    All parts but the trend are off by default. `history` holds monthly changes of a recorded price (logarithms); blocks of
-    `block_months` of it are drawn with replacement. Volatility and rates are of a year.
+    The first month's price is the start's, a dated step apart. All parts but the trend are off by default. `history` holds
+    monthly changes of a recorded price (logarithms); blocks of `block_months` of it are drawn with replacement. Volatility and
+    rates are of a year.
     """
 
     start_micro: int

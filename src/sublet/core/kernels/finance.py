@@ -80,15 +80,17 @@ def market(
         scale[p, 0] = np.int64(math.floor(min(math.exp(chances[3] * path_normal[p, 1]), SCALE_MAX) * 1e6 + 0.5))
         scale[p, 1] = np.int64(math.floor(min(math.exp(chances[4] * path_normal[p, 2]), SCALE_MAX) * 1e6 + 0.5))
         for t in range(months):
-            deviation = noise[0] * deviation + noise[1] * normal[p, t, 0]
-            if uniform[p, t, 0] < noise[2]:
-                jumped += noise[3] + noise[4] * normal[p, t, 1]
-            regime = _regime(regimes, regime, uniform[p, t, 1])
             stepped += _stepped(steps, step_uniform, p, t)
-            if history.shape[0] > 0:
-                if t % int(noise[5]) == 0:
-                    block = int(uniform[p, t, 2] * history.shape[0])
-                told += history[(block + t % int(noise[5])) % history.shape[0]]
+            if t > 0:  # the first month's price is known
+                deviation = noise[0] * deviation + noise[1] * normal[p, t, 0]
+                if uniform[p, t, 0] < noise[2]:
+                    jumped += noise[3] + noise[4] * normal[p, t, 1]
+                regime = _regime(regimes, regime, uniform[p, t, 1])
+                if history.shape[0] > 0:
+                    into = (t - 1) % int(noise[5])
+                    if into == 0:
+                        block = int(uniform[p, t, 2] * history.shape[0])
+                    told += history[(block + into) % history.shape[0]]
             log_price = steady[t] + deviation + jumped + stepped + told + regimes[regime, 0]
             value = math.exp(min(log_price, 42.0))
             price[p, t] = min(max(np.int64(math.floor(value + 0.5)), limits[0]), limits[1])

@@ -21,8 +21,8 @@ def contribution_plot(report: Report) -> Plot:
             "turned-contribution",
             "What leasing brings",
             (
-                "The contribution of a mean year in the base case. Each bar ends where one assumption is turned to its lower or "
-                "higher value, all else as it was; the longest is the one worth knowing better."
+                "The contribution of a mean year in the base case. Each bar ends where one assumption is turned to its lower "
+                "or higher value, all else as it was; the longest is the one worth knowing better."
             ),
         ),
         lambda one: one.contribution_micro,
@@ -38,8 +38,8 @@ def full_plot(report: Report) -> Plot:
             "turned-full",
             "What is left at full cost",
             (
-                "The same once the leased hours carry their part of depreciation, idle energy, upkeep and staff. A shorter life "
-                "can help here: GPUs that are written off before the accounts begin cost nothing in them."
+                "The same once the leased hours carry their part of depreciation, idle energy, upkeep and staff. A shorter "
+                "life can help here: GPUs that are written off before the accounts begin cost nothing in them."
             ),
         ),
         lambda one: one.full_margin_micro,
