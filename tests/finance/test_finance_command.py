@@ -3,13 +3,16 @@
 import csv
 import io
 import json
+import time
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from command_line import Sublet
+from doors import TASK, Doors, good
 from sublet.advice.finance import shipped
 from sublet.advice.finance.read import STUDY, read
 from sublet.advice.study.report import KIND
@@ -204,7 +207,7 @@ class Books:
     def __init__(self, found: dict[str, Any]) -> None:
         self.found, self.asked = found, dict[str, Any]()
 
-    def __enter__(self) -> "Books":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -237,15 +240,16 @@ def test_the_books_stand_beside_the_scenario_and_in_its_place(
 
 
 @pytest.mark.parametrize(
-    ("found", "field", "said"),
+    ("found", "complaint"),
     [
-        (statement(billed_gpu_us=0), "from-ledger", "nothing was leased"),
-        ({"items": []}, "currency", "nothing in USD"),
+        (statement(billed_gpu_us=0), ("from-ledger", "nothing was leased")),
+        ({"items": []}, ("currency", "nothing in USD")),
     ],
 )
 def test_books_that_do_not_fit_are_refused(
-    sublet: Sublet, small: Path, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], field: str, said: str
+    sublet: Sublet, small: Path, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], complaint: tuple[str, str]
 ) -> None:
+    field, said = complaint
     monkeypatch.setattr("sublet.cli.finance_run.connect", lambda: Books(found))
     ran = sublet("finance", str(small), "--from-ledger", "--from", "2026-01-01", "--to", "2026-02-01", "--json")
     assert ran.code == 2 and ran.error["field"] == field and said in ran.error["detail"] and ran.error["hint"]
@@ -259,3 +263,23 @@ def test_shares_of_classes_and_of_lengths_are_those_of_the_file() -> None:
     assert (spot.refund_ppm, spot.credit_ppm) == (0, 0)
     assert guarded.price_ppm == round(700_000 / 0.9), "0.7 and the risk price p K / (1 - p)"
     assert block.credit_ppm == 20_000
+
+
+def test_a_running_control_plane_tells_what_was_leased(sublet: Sublet, doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUBLET_URL", doors.url)
+    monkeypatch.setenv("SUBLET_API_KEY", doors.owner_key)
+    good(doors.tenant("acme").post("/v1/leases", json=TASK))
+    doors.tick(4)
+    begun = time.monotonic()
+    while time.monotonic() - begun < 30:
+        doors.tick()
+        (books,) = sublet("ledger", "statement", "--json").json
+        if books["total"]["billed_gpu_us"]:
+            break
+    this_month = datetime.now(UTC).strftime("%Y-%m")
+    Path("now.toml").write_text(SMALL.replace("2026-01", this_month))
+    found = sublet("finance", "now.toml", "--from-ledger", "--paths", "200", "--json").json
+    assert found["actual"]["pools"] == [books["pools"][0]["pool"]]
+    hours = next(one["actual"] for one in found["actual"]["lines"] if one["name"] == "leased_gpu_h")
+    assert hours >= books["total"]["billed_gpu_us"] / 3.6e9 > 0
+    assert found["scenario"]["leased_share"] < 0.1 and found["chance"]["tie_out"]

@@ -54,8 +54,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("old", "new", "field", "said", "hint"), WRONG)
-def test_what_is_wrong_is_named_with_the_way_out(sublet: Sublet, old: str, new: str, field: str, said: str, hint: str) -> None:
+@pytest.mark.parametrize("case", WRONG, ids=lambda case: case[1].strip().replace("\n", " "))
+def test_what_is_wrong_is_named_with_the_way_out(sublet: Sublet, case: tuple[str, ...]) -> None:
+    old, new, field, said, hint = case
     assert SMALL.count(old) >= 1
     Path("prices.csv").write_text(PRICES)
     Path("scenario.toml").write_text(SMALL.replace(old, new, 1))

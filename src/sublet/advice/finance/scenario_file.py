@@ -214,9 +214,7 @@ class ChancePart(Part):
 class TurnPart(Part):
     """`[[turn]]`: one assumption at two other values; without any, usual ones are turned."""
 
-    what: Text = said(
-        "", "price, leased, life_years, tariff_kwh, credit_multiple, gpus, captured, selling, reclaimed, upkeep_year"
-    )
+    what: Text = said("", "which; the names stand below")
     low: Annotated[float, Field(ge=0, le=1e12)] = said("as the field", "the lower value")
     high: Annotated[float, Field(ge=0, le=1e12)] = said("as the field", "the higher value")
 
