@@ -94,6 +94,11 @@ class _Telling:
 
     def _brings(self) -> str:
         year, scenario = self.year, self.asked.scenario
+        if not year.leased_gpu_h:
+            spent = self._money(year.programme_micro)
+            return (
+                f"In the first year nothing would be leased, as no class brings its costs, and {spent} would be spent in vain."
+            )
         verb = "leaves" if year.contribution_micro >= 0 else "loses"
         return (
             f"Leasing {share(year.leased_gpu_h / year.capacity_gpu_h)} of the time of {counted(scenario.gpus(0), 'GPU')} "

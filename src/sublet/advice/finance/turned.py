@@ -163,11 +163,14 @@ def _credit(asked: Asked, value: float) -> Scenario:
 
 
 def _reclaimed(asked: Asked, value: float) -> Scenario:
+    """The class that is reclaimed most at another probability, and all others in proportion."""
+    times = value / (_most_reclaimed(asked) or 1.0)
+
     def change(sold: SoldClass, reclaimed: float, back: float) -> SoldClass:
-        if not reclaimed:
-            return sold
-        credit = round(sold.credit_ppm * value / reclaimed)
-        return replace(sold, refund_ppm=min(PPM, round(value * back * PPM)), credit_ppm=credit)
+        del reclaimed, back
+        return replace(
+            sold, refund_ppm=min(PPM, round(sold.refund_ppm * times)), credit_ppm=min(100 * PPM, round(sold.credit_ppm * times))
+        )
 
     return _classes(asked, change)
 
@@ -206,13 +209,15 @@ def _most_reclaimed(asked: Asked) -> float:
     return max(part.reclaimed for part in asked.file.classes)
 
 
-def _most_owed(asked: Asked) -> float:
-    owed = [
-        sold.credit_ppm / PPM / part.reclaimed
+def _mean_owed(asked: Asked) -> float:
+    """The mean over the leased time of classes that are reclaimed at all."""
+    pairs = [
+        (sold.leased_ppm, sold.credit_ppm / PPM / part.reclaimed)
         for part, sold in zip(asked.file.classes, asked.scenario.classes, strict=True)
         if part.reclaimed
     ]
-    return round(max(owed, default=0.0), 3)
+    weight = sum(leased for leased, _ in pairs)
+    return round(sum(leased * owed for leased, owed in pairs) / weight, 2) if weight else 0.0
 
 
 TURNS: Mapping[str, Turn] = {
@@ -228,7 +233,7 @@ TURNS: Mapping[str, Turn] = {
     "tariff_kwh": Turn(
         "energy", "{currency}/kWh", _tariff_now, _tariff, _around(0.6, 1.5)
     ),
-    "credit_multiple": Turn("credit on a reclaim", "x the lease's price", _most_owed, _credit, lambda _: (0.0, 10.0)),
+    "credit_multiple": Turn("credit on a reclaim", "x price", _mean_owed, _credit, lambda _: (0.0, 10.0)),
     "reclaimed": Turn("leases reclaimed", "of guaranteed leases", _most_reclaimed, _reclaimed, _around(0.5, 2)),
     "selling": Turn("selling", "of revenue", lambda a: a.scenario.leasing.selling_ppm / PPM, _selling, _around(0, 3)),
     "upkeep_year": Turn("upkeep", "of capex a year", _upkeep_now, _upkeep, _around(0.5, 1.5)),

@@ -9,8 +9,8 @@ from sublet.advice.study.plots.style import COLOURS, Json, Plot, axis, layout, p
 from sublet.advice.study.words import money, share
 from sublet.core.units import MICRO
 
-ROW = 44
-"""Pixels an assumption."""
+ROW = 36
+"""Pixels a bar."""
 
 
 def contribution_plot(report: Report) -> Plot:
@@ -79,30 +79,27 @@ def alone_plot(report: Report) -> Plot | None:
 
 def _tornado(report: Report, words: tuple[str, str, str], of: Callable[[Turned], int], whole_micro: int) -> Plot:
     """`words`: name, title, caption."""
-    months, currency = report.scenario.months, report.scenario.currency
-    start = whole_micro * 12 / months / MICRO
-    whats = list(dict.fromkeys(one.what for one in report.turned))
-    pairs = {what: [one for one in report.turned if one.what == what] for what in whats}
-    whats.sort(key=lambda what: -abs(of(pairs[what][1]) - of(pairs[what][0])))
-    data = tuple(_side([pairs[what][side] for what in whats], start, of, currency, side) for side in (0, 1))
-    every = [of(one) / MICRO for one in report.turned]
-    return _drawn(Plot(*words, data, {}), start, every, len(whats), currency)
-
-
-def _side(rows: Sequence[Turned], start: float, of: Callable[[Turned], int], currency: str, side: int) -> Json:
+    currency = report.scenario.currency
+    start = whole_micro * 12 / report.scenario.months / MICRO
+    reach: dict[str, float] = {}
+    for one in report.turned:
+        reach[one.what] = max(reach.get(one.what, 0.0), abs(of(one) / MICRO - start))
+    rows = sorted(report.turned, key=lambda one: (-reach[one.what], one.what, one.value))
     values = [of(one) / MICRO for one in rows]
-    return {
-        "type": "bar", "orientation": "h", "name": f"{('lower', 'higher')[side]} value", "offsetgroup": str(side),
-        "y": [_label(one, currency) for one in rows], "base": start,
-        "x": [value - start for value in values],
-        "text": [f"{_value(one, one.value)}: {money(value, currency)}" for one, value in zip(rows, values, strict=True)],
+    bar: Json = {
+        "type": "bar", "orientation": "h", "y": [_label(one, currency) for one in rows], "base": start,
+        "x": [value - start for value in values], "text": [money(value, currency) for value in values],
         "textposition": "outside", "cliponaxis": False, "hoverinfo": "text+y",
-        "marker": {"color": (COLOURS["bound"], COLOURS["owner"])[side]},
+        "marker": {"color": [COLOURS["leased"] if value >= start else COLOURS["bad"] for value in values]},
     }  # fmt: skip
+    return _drawn(Plot(*words, (bar,), {}), start, values, len(rows), currency)
 
 
 def _label(one: Turned, currency: str) -> str:
-    return plain(f"{one.title} (now {_value(one, one.now)})") + f"<br>{plain(one.unit.replace('{currency}', currency))}"
+    """What is turned, in which unit, from what to what."""
+    unit = one.unit.replace("{currency}", currency)
+    what = one.title if unit.startswith(("of ", "in ")) else f"{one.title}, {unit}"
+    return f"{plain(what)}<br>{_value(one, one.now)} \u2192 {_value(one, one.value)}"
 
 
 def _value(one: Turned, value: float) -> str:
@@ -114,13 +111,12 @@ def _drawn(plot: Plot, start: float, values: Sequence[float], rows: int, currenc
     """With the dotted line of the base case and room for words on either side."""
     shape, note = upright(start, f"base case: {money(start, currency)}")
     low, high = min([start, *values]), max([start, *values])
-    room = (high - low) * 0.34 or abs(high) * 0.1 or 1.0
+    room = (high - low) * 0.6 or abs(high) * 0.1 or 1.0
     made = layout(
         axis(f"{currency} a year", **AMOUNT, range=[low - room, high + room]),
         axis("", autorange="reversed", ticksuffix="  "),
         height=130 + ROW * rows,
-        barmode="group",
+        showlegend=False,
     )
-    legend = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.16, "yanchor": "top"}
-    more = {"margin": {**made["margin"], "t": 28}, "shapes": [shape], "annotations": [note], "bargap": 0.3, "legend": legend}
-    return Plot(plot.name, plot.title, plot.caption, plot.data, {**made, **more, "showlegend": len(plot.data) > 1})
+    more = {"margin": {**made["margin"], "t": 28}, "shapes": [shape], "annotations": [note], "bargap": 0.3}
+    return Plot(plot.name, plot.title, plot.caption, plot.data, {**made, **more})
