@@ -75,7 +75,9 @@ def handed_out(winners: list[Winner], free: list[int], before: list[int], at: di
         gpus, tenant, product = one["need"] * one["nodes"], one["tenant"], one["product"]
         code, price, hold, placement = in_the_way(one, at, spare[product], holding[tenant], unlocked), 0, 0, None
         if code == codes.FREE_TO_BID:
-            placement = room.find(
+            open_to_it = room.copy()
+            open_to_it.free &= ~np.array(at["barred"][product] if at["barred"] else [0] * NODES, np.uint64)
+            placement = open_to_it.find(
                 gpus_per_node=one["need"], nodes=one["nodes"], whole=one["whole"], before=np.array(before, np.uint64)
             )
             if placement is None:
@@ -113,6 +115,10 @@ def handed_out(winners: list[Winner], free: list[int], before: list[int], at: di
             "holding": st.lists(st.integers(0, 8), min_size=2, max_size=2),
             "headroom": st.lists(st.sampled_from([NEVER, -1, 0, 10**6, 10**8]), min_size=2, max_size=2),
             "unlocked": st.integers(-4, 40),
+            "barred": st.one_of(
+                st.just([]),
+                st.lists(st.lists(st.sampled_from([0, 255]), min_size=NODES, max_size=NODES), min_size=3, max_size=3),
+            ),
         }
     ),
 )
@@ -132,6 +138,7 @@ def test_winners_get_their_gpus_one_after_the_other(
         (np.array(at["suspended"]), ints(at["quota"]), ints(at["holding"])),
         (ints(at["headroom"]), ints([0, 0])),
         (np.array(free, np.uint64), np.full(NODES, 255, np.uint64), np.array(before, np.uint64)),
+        np.array(at["barred"], np.uint64).reshape(-1, NODES),
     )
     placed = iter(zip(node.tolist(), mask.tolist(), strict=True))
     for i, (what, price, hold, placement) in enumerate(expected):

@@ -1,4 +1,4 @@
-"""The loops: observe, decide, apply, enforce, in this order, again and again; and beside them meter, bill, audit.
+"""The loops: observe, decide, apply, auction, enforce, in this order, again and again; and beside them meter, bill, audit.
 
 None takes input, each does bounded work and is harmless to repeat; a loop that fails is logged and tried again with the next
 tick. So the way after a crash is the way of every day.
@@ -11,8 +11,9 @@ from time import perf_counter
 
 import structlog
 
-from sublet.app import billing, metering, purge
+from sublet.app import billing, metering, owner_queue, purge
 from sublet.app.apply import apply_pending
+from sublet.app.auctions import Auctioneer
 from sublet.app.audit import Auditor
 from sublet.app.clock import Clock, explain_jump
 from sublet.app.decide import Decider
@@ -23,7 +24,7 @@ from sublet.app.observe import Sight, Steps, observe
 from sublet.app.tally import Tally
 from sublet.core.errors import SubletError
 from sublet.core.ledger import Settlement
-from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US
+from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US, on_grid
 from sublet.engines.protocol import Engine, NodeSeen
 from sublet.store import events, facts
 from sublet.store.database import Database, Tx
@@ -57,6 +58,7 @@ class Loops:
         decider: Decider,
         tally: Tally,
         *,
+        auctioneer: Auctioneer,
         mirror: Mirror,
         run_env: RunEnv,
         rhythm: Rhythm,
@@ -64,6 +66,7 @@ class Loops:
         """`mirror` is what all loops look at; `run_env` gives what the control plane tells each run in its environment."""
         self._database, self._engine, self._clock, self._mirror = database, engine, clock, mirror
         self._decider, self._tally, self._run_env, self._rhythm = decider, tally, run_env, rhythm
+        self._auctioneer = auctioneer
         self._auditor = Auditor(database)
         self._seen_until_us: int | None = None  # the last look whose news are in the database
         self._due: dict[str, int] = {}
@@ -83,6 +86,9 @@ class Loops:
             sight = self._look(now)
             self._tally.observed(observe(self._database, self._mirror, sight))
             self._seen_until_us = sight.at_us
+        if sight is not None:
+            with self._part("owner_queue"):
+                self._tally.observed(owner_queue.follow(self._database, self._mirror, sight))
         with self._part("apply"):
             self._apply()  # what an earlier process decided and did not get to apply
         with self._part("decide"):
@@ -91,6 +97,9 @@ class Loops:
                 self._tally.decided(*decided)
         with self._part("apply"):
             self._apply()
+        with self._part("auction"):
+            if self._auctioneer.hold(now_us=self._clock.now_us()):
+                self._apply()
         if sight is not None:
             with self._part("enforce"):
                 enforce(self._database, self._mirror, self._engine, sight, run_env=self._run_env)
@@ -120,7 +129,9 @@ class Loops:
         if now >= self._due.get("nodes", 0):
             nodes = tuple(self._engine.nodes())
             self._due["nodes"] = now + self._rhythm.nodes_us
-        return Sight(now, self._engine.observe(), nodes)
+        runs, looked_us = self._engine.observe(), self._engine.looked_us
+        at = now if looked_us is None else min(now, on_grid(looked_us))
+        return Sight(at, runs, nodes, self._engine.owner_work(), read_us=now)
 
     def _meter(self, until_us: int, *, every_us: int | None = None) -> None:
         """Meter what ran until the last look, never beyond it, and bill it."""

@@ -23,6 +23,7 @@ import psutil
 import uvicorn
 
 from sublet.api.server import create_app
+from sublet.app.apply import apply_pending
 from sublet.app.clock import Clock
 from sublet.app.control import ControlPlane
 from sublet.app.settings import Settings
@@ -34,6 +35,9 @@ from sublet.engines.fake import FakeEngine
 from sublet.store import leases as lease_rows
 from sublet.store.database import Database
 
+_ROUNDS = 100
+_STEADY, _PATIENCE_S = 4, 300.0
+"""The fleet has settled once there are so many ticks in five seconds, or so many seconds have passed."""
 _LEASES_HELD = 0.6
 """Of all live leases so many hold GPUs; the others wait."""
 
@@ -54,12 +58,13 @@ def measure(
     del view
     progress("it starts", 0.2)
     with _serving(folder, database, engine, clock) as (plane, base_url, ready_s):
-        time.sleep(5.0)  # the first rounds place what the made-up fleet left waiting
+        _settled(plane)
         progress("it is asked", 0.3)
         ticks, began = plane.status()["ticks"], perf_counter()
         with multiprocessing.get_context("spawn").Pool(1) as client:
             asked = client.apply(ask, (base_url, secret, pools, rate, seconds))
         rounds = (plane.status()["ticks"] - ticks) / (perf_counter() - began)
+        loops = _means_ms(plane)
         failing = plane.status()["failing"]
         memory = psutil.Process().memory_info().rss
     database.close()
@@ -67,6 +72,7 @@ def measure(
     database, clock = Database(url), Clock(wall=clock_of(clock))
     with _serving(folder, database, engine, clock) as (plane, _, again_s), database.read() as tx:
         states = lease_rows.counts(tx)
+    idle = _idle(plane)
     database.close()
     return {
         "benchmark": "live",
@@ -75,11 +81,45 @@ def measure(
         "live_leases": sum(number for state, number in states.items() if state is not State.ENDED),
         "answers": _spread(asked["seconds"]) | {"asked_a_second": rate, "statuses": asked["statuses"]},
         "ticks_a_second": round(rounds, 2),
+        "loops_mean_ms": loops,
+        "idle_round": idle,
         "failing": failing,
         "first_start_s": round(ready_s, 1),
         "restart_to_ready_s": round(again_s, 1),
         "memory_mb": round(memory / 1e6),
     }
+
+
+def _settled(plane: ControlPlane) -> None:
+    """Wait until the first rounds have placed what the made-up fleet left waiting: until ticks come one after the other."""
+    until = perf_counter() + _PATIENCE_S
+    while perf_counter() < until:
+        ticks = plane.status()["ticks"]
+        time.sleep(5.0)
+        if plane.status()["ticks"] - ticks >= _STEADY:
+            return
+
+
+def _means_ms(plane: ControlPlane) -> dict[str, float]:
+    """What a pass of each loop took on average."""
+    found: dict[str, dict[str, float]] = {}
+    for metric in plane.metrics.operations.collect():
+        for sample in metric.samples if metric.name == "sublet_loop_duration_seconds" else ():
+            found.setdefault(sample.labels["loop"], {})[sample.name.rsplit("_", 1)[-1]] = sample.value
+    return {loop: round(1e3 * parts["sum"] / parts["count"], 1) for loop, parts in found.items() if parts.get("count")}
+
+
+def _idle(plane: ControlPlane) -> dict[str, Any]:
+    """Rounds in which nothing has changed, the loops at rest: what it takes to see that."""
+    now, seconds = plane.clock.now_us(), []
+    for _ in range(_ROUNDS):
+        began = perf_counter()
+        decided = plane.decider.decide(now_us=now)
+        if decided is None:
+            seconds.append(perf_counter() - began)
+        else:
+            apply_pending(plane.database, now_us=now)
+    return _spread(seconds[-_ROUNDS // 2 :]) if len(seconds) >= _ROUNDS // 2 else {"number": len(seconds)}
 
 
 def clock_of(clock: Clock) -> Any:
@@ -142,5 +182,5 @@ def _spread(seconds: list[float]) -> dict[str, Any]:
     names = {"median_ms": 50, "p90_ms": 90, "p99_ms": 99, "p999_ms": 99.9}
     return {name: round(float(np.percentile(took, share)), 1) for name, share in names.items()} | {
         "worst_ms": round(float(took.max()), 1),
-        "requests": len(took),
+        "number": len(took),
     }

@@ -147,6 +147,7 @@ class Lease:
     started_us: int | None = None
     noticed_us: int | None = None
     deadline_us: int | None = None
+    notice_at_us: int | None = None  # dated: the owner takes it back, and its notice is to be given then
     stopped_us: int | None = None  # billing ended here at the latest
     checkpoint_us: int | None = None  # the last one the workload proved, over all attempts
     metered_us: int | None = None  # usage is recorded up to here
@@ -164,6 +165,11 @@ class Lease:
     def gpus_per_node(self) -> int:
         """GPUs the gang wants on each of its nodes."""
         return self.gpus // self.nodes
+
+    @property
+    def is_bought(self) -> bool:
+        """Whether it is a block that was bought: its start (`not_before_us`), end (`ends_us`) and price (the bid) are fixed."""
+        return self.lease_class is LeaseClass.BLOCK and self.ends_us is not None
 
 
 def step(lease: Lease, *events: Event, at: int, reason: str | None = None, **data: Any) -> Lease:

@@ -37,9 +37,9 @@ def _of_grant(lease: Lease, grant: Grant, at_us: int) -> dict[str, Any]:
 
 
 def started(lease: Lease, *, at_us: int) -> Lease:
-    """The lease once its workload runs: its term begins."""
+    """The lease once its workload runs: its term begins, unless its end is fixed."""
     said = lease.reason if lease.state is State.NOTICED else "runs"
-    ends = None if lease.term_us is None else at_us + lease.term_us
+    ends = at_us + lease.term_us if lease.ends_us is None and lease.term_us is not None else lease.ends_us
     return step(lease, Event.STARTED, at=at_us, reason=said, started_us=at_us, ends_us=ends)
 
 
@@ -47,6 +47,11 @@ def noticed(lease: Lease, notice: Notice, *, at_us: int) -> Lease:
     """The lease once its end is announced."""
     told = {"noticed_us": at_us, "deadline_us": notice.deadline_us, "cause": notice.cause}
     return step(lease, Event.NOTICE, at=at_us, reason=notice.reason, **told)
+
+
+def dated(lease: Lease, at_us: int | None, *, reason: str) -> Lease:
+    """The lease with the instant at which it is to be given its notice; None: it is not taken back after all."""
+    return changed(lease, notice_at_us=at_us, reason=reason, version=lease.version + 1)
 
 
 def stopped(lease: Lease, cause: Cause, *, at_us: int, reason: str) -> Lease:
@@ -120,6 +125,7 @@ def _again(lease: Lease, event: Event, at_us: int, reason: str, **data: int) -> 
         started_us=None,
         noticed_us=None,
         deadline_us=None,
+        notice_at_us=None,
         stopped_us=None,
         metered_us=None,
         exit_code=None,

@@ -46,6 +46,7 @@ class Standing:
         self.leases: dict[LeaseId, Lease] = {}
         self.requested: dict[LeaseId, Lease] = {}
         self.paused: dict[LeaseId, Lease] = {}
+        self.blocks: dict[LeaseId, Lease] = {}  # bought, and waiting for their start: no bidders
         self.held = Table(HELD_ROW)
         self.holds = Holds()
         self.queue = Table(QUEUE_ROW)
@@ -135,13 +136,16 @@ class Standing:
         again = old is not None and old.attempt != lease.attempt
         if old is not None and (again or old.state is not lease.state):
             self._leave(old, lease, again=again)
+        if old is not None and not again and ends_anyway(old) and lease.state in HELD and not ends_anyway(lease):
+            self._take(self.coming, old.placement)
         if lease.state is State.ENDED:
             if self.leases.pop(lease.id, None) is not None:
                 del self._order[lease.id]
             return
         self.leases[lease.id] = lease
-        was = None if old is None or again else old.state
-        self._enter(lease, fresh=was not in HELD, ends=was not in ENDING)
+        was = None if again else old
+        fresh, ends = was is None or was.state not in HELD, was is None or not ends_anyway(was)
+        self._enter(lease, fresh=fresh, ends=ends)
 
     def put_all(self, jobs: Sequence[OwnerJob], leases: Sequence[Lease]) -> None:
         """Many at once, each as it is now, oldest first. What one gave back another may hold already: so that comes first."""
@@ -164,7 +168,9 @@ class Standing:
 
     def _leave(self, old: Lease, lease: Lease, *, again: bool) -> None:
         """What the old state meant and the new one does not; `again`: it is another attempt, which holds other GPUs."""
-        if old.state is State.QUEUED:
+        if old.state is State.QUEUED and old.is_bought:
+            del self.blocks[old.id]
+        elif old.state is State.QUEUED:
             self.queue.drop(old.id)
         elif old.state is State.REQUESTED:
             del self.requested[old.id]
@@ -179,7 +185,9 @@ class Standing:
 
     def _enter(self, lease: Lease, *, fresh: bool, ends: bool) -> None:
         """What the new state means; `fresh`: it held nothing before; `ends`: it was not on its way back before."""
-        if lease.state is State.QUEUED:
+        if lease.state is State.QUEUED and lease.is_bought:
+            self.blocks[lease.id] = lease
+        elif lease.state is State.QUEUED:
             self.queue.put(lease.id, self.queue_row(lease))
         elif lease.state is State.REQUESTED:
             self.requested[lease.id] = lease
@@ -191,7 +199,7 @@ class Standing:
                 self.lent += lease.gpus
                 self._give(self.leased, lease.placement)
                 self.holds.add(row, [(self.row_of[node], mask) for node, mask in lease.placement])
-            if ends and lease.state in ENDING:
+            if ends and ends_anyway(lease):
                 self._give(self.coming, lease.placement)
 
     def _held_row(self, lease: Lease) -> tuple[object, ...]:
@@ -207,6 +215,7 @@ class Standing:
             self.tenant_number(lease.tenant),
             lease.gpus,
             lease.nodes,
+            lease.version,
             self._order[lease.id],
             lease.price_micro or 0,
             lease.term_us or self.pool.hold_us,
@@ -217,6 +226,7 @@ class Standing:
             lease.exempt_until_us,
             lease.grace_us,
             NEVER if lease.deadline_us is None else lease.deadline_us,
+            NEVER if lease.notice_at_us is None else lease.notice_at_us,
             ends,
         )
 
@@ -272,6 +282,11 @@ def standing_of(
     for lease in leases:
         standing.put_lease(lease)
     return standing
+
+
+def ends_anyway(lease: Lease) -> bool:
+    """Whether its GPUs are on their way back without a further decision: it ends, or is dated to."""
+    return lease.state in ENDING or (lease.notice_at_us is not None and lease.state in HELD)
 
 
 def _wants(job: OwnerJob) -> int:

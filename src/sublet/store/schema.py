@@ -76,6 +76,13 @@ pools = Table(
     Column("created_us", BigInteger, nullable=False),
 )
 
+sites = Table(
+    "sites",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("settings", Text, nullable=False),  # core.site.Site as JSON
+)
+
 nodes = Table(
     "nodes",
     metadata,
@@ -128,6 +135,7 @@ leases = Table(
     Column("started_us", BigInteger),
     Column("noticed_us", BigInteger),
     Column("deadline_us", BigInteger),
+    Column("notice_at_us", BigInteger),
     Column("stopped_us", BigInteger),
     Column("checkpoint_us", BigInteger),
     Column("metered_us", BigInteger),
@@ -138,6 +146,31 @@ leases = Table(
     Index("ix_leases_state", "state"),
     Index("ix_leases_pool_state", "pool", "state"),
     Index("ix_leases_tenant_requested", "tenant", "requested_us", "id"),
+)
+
+block_orders = Table(  # orders for blocks, and for the sale of what is left of one
+    "block_orders",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("tenant", _ID, ForeignKey("tenants.id"), nullable=False),
+    Column("pool", _ID, ForeignKey("pools.id"), nullable=False),
+    Column("side", String(8), nullable=False),  # buy | sell
+    Column("lease", _ID, nullable=False),  # what a buy becomes, or what a sell gives back; no row of `leases` before it is won
+    Column("name", Text, nullable=False),
+    Column("nodes", Integer, nullable=False),
+    Column("gpus", Integer, nullable=False),
+    Column("start_us", BigInteger, nullable=False),
+    Column("end_us", BigInteger, nullable=False),
+    Column("limit_micro", BigInteger, nullable=False),
+    Column("placed_us", BigInteger, nullable=False),
+    Column("since_us", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("price_micro", BigInteger),
+    Column("reason", Text, nullable=False),
+    Index("ix_block_orders_pool_state", "pool", "state"),
+    Index("ix_block_orders_tenant_placed", "tenant", "placed_us", "id"),
+    Index("ix_block_orders_lease", "lease"),
 )
 
 attempts = Table(  # a finished attempt of a lease: what it was granted, why and how it ended, what it saved
@@ -162,6 +195,7 @@ attempts = Table(  # a finished attempt of a lease: what it was granted, why and
     Column("settled", Boolean, nullable=False, default=False),  # charged, refunded, credited, its hold voided
     Index("ix_attempts_settled", "settled"),
     Index("ix_attempts_tenant_stopped_us", "tenant", "stopped_us"),
+    Index("ix_attempts_pool_stopped_us", "pool", "stopped_us"),
 )
 
 jobs = Table(

@@ -55,6 +55,7 @@ def hand_out(
     tenants: tuple[Bools, Ints, Ints],
     purses: tuple[Ints, Ints],
     room: tuple[Masks, Masks, Masks],
+    barred: Masks,
 ) -> tuple[npt.NDArray[np.int8], Ints, Ints, Ints, Masks]:
     """(code int8[k], price int64[k], hold int64[k], node int64[m], mask uint64[m]) for the winners `rows`, in their order.
 
@@ -62,7 +63,8 @@ def hand_out(
     code what became of them meanwhile. `price`: (clearing price, int64[products] over, whole: a product pays whole / over of
     it, never more than its bid). `supply`: (spare int64[products], class of each product, unlocked GPUs), `tenants`: as
     `queue.screen` takes them; `purses`: int64[tenants] each, what may be spent and what was. `room`: (free,
-    slots, before) as `fit.fullest` takes them. Changes `spare`, `holding`, what was spent, and `free`.
+    slots, before) as `fit.fullest` takes them. `barred`: uint64[products, nodes], GPUs on which a product is not placed, or no
+    rows where nothing is barred. Changes `spare`, `holding`, what was spent, and `free`.
     """
     clearing, over, whole = price
     spare, class_of, unlocked = supply
@@ -79,7 +81,10 @@ def hand_out(
         if code[i] != FREE_TO_BID:
             continue
         need = row["gpus"] // row["nodes"]
-        found = fullest(room, need, row["nodes"], row["whole"])
+        if len(barred) and barred[row["product"]].any():
+            found = fullest((room[0] & ~barred[row["product"]], room[1], room[2]), need, row["nodes"], row["whole"])
+        else:
+            found = fullest(room, need, row["nodes"], row["whole"])
         if len(found) == 0:
             code[i] = NO_ROOM_LEFT
             continue
