@@ -8,6 +8,7 @@ import sublet
 from sublet.api import (
     blocks,
     events,
+    finance,
     health,
     invoices,
     keys,
@@ -31,7 +32,23 @@ _ABOUT = """Sublet leases out the GPUs that sit idle, and hands them back the mo
 Instants are µs since the epoch, money and prices integer micro-units, prices for one GPU-hour. Errors are problem details
 (RFC 9457) that name the field and the way out. A POST with an `Idempotency-Key` may be repeated: it has one effect and one
 answer. Lists come in pages: give `next` as `after`."""
-_ROUTERS = (offers, leases, blocks, market, owner, pools, sites, tenants, keys, ledger, invoices, events, metadata, health)
+_ROUTERS = (
+    offers,
+    leases,
+    blocks,
+    market,
+    owner,
+    pools,
+    sites,
+    tenants,
+    keys,
+    ledger,
+    invoices,
+    finance,
+    events,
+    metadata,
+    health,
+)
 
 
 def create_app(plane: Plane) -> FastAPI:

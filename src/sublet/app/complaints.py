@@ -77,6 +77,8 @@ def dotted(path: Path) -> str:
 def fields_at(model: type[BaseModel] | None, path: Path) -> list[str]:
     """The fields that the model has at a path, by the names that people write."""
     for part in path:
+        if isinstance(part, int):  # one of several: the items of a list are alike
+            continue
         written = {} if model is None else {field.alias or name: field for name, field in model.model_fields.items()}
         model = _model_in(written[str(part)].annotation) if str(part) in written else None
     return [] if model is None else [field.alias or name for name, field in model.model_fields.items()]

@@ -18,6 +18,7 @@ from sublet.cli import (
     backup,
     blocks,
     events,
+    finance,
     keys,
     leases,
     ledger,
@@ -43,7 +44,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (server, backup, study, offers, leases, blocks, market, owner, pools, sites, tenants, keys, ledger, events, slurm):
+PARTS = (
+    server,
+    backup,
+    study,
+    finance,
+    offers,
+    leases,
+    blocks,
+    market,
+    owner,
+    pools,
+    sites,
+    tenants,
+    keys,
+    ledger,
+    events,
+    slurm,
+)
+for part in PARTS:
     part.register(app)
 
 

@@ -5,6 +5,9 @@ Kernels are compiled at their first use and kept on disk; right after an install
 
 import numpy as np
 
+from sublet.core.finance import paths
+from sublet.core.finance.scenario import Generation, PricePath, Scenario, SoldClass
+from sublet.core.finance.tables import months_of
 from sublet.core.fleet import Placement
 from sublet.core.forecast import FORECASTS, History, Series
 from sublet.core.ids import JobId, LeaseId, NodeId, PoolId, TenantId
@@ -14,7 +17,7 @@ from sublet.core.plan import Plan
 from sublet.core.round import decide
 from sublet.core.site import Site
 from sublet.core.standing import Standing
-from sublet.core.terms import Pool
+from sublet.core.terms import CostSheet, Pool
 from sublet.core.units import HOUR_US, SECOND_US
 from sublet.core.values import changed
 from sublet.core.view import KeptView, PoolView, TenantView
@@ -35,6 +38,7 @@ def rehearse() -> tuple[Plan, Plan]:
     horizons = {term for terms in pool.terms.values() for term in terms.terms_us} | {pool.hold_us, view.lead_us}
     view = PoolView(pool, pool.price_micro, 0, 0, dict.fromkeys(horizons, ahead))
     tenants = {_TENANT: TenantView(_TENANT, headroom_micro=10**12)}
+    _accounts()
     owner, market = _standing(pool), _standing(pool)
     for number, nodes in enumerate((1, 1, 1, 2)):
         owner.put_job(_job(pool, number, nodes))
@@ -43,6 +47,15 @@ def rehearse() -> tuple[Plan, Plan]:
     serves = decide(KeptView((bounded,), (owner,), tenants), now=_NOW)
     lends = decide(KeptView((view,), (market,), tenants), now=_NOW)
     return serves, lends
+
+
+def _accounts() -> None:
+    """One path of the owner's accounts, which the API draws too."""
+    fleet = (Generation("GPU", 8, 10**10, 0, 12, 0, CostSheet()),)
+    sold = (SoldClass("spot", LeaseClass.SPOT, 1, 100_000, 700_000),)
+    scenario = Scenario(2, fleet, sold, PricePath(2_000_000))
+    drawn = paths.draw(np.random.default_rng(0), scenario, 1)
+    paths.books(months_of(scenario), paths.markets(scenario, drawn), np.zeros(2, np.int64))
 
 
 def _standing(pool: Pool) -> Standing:

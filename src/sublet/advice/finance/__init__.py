@@ -1,0 +1,1 @@
+"""`sublet finance`: what leasing does to the owner's accounts. A scenario in, a report out."""

@@ -1,0 +1,1 @@
+"""The plots of a finance report, in the style of the study's."""
