@@ -80,7 +80,7 @@ class Ground:
         self.view, self.standing = view, standing
         self.noticed: set[LeaseId] = set()  # by this very plan
         self._free = standing.free
-        self.now = Room(standing.nodes, standing.slots, self._free.copy(), standing.row_of)
+        self.now = Room(standing.nodes, standing.slots, self._free.copy(), standing.row_of, standing.topology)
         self._later: dict[str, Room] = {}
         self._taken: list[Masks | Placement] = []  # out of the rooms that are not made yet
 
@@ -142,7 +142,7 @@ class Ground:
         room = self._later.get(name)
         if room is None:
             standing = self.standing
-            room = Room(standing.nodes, standing.fit, free(), standing.row_of)
+            room = Room(standing.nodes, standing.fit, free(), standing.row_of, standing.topology)
             for taken in self._taken:
                 if isinstance(taken, tuple):
                     room.drop(taken)
