@@ -1,4 +1,4 @@
-"""Plain twins of placement: what each node costs, which rack is tightest, and who gets which nodes, by looking at all of them."""
+"""Plain twins of placement: what a node costs, which rack is tightest, who gets which nodes, by looking at all of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from sublet.core.placement import Room
 from sublet.core.standing import Standing
 from sublet.core.tables import CLASSES
 from sublet.core.terms import Pool
-from sublet.core.topology import Spot, topology_of
+from sublet.core.topology import Location, topology_of
 
 __all__ = ["Ask", "PlainNode", "bins_for", "nodes_for", "spoiled", "standing_for"]
 
@@ -35,7 +35,7 @@ class PlainNode:
     free: int
     owned: int = 0
     leased: dict[LeaseClass, int] = field(default_factory=dict)
-    spot: Spot = ("", "")
+    location: Location = ("", "")
 
     @property
     def kin(self) -> LeaseClass | None:
@@ -69,11 +69,11 @@ def nodes_for(nodes: list[PlainNode], ask: Ask, requests: Sequence[int]) -> list
         return sorted(sorted(rows, key=lambda row: (nodes[row].cost(ask, requests), row))[: ask.many])
 
     if ask.many > 1:
-        racks = {one.spot for one in nodes if one.spot[1]}
-        pods = {one.spot[0] for one in nodes if one.spot[0]}
+        racks = {one.location for one in nodes if one.location[1]}
+        pods = {one.location[0] for one in nodes if one.location[0]}
         scopes = [
-            [[row for row, one in enumerate(nodes) if one.spot == rack] for rack in sorted(racks)],
-            [[row for row, one in enumerate(nodes) if one.spot[0] == pod] for pod in sorted(pods)],
+            [[row for row, one in enumerate(nodes) if one.location == rack] for rack in sorted(racks)],
+            [[row for row, one in enumerate(nodes) if one.location[0] == pod] for pod in sorted(pods)],
         ]
         for clean in (True, False):
             for domains in scopes:
@@ -93,7 +93,7 @@ def standing_for(nodes: list[PlainNode]) -> Standing:
     """A standing whose owner's GPUs are those that are not free, the first of each node; nothing is leased."""
     slots = np.array([one.slots for one in nodes], np.uint64)
     names = tuple(NodeId(f"n{row}") for row in range(len(nodes)))
-    standing = Standing(Pool(id="p", gpu_model="H100"), names, slots, topology_of([one.spot for one in nodes]))  # type: ignore[arg-type]
+    standing = Standing(Pool(id="p", gpu_model="H100"), names, slots, topology_of([one.location for one in nodes]))  # type: ignore[arg-type]
     standing.owner[:] = [(1 << one.owned) - 1 for one in nodes]
     return standing
 

@@ -11,6 +11,7 @@ from builders import node
 from world import gpus
 
 from sublet.core.fleet import Placement
+from sublet.core.ids import NodeId
 from sublet.core.lease import HELD, Cause, Lease, LeaseClass, State
 from sublet.core.owner import JobState, OwnerJob
 from sublet.core.plan import JobStart, Kept, Notice, Plan
@@ -177,7 +178,7 @@ def nobody_waits_for_room_that_is_there(view: View, plan: Plan) -> None:
         said = waits[lease.id].reason if lease.id in waits else ""
         if lease.id not in granted and ("together on one node" in said or "whole node" in said or "other winners" in said):
             need, whole = lease.gpus_per_node, lease.whole_nodes
-            fitting = [where for where, n in by_node.items() if (n == need == sizes[where] if whole else n >= need)]
+            fitting = [where for where, n in by_node.items() if (n == need == sizes[NodeId(where)] if whole else n >= need)]
             assert len(fitting) < lease.nodes
 
 

@@ -11,17 +11,17 @@ from placing import Ask, PlainNode, bins_for, nodes_for, spoiled
 from sublet.core.fleet import lowest_bits
 from sublet.core.ids import NodeId
 from sublet.core.kernels import bins as kernels
-from sublet.core.kernels.bins import ANY, CLEAN, Bins, move
+from sublet.core.kernels.bins import CLEAN, NODE_ROW, OWNED, Bins, move
 from sublet.core.kernels.choose import gang, one_node
 from sublet.core.kernels.fragments import fragments, scrap
 from sublet.core.lease import LeaseClass
-from sublet.core.packing import _EXPECTED, _STRANGE, CROWDING
+from sublet.core.packing import _EXPECTED, CROWDING, STRANGE
 from sublet.core.placement import Room
 from sublet.core.tables import CLASS_CODE, CLASSES
 from sublet.core.topology import UNKNOWN, nowhere_known, topology_of
 
 PROFILE = settings(deadline=None, derandomize=True, max_examples=150)
-SPOTS = st.tuples(st.sampled_from(["", "p1", "p2"]), st.sampled_from(["", "r1", "r2", "r3"]))
+LOCATIONS = st.tuples(st.sampled_from(["", "p1", "p2"]), st.sampled_from(["", "r1", "r2", "r3"]))
 REQUESTS = _EXPECTED.tolist()
 SCRAP = scrap(_EXPECTED, 9, CROWDING)
 
@@ -37,9 +37,9 @@ def plain_nodes(draw: st.DrawFn, most: int = 12) -> list[PlainNode]:
         left = size - free.bit_count()
         owned = draw(st.integers(0, left))
         leased = dict.fromkeys(draw(st.lists(st.sampled_from(CLASSES), max_size=2, unique=True)), (left - owned) // 2)
-        found.append(PlainNode(slots, free, owned, leased, draw(SPOTS)))
+        found.append(PlainNode(slots, free, owned, leased, draw(LOCATIONS)))
     ahead = draw(st.sampled_from([0, 0, 70, 5_000]))
-    return [PlainNode(255, 0, spot=("p0", "r0")) for _ in range(ahead)] + found
+    return [PlainNode(255, 0, location=("p0", "r0")) for _ in range(ahead)] + found
 
 
 ASKS = st.builds(
@@ -53,7 +53,7 @@ ASKS = st.builds(
 
 def chosen(bins: Bins, ask: Ask) -> list[int] | None:
     words = -(-len(bins.nodes) // 64)
-    tastes, code = (SCRAP, _STRANGE), CLASS_CODE[ask.lease_class]
+    tastes, code = (SCRAP, STRANGE), CLASS_CODE[ask.lease_class]
     if ask.many == 1:
         row = one_node(bins.kinds, bins.present, bins.bits, words, (ask.need, ask.whole, code), *tastes)
         return None if row < 0 else [int(row)]
@@ -75,7 +75,7 @@ def canonical(bins: Bins) -> dict[str, Any]:
     """Everything bins say, in whatever order they list their kinds."""
     there = sorted(bins.present[1 : 1 + bins.present[0]].tolist())
     return {
-        "nodes": [bins.nodes[name].tolist() for name in bins.nodes.dtype.names],
+        "nodes": [bins.nodes[name].tolist() for name in NODE_ROW.names or ()],
         "kinds": [(kind, *bins.kinds[kind].tolist()[:3]) for kind in there],
         "places": all(bins.present[bins.kinds[kind]["place"]] == kind for kind in there),
         "listed": int(np.count_nonzero(bins.kinds["place"] >= 0)),
@@ -99,7 +99,8 @@ def test_grants_and_returns_leave_bins_as_sorting_all_nodes_would(
             mask = lowest_bits(nodes[row].free, ask.need)
             given_away.append((row, mask, ask.lease_class))
         changes = given_away[-len(expected or ()) :] if expected else []
-        if given_away and data.draw(st.booleans()):
+        gives_back: bool = data.draw(st.booleans())
+        if given_away and gives_back:
             changes = [*changes, given_away.pop(data.draw(st.integers(0, len(given_away) - 1)))]
         for row, mask, lease_class in changes:
             nodes[row].free ^= mask
@@ -113,39 +114,40 @@ def test_grants_and_returns_leave_bins_as_sorting_all_nodes_would(
 @PROFILE
 @given(nodes=plain_nodes(), ask=ASKS)
 def test_domains_count_the_nodes_that_fit(nodes: list[PlainNode], ask: Ask) -> None:
-    bins, topology = bins_for(nodes), topology_of([one.spot for one in nodes])
-    for column, names in ((topology.rack, [one.spot for one in nodes]), (topology.pod, [one.spot[0] for one in nodes])):
+    bins, topology = bins_for(nodes), topology_of([one.location for one in nodes])
+    for column, names in ((topology.rack, [one.location for one in nodes]), (topology.pod, [one.location[0] for one in nodes])):
         for domain in set(column.tolist()) - {UNKNOWN}:
             name = names[column.tolist().index(domain)]
             there = [one for one, other in zip(nodes, names, strict=True) if other == name]
             members = topology.members[topology.begins[domain] : topology.begins[domain + 1]].tolist()
             assert members == [row for row, other in enumerate(names) if other == name]
             for gpus in range(1, bins.tally.shape[1]):
-                assert bins.tally[ANY, gpus, domain] == sum(one.free.bit_count() >= gpus for one in there)
-                assert bins.tally[CLEAN, gpus, domain] == sum(one.free.bit_count() >= gpus and not one.owned for one in there)
+                alike = [one for one in there if one.free.bit_count() == gpus]
+                assert bins.tally[OWNED, gpus, domain] == sum(one.owned > 0 for one in alike)
+                assert bins.tally[CLEAN, gpus, domain] == sum(one.owned == 0 for one in alike)
 
 
 @PROFILE
 @given(nodes=plain_nodes(), need=st.integers(1, 8), many=st.integers(2, 3))
 def test_a_gang_lies_in_one_rack_or_pod_if_any_holds_it(nodes: list[PlainNode], need: int, many: int) -> None:
     """For leases and for the owner's jobs alike."""
-    fitting = [one.spot for one in nodes if one.free.bit_count() >= need]
-    rack_holds = any(fitting.count(spot) >= many for spot in fitting if spot[1])
+    fitting = [one.location for one in nodes if one.free.bit_count() >= need]
+    rack_holds = any(fitting.count(location) >= many for location in fitting if location[1])
     pod_holds = any([pod for pod, _ in fitting].count(pod) >= many for pod, _ in fitting if pod)
-    topology = topology_of([one.spot for one in nodes])
+    topology = topology_of([one.location for one in nodes])
     names = tuple(NodeId(str(row)) for row in range(len(nodes)))
     masks = (np.array([one.slots for one in nodes], np.uint64), np.array([one.free for one in nodes], np.uint64))
     owners = Room(names, *masks, topology=topology).find(gpus_per_node=need, nodes=many)
     leases = chosen(bins_for(nodes), Ask(need, many))
     assert (owners is None) is (leases is None) is (len(fitting) < many)
-    clean = [one.spot for one in nodes if one.free.bit_count() >= need and not one.owned]
+    clean = [one.location for one in nodes if one.free.bit_count() >= need and not one.owned]
     clean_pod_holds = any([pod for pod, _ in clean].count(pod) >= many for pod, _ in clean if pod)
     for which, rows in (("owner", [int(name) for name, _ in owners or ()]), ("lease", leases or [])):
         if not rows:
             continue
-        spots = {nodes[row].spot for row in rows}
-        near = len(spots) == 1 and all(rack for _, rack in spots)
-        near_by = len({pod for pod, _ in spots}) == 1 and all(pod for pod, _ in spots)
+        locations = {nodes[row].location for row in rows}
+        near = len(locations) == 1 and all(rack for _, rack in locations)
+        near_by = len({pod for pod, _ in locations}) == 1 and all(pod for pod, _ in locations)
         if which == "owner":
             assert near or not rack_holds
         else:
@@ -155,10 +157,10 @@ def test_a_gang_lies_in_one_rack_or_pod_if_any_holds_it(nodes: list[PlainNode], 
 
 def test_the_owners_gang_goes_where_it_would_fit_best_had_nothing_been_leased() -> None:
     """Rack r1 has two free nodes beside one that is leased, r2 just two: the gang leaves r1 whole for a larger one."""
-    spots = [("p", "r1")] * 3 + [("p", "r2")] * 2
+    locations = [("p", "r1")] * 3 + [("p", "r2")] * 2
     names = tuple(NodeId(str(row)) for row in range(5))
     slots = np.full(5, 255, np.uint64)
-    room = Room(names, slots, np.array([255, 255, 0, 255, 255], np.uint64), topology=topology_of(spots))
+    room = Room(names, slots, np.array([255, 255, 0, 255, 255], np.uint64), topology=topology_of(locations))
     found = room.find(gpus_per_node=8, nodes=2, before=slots)
     assert found is not None and [name for name, _ in found] == ["3", "4"]
     assert room.copy().find(gpus_per_node=8, nodes=2, before=slots) == found

@@ -13,7 +13,7 @@ from sublet.core.ids import NodeId
 from sublet.core.kernels import grants, money
 from sublet.core.kernels import queue as codes
 from sublet.core.kernels.fragments import scrap
-from sublet.core.packing import _EXPECTED, _STRANGE, CROWDING
+from sublet.core.packing import _EXPECTED, CROWDING, STRANGE
 from sublet.core.placement import Room
 from sublet.core.tables import CLASSES, NEVER, QUEUE_ROW
 from sublet.core.units import HOUR_US, MINUTE_US
@@ -70,8 +70,11 @@ def in_the_way(one: Winner, at: dict[str, Any], spare: int, holding: int, unlock
 
 def plain_nodes(free: list[int], before: list[int]) -> list[PlainNode]:
     """Three nodes stand in one rack, the others in none."""
-    spots = [("p", "r")] * 3 + [("p", "")] * (NODES - 3)
-    return [PlainNode(255, mask, owner.bit_count(), spot=spot) for mask, owner, spot in zip(free, before, spots, strict=True)]
+    locations = [("p", "r")] * 3 + [("p", "")] * (NODES - 3)
+    return [
+        PlainNode(255, mask, owner.bit_count(), location=location)
+        for mask, owner, location in zip(free, before, locations, strict=True)
+    ]
 
 
 def handed_out(winners: list[Winner], free: list[int], before: list[int], at: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -142,7 +145,7 @@ def test_winners_get_their_gpus_one_after_the_other(
         (np.array(at["suspended"]), ints(at["quota"]), ints(at["holding"])),
         (ints(at["headroom"]), ints([0, 0])),
         bins_for(plain_nodes(free, before)),
-        (scrap(_EXPECTED, 9, CROWDING), _STRANGE),
+        (scrap(_EXPECTED, 9, CROWDING), STRANGE),
     )
     placed = iter(zip(node.tolist(), mask.tolist(), strict=True))
     for i, (what, price, hold, placement) in enumerate(expected):

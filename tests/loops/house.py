@@ -34,11 +34,19 @@ START_US = 1_800_000_000 * SECOND_US
 class House:
     """One pool of `nodes` x 8 GPUs and two tenants."""
 
-    def __init__(self, folder: Path, url: str, *, nodes: int = 1, behave: Callable[[StartOrder], Behaviour] = ordinary) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        *,
+        nodes: int = 1,
+        behave: Callable[[StartOrder], Behaviour] = ordinary,
+        rack_nodes: int = 0,
+    ) -> None:
         self._ns = 0
         self.folder, self.url = folder, url
         self.database = Database(url)
-        self.engine = FakeEngine(clock=self._now_us, nodes=nodes, gpus=8, behave=behave)
+        self.engine = FakeEngine(clock=self._now_us, nodes=nodes, gpus=8, behave=behave, rack_nodes=rack_nodes)
         self.plane = self._open()
         with self.database.write() as tx:
             for name in (ADA, BELL):

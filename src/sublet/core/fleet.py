@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sublet.core.ids import NodeId, PoolId
-from sublet.core.topology import Spot
+from sublet.core.topology import Location
 
 Masks = npt.NDArray[np.uint64]
 
@@ -54,7 +54,7 @@ class Fleet:
     leased: Masks  # uint64[n], held by leases from reservation to the end of hand-over
     down: Masks  # uint64[n], broken, drained or quarantined, and held by nobody
     unfit: npt.NDArray[np.bool_]  # bool[n], the whole node is down: what is still held there will not be free
-    spots: tuple[Spot, ...] = ()  # where each node stands; empty: nothing is known of any
+    locations: tuple[Location, ...] = ()  # where each node stands; empty: nothing is known of any
 
     @property
     def free(self) -> Masks:

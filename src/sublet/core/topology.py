@@ -1,7 +1,7 @@
 """Where nodes stand: racks, and pods of racks. The site is that of their pool.
 
-Racks and pods are domains, numbered together: racks first, in the order of their pods' names and their own, then pods. A rack is
-one of its pod: two pods may both have a rack `r1`. What is not known is no domain, so nothing is said to be near because of it.
+Racks and pods are domains, numbered together: racks first, in the order of their pods' names and their own, then pods. A rack
+is one of its pod: two pods may both have a rack `r1`. What is not known is no domain: nothing is near because of it.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ Numbers = npt.NDArray[np.int32]
 
 UNKNOWN = -1
 """The domain of a node whose rack or pod is not known."""
-Spot = tuple[str, str]
+Location = tuple[str, str]
 """(pod, rack) of a node by name; "" where it is not known."""
 
 
@@ -34,12 +34,12 @@ class Topology:
         return self.rack, self.pod, len(self.begins) - 1
 
 
-def topology_of(spots: Sequence[Spot]) -> Topology:
+def topology_of(locations: Sequence[Location]) -> Topology:
     """The topology of nodes that stand there, one after the other."""
-    racks = {spot: number for number, spot in enumerate(sorted({spot for spot in spots if spot[1]}))}
-    pods = {name: len(racks) + number for number, name in enumerate(sorted({pod for pod, _ in spots if pod}))}
-    rack = np.array([racks.get(spot, UNKNOWN) for spot in spots], np.int32)
-    pod = np.array([pods.get(name, UNKNOWN) for name, _ in spots], np.int32)
+    racks = {location: number for number, location in enumerate(sorted({location for location in locations if location[1]}))}
+    pods = {name: len(racks) + number for number, name in enumerate(sorted({pod for pod, _ in locations if pod}))}
+    rack = np.array([racks.get(location, UNKNOWN) for location in locations], np.int32)
+    pod = np.array([pods.get(name, UNKNOWN) for name, _ in locations], np.int32)
     return _with_members(rack, pod, len(racks), len(racks) + len(pods))
 
 

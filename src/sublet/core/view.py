@@ -100,8 +100,8 @@ class View:
         nodes = tuple(self.fleet.nodes[row] for row in rows)
         jobs = (job for job in self.jobs if job.pool == pool)
         leases = (lease for lease in self.leases if lease.pool == pool)
-        spots = self.fleet.spots
-        topology = topology_of([spots[row] for row in rows]) if spots else nowhere_known(len(rows))
+        locations = self.fleet.locations
+        topology = topology_of([locations[row] for row in rows]) if locations else nowhere_known(len(rows))
         return standing_of(settings, nodes, (slots, fit, topology), jobs, leases)
 
 

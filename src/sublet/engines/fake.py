@@ -65,14 +65,20 @@ class FakeEngine:
         gpu_model: str = "fake",
         start_us: int = 0,
         behave: Callable[[StartOrder], Behaviour] = ordinary,
+        rack_nodes: int = 0,
     ) -> None:
+        """With `rack_nodes`, so many nodes stand in each rack and eight racks in each pod; else nothing is known of that."""
         self._clock = clock
         self._start_us = start_us
         self._behave = behave
         self._runs: dict[RunId, _Run] = {}
         self._unclean: set[RunId] = set()
         names = [NodeId(f"node-{number:05d}") for number in range(nodes)]
-        self._nodes = {name: NodeSeen(name, gpus, gpu_model) for name in names}
+        racks = [number // rack_nodes for number in range(nodes)] if rack_nodes else []
+        where = [(f"rack-{rack:03d}", f"pod-{rack // 8:02d}") for rack in racks] or [("", "")] * nodes
+        self._nodes = {
+            name: NodeSeen(name, gpus, gpu_model, rack=rack, pod=pod) for name, (rack, pod) in zip(names, where, strict=True)
+        }
         self.volumes: set[str] = set()
 
     @property

@@ -3,7 +3,7 @@
 A bin holds the nodes that a score cannot tell apart: as many GPUs of the owner, as many free, held by leases of the same class.
 There are some dozens of kinds however many nodes there are. Which nodes are in a bin is one bit a node, and one bit for every
 64 of them in a summary, so that the first node of a bin is found, and a node moves from bin to bin, in a few steps. Beside that
-each rack and each pod (a domain) counts its nodes with at least so many free GPUs: a gang finds the tightest that holds it.
+each rack and each pod (a domain) counts its nodes by free GPUs: a gang finds the tightest that holds it.
 
 Arrays are passed one by one: a compiled function that is handed a tuple of many pays for each of them.
 """
@@ -42,8 +42,8 @@ KIND_ROW = np.dtype([("owned", np.int32), ("free", np.int32), ("kin", np.int32),
 UNTOUCHED, NOBODY = 0, 1
 """Kin of a node that is free altogether, and of one without leases; else 2 more than the code of the class that holds most."""
 KINS = 2 + len(CLASSES)
-CLEAN, ANY = 0, 1
-"""What a domain counts: its nodes without a GPU of the owner's, and all."""
+CLEAN, OWNED = 0, 1
+"""What a domain counts apart: nodes without a GPU of the owner's, and the others."""
 _ONE = np.uint64(1)
 
 
@@ -54,8 +54,9 @@ class Bins(NamedTuple):
     kinds: Rows  # KIND_ROW[k]
     present: Shorts  # int32[1 + k]: how many kinds there are, then their numbers in no particular order
     bits: Masks  # uint64[k, w]: bit i of word j is node 64 * j + i; the summary of these words stands behind them
-    tally: Shorts  # int32[2, g, d]: (CLEAN or ANY) nodes of a domain with at least so many free GPUs
+    tally: Shorts  # int32[2, g, d]: (CLEAN or OWNED) nodes of a domain with so many free GPUs
     racks: int  # domains below are racks, the others pods
+    largest_rack: int  # nodes of the largest rack: a wider gang need not look at racks
     begins: Shorts  # int32[d + 1], where the nodes of each domain begin in `members`
     members: Shorts  # int32[], rows, rising within a domain
 
@@ -134,20 +135,13 @@ def first_row(bits: Masks, leaves: Whole, kind: Whole) -> Whole:
 
 
 @njit(cache=True)
-def count(nodes: Rows, tally: Shorts, row: Whole, before: Whole, after: Whole) -> None:
-    """Tell a node's rack and pod that it has `after` free GPUs instead of `before`."""
-    step = 1 if after > before else -1
-    rack, pod = nodes[row]["rack"], nodes[row]["pod"]
-    clean = nodes[row]["owned"] == 0
-    for gpus in range(min(before, after) + 1, max(before, after) + 1):
-        if rack >= 0:
-            tally[ANY, gpus, rack] += step
-            if clean:
-                tally[CLEAN, gpus, rack] += step
-        if pod >= 0:
-            tally[ANY, gpus, pod] += step
-            if clean:
-                tally[CLEAN, gpus, pod] += step
+def count(nodes: Rows, tally: Shorts, row: Whole, step: int) -> None:
+    """Add `step` to what its rack and pod count of nodes like this one."""
+    free, owned = popcount(nodes[row]["free"]), int(nodes[row]["owned"] > 0)
+    if nodes[row]["rack"] >= 0:
+        tally[owned, free, nodes[row]["rack"]] += step
+    if nodes[row]["pod"] >= 0:
+        tally[owned, free, nodes[row]["pod"]] += step
 
 
 @njit(cache=True)
@@ -158,10 +152,11 @@ def move(
     before, given = popcount(nodes[row]["free"]), popcount(nodes[row]["free"] & mask)
     after = before - given + popcount(mask) - given
     leave(nodes, kinds, present, bits, row)
+    count(nodes, tally, row, -1)
     nodes[row]["free"] ^= mask
     nodes[row]["leased"][leases] += before - after
     enter(nodes, kinds, present, bits, tally.shape[1], row)
-    count(nodes, tally, row, before, after)
+    count(nodes, tally, row, 1)
 
 
 @njit(cache=True)
@@ -178,4 +173,4 @@ def fill(nodes: Rows, kinds: Rows, present: Shorts, bits: Masks, tally: Shorts) 
     """Put every node into its bin, and count it."""
     for row in range(len(nodes)):
         enter(nodes, kinds, present, bits, tally.shape[1], row)
-        count(nodes, tally, row, 0, popcount(nodes[row]["free"]))
+        count(nodes, tally, row, 1)

@@ -4,25 +4,25 @@ The cost of a node for a request is
 
     cost = owned * OWNED  +  scrap[need, free]  +  strange[class, kin]
 
-`owned`: GPUs that the owner's jobs hold there; his next job belongs there, so this counts before anything else. `scrap`: what is
-spoiled by taking `need` of `free` GPUs, and `strange`: whether leases of other classes lie there; see `core.packing` for both.
-Of nodes at equal cost the first is taken.
+`owned`: GPUs that the owner's jobs hold there; his next job belongs there, so this counts before anything else. `scrap`: what
+is spoiled by taking `need` of `free` GPUs, and `strange`: whether leases of other classes lie there; see `core.packing` for
+both. Of nodes at equal cost the first is taken.
 
 A gang goes into the rack that has the fewest nodes over, of equals the first: it leaves the least in pieces. If no rack holds
-it, pods are asked the same; else it takes the best nodes of the pool. Racks and pods that hold it without touching a node of the
-owner's are asked before the others. Within a domain nodes are taken by cost. Whole nodes smaller than the largest of a pool may
-miss a rack that would hold them: racks count the nodes with enough GPUs, not those with exactly so many.
+it, pods are asked the same; else it takes the best nodes of the pool. Racks and pods that hold it without touching a node of
+the owner's are asked before the others. Within a domain nodes are taken by cost. Whole nodes smaller than the largest of a pool
+may miss a rack that would hold them: racks count the nodes with enough GPUs, not those with exactly so many.
 """
 
 import numpy as np
 from numba import njit
 
-from sublet.core.kernels.bins import ANY, CLEAN, UNTOUCHED, Bins, Ints, Masks, Rows, Shorts, first_bit, first_row, kin_of
+from sublet.core.kernels.bins import UNTOUCHED, Bins, Ints, Masks, Rows, Shorts, first_bit, first_row, kin_of
 from sublet.core.kernels.fit import popcount
 from sublet.core.kernels.money import Whole
 
 OWNED = 1 << 40
-"""More than any two of the other costs differ by."""
+"""What a GPU of the owner's costs: more than any two of the other costs differ by."""
 NOWHERE = 1 << 62
 """The cost of a node that a request does not fit."""
 
@@ -38,7 +38,7 @@ def _cost(owned: Whole, free: Whole, kin: Whole, ask: Ask, scrap: Ints, strange:
     need, whole, lease_class = ask
     if (free != need or kin != UNTOUCHED) if whole else free < need:
         return NOWHERE
-    return owned * OWNED + scrap[need, free] + strange[lease_class, kin]
+    return np.int64(owned * OWNED + scrap[need, free] + strange[lease_class, kin])
 
 
 @njit(cache=True)
@@ -57,11 +57,17 @@ def one_node(kinds: Rows, present: Shorts, bits: Masks, leaves: Whole, ask: Ask,
 
 
 @njit(cache=True)
-def _tightest(tally: Shorts, which: Whole, need: Whole, wanted: Whole, begin: Whole, end: Whole) -> Whole:
-    """The domain of begin <= number < end with the fewest nodes that have `need` free GPUs, of those with `wanted`; or -1."""
+def _tightest(tally: Shorts, sides: Whole, need: Whole, wanted: Whole, begin: Whole, end: Whole) -> Whole:
+    """The domain of begin <= number < end with the fewest nodes that have `need` free GPUs, of those with `wanted`; or -1.
+
+    `sides`: 1 leaves nodes with GPUs of the owner out of account.
+    """
     best, fewest = -1, 1 << 31
     for domain in range(begin, end):
-        there = tally[which, need, domain]
+        there = 0
+        for side in range(sides):
+            for free in range(need, tally.shape[1]):
+                there += tally[side, free, domain]
         if wanted <= there < fewest:
             best, fewest = domain, there
     return best
@@ -120,21 +126,30 @@ def _of_kinds(
 
 
 @njit(cache=True)
+def _put_in_order(rows: Ints) -> None:
+    """Sort rows that mostly are in order: nodes at one cost come so."""
+    for i in range(1, len(rows)):
+        if rows[i] < rows[i - 1]:
+            rows.sort()
+            return
+
+
+@njit(cache=True)
 def gang(bins: Bins, ask: Ask, scrap: Ints, strange: Ints, rows: Ints) -> bool:
     """Write the nodes for a gang of `len(rows)` to `rows` (int64), rising; whether it fits."""
     need, wanted, racks, domains = ask[0], len(rows), bins.racks, bins.tally.shape[2]
     if need >= bins.tally.shape[1]:
         return False
-    for which in (CLEAN, ANY):
-        for begin, end in ((0, racks), (racks, domains)):
-            domain = _tightest(bins.tally, which, need, wanted, begin, end)
+    for sides in (1, 2):
+        for begin, end in ((0, racks if wanted <= bins.largest_rack else 0), (racks, domains)):
+            domain = _tightest(bins.tally, sides, need, wanted, begin, end)
             if domain >= 0:
                 members = bins.members[bins.begins[domain] : bins.begins[domain + 1]]
                 if _of_members(bins.nodes, members, ask, scrap, strange, rows) == wanted:
-                    rows.sort()
+                    _put_in_order(rows)
                     return True
     leaves = (len(bins.nodes) + 63) >> 6
     if _of_kinds(bins.kinds, bins.present, bins.bits, leaves, ask, scrap, strange, rows) < wanted:
         return False
-    rows.sort()
+    _put_in_order(rows)
     return True

@@ -62,7 +62,7 @@ def _fullest_one(masks: tuple[Masks, Masks, Masks], need: int, whole: bool) -> n
 @njit(cache=True)
 def _tightest(
     masks: tuple[Masks, Masks, Masks], where: npt.NDArray[np.int32], domains: int, need: int, nodes: int, whole: bool
-) -> Whole:
+) -> np.int64:
     """The domain among `where` (int32[n]) for a gang; _ANYWHERE if none holds it. See `fullest` for the order."""
     free, slots, before = masks
     fits, others = np.zeros(domains, np.int64), np.zeros(domains, np.int64)
@@ -72,10 +72,10 @@ def _tightest(
             gpus = popcount(free[row])
             fits[domain] += gpus == need and free[row] == slots[row] if whole else gpus >= need
             others[domain] += popcount(before[row]) >= need
-    best = _ANYWHERE
+    best = np.int64(_ANYWHERE)
     for domain in range(domains):
         if fits[domain] >= nodes and (best == _ANYWHERE or (others[domain], fits[domain]) < (others[best], fits[best])):
-            best = domain
+            best = np.int64(domain)
     return best
 
 
@@ -83,7 +83,7 @@ def _tightest(
 def _fullest_of_many(
     masks: tuple[Masks, Masks, Masks], where: npt.NDArray[np.int32], domain: Whole, need: int, nodes: int, whole: bool
 ) -> npt.NDArray[np.int64]:
-    """`fullest` for a gang in one domain: nodes are counted by their order, and those up to the last that is wanted are taken."""
+    """`fullest` for a gang in one domain: nodes are counted by their order, and those up to the last one wanted are taken."""
     free, slots, before = masks
     n = len(free)
     keys = np.empty(n, np.int16)  # the order of the nodes that fit; -1 for the others
@@ -123,13 +123,13 @@ def fullest(masks: tuple[Masks, Masks, Masks], places: Places, need: int, nodes:
 
     `masks`: (free, slots, before) uint64[n] each. Best are the nodes with the fewest GPUs in `before`, of those the ones with
     the fewest free GPUs, of those the first. `whole`: only nodes that are free altogether and have exactly `need` GPUs.
-    The nodes of a gang are all in one rack if any rack holds it, else in one pod if any pod does: in the one with the fewest nodes
-    that have `need` GPUs in `before`, of those with the fewest where it fits now, of those the first.
+    The nodes of a gang are all in one rack if any rack holds it, else in one pod if any pod does: in the one with the fewest
+    nodes that have `need` GPUs in `before`, of those with the fewest where it fits now, of those the first.
     """
     if nodes == 1:
         return _fullest_one(masks, need, whole)
     rack, pod, domains = places
-    where, domain = rack, _ANYWHERE
+    where, domain = rack, np.int64(_ANYWHERE)
     if domains:
         domain = _tightest(masks, rack, domains, need, nodes, whole)
         if domain == _ANYWHERE:

@@ -94,8 +94,8 @@ def count_requests(held: Rows, queue: Rows, expected: Ints) -> Ints:
 def scrap(requests: Ints, width: int, crowding: int) -> Ints:
     """int64[need, free], `width` each: twice what is spoiled by taking `need` of the `free` GPUs of a node, at least 0.
 
-    F(free - need) - F(free) + crowding * free, in milli-GPU, with F(c) = 1000 c P(a request is for more than c GPUs): `fragments` on
-    whole GPUs without CPU. `requests`: int64[65], how many there are for so many GPUs of a node.
+    F(free - need) - F(free) + crowding * free, in milli-GPU, with F(c) = 1000 c P(a request is for more than c GPUs): that is
+    `fragments` on whole GPUs without CPU. `requests`: int64[65], how many there are for so many GPUs of a node.
     """
     useless = np.zeros(width, np.int64)
     larger = requests.sum()
@@ -106,4 +106,5 @@ def scrap(requests: Ints, width: int, crowding: int) -> Ints:
     for need in range(width):
         for free in range(need, width):
             table[need, free] = 2 * (useless[free - need] - useless[free] + crowding * free)
-    return table - table.min()
+    table -= table.min()
+    return table

@@ -65,7 +65,7 @@ def hand_out(
     code what became of them meanwhile. `price`: (clearing price, int64[products] over, whole: a product pays whole / over of
     it, never more than its bid). `supply`: (spare int64[products], class of each product, unlocked GPUs), `tenants`: as
     `queue.screen` takes them; `purses`: int64[tenants] each, what may be spent and what was. `bins`: the
-    nodes with what is free of them, `tastes`: what `choose` picks them by. Changes `spare`, `holding`, what was spent, and `bins`.
+    nodes with what is free of them, `tastes`: by what `choose` picks them. Changes `spare`, `holding`, what was spent, `bins`.
     """
     clearing, over, whole = price
     spare, class_of, unlocked = supply
