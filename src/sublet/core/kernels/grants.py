@@ -74,11 +74,8 @@ def hand_out(
     leaves = (len(nodes) + 63) >> 6
     n = len(rows)
     code, pays, holds = np.zeros(n, np.int8), np.zeros(n, np.int64), np.zeros(n, np.int64)
-    total, most = 0, 1
-    for i in range(n):
-        total += rows[i]["nodes"]
-        most = max(most, rows[i]["nodes"])
-    found = np.empty(most, np.int64)
+    total = rows["nodes"].sum()
+    found = np.empty(max(1, total), np.int64)
     node, mask, at = np.empty(total, np.int64), np.empty(total, np.uint64), 0
     for i in range(n):
         row = rows[i]
