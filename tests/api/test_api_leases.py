@@ -59,6 +59,19 @@ def test_a_lease_lives_and_its_life_can_be_explained(everywhere: Doors) -> None:
     assert good(acme.get("/v1/tenants/acme"))["balance_micro"] == used["charge_micro"]
 
 
+def test_who_waits_is_told_the_numbers_of_now(doors: Doors) -> None:
+    """What is kept with a lease changes with the sentence; asked, the owner's price of this very moment is said."""
+    acme, owner = doors.tenant("acme"), doors.owner
+    poor = good(acme.post("/v1/leases", json=TASK | {"lease": {"max_price": 0.9}}))["id"]
+    doors.tick(2)
+    before = good(acme.get(f"/v1/leases/{poor}"))["reason"]
+    assert good(acme.get(f"/v1/leases/{poor}/explain"))["lease"]["reason"] == before
+    good(owner.put("/v1/pools/h100", json={"pricing": "fixed", "price_micro": 2_500_000}))
+    doors.tick(2)
+    assert good(acme.get(f"/v1/leases/{poor}"))["reason"] == before
+    assert good(acme.get(f"/v1/leases/{poor}/explain"))["lease"]["reason"] == "the price is 2.5000, above its bid"
+
+
 def test_a_lease_released_early_is_not_billed_from_then_on(doors: Doors) -> None:
     acme = doors.tenant("acme")
     lease = good(acme.post("/v1/leases", json=TASK))["id"]

@@ -17,8 +17,11 @@ from sublet.core.ids import JobId, LeaseId, TenantId
 from sublet.core.invariants import check_leases, check_now
 from sublet.core.lease import Cause, LeaseClass, State
 from sublet.core.owner import JobState
+from sublet.core.plan import Plan
+from sublet.core.rest import rests_until_us
+from sublet.core.round import decide
 from sublet.core.terms import Pool, Promise
-from sublet.core.view import Quota
+from sublet.core.view import Quota, View
 
 
 @dataclass(frozen=True)
@@ -144,12 +147,23 @@ class History:
         assert plan == again, "the same view and instant give the same plan"
         the_view_is_untouched(view, copy)
         assert self.kept.decided(view, world.now) == plan, "a view that is kept current decides what one that is read anew does"
+        self._check_rest(view, plan)
         for check in ROUND_CHECKS:
             check(view, plan)
         self.excused |= {job.id for alarm in plan.alarms for job in view.jobs if f" {job.id} " in alarm.reason}
         world.apply(plan)
         self._check_state()
         self._check_promises()
+
+    def _check_rest(self, view: View, plan: Plan) -> None:
+        """What may rest has nothing to decide before it is to be looked at again."""
+        if not replace(plan, alarms=()).empty:
+            return
+        until = rests_until_us(view.pools[0], view.standing(self.pool.id), now_us=self.world.now)
+        last = min(until, self.world.now + 3600 * S) - 1
+        for at in {self.world.now + 1, (self.world.now + last) // 2, last}:
+            if self.world.now < at < until:
+                assert replace(decide(view, now=at), at_us=plan.at_us) == plan, f"{until - self.world.now} µs were to be slept"
 
     def _check_state(self) -> None:
         """No more is sold than there is, the contracts are kept, and no tenant owes more than its limit."""

@@ -86,6 +86,14 @@ def test_who_waits_is_told_why(lease: Lease, said: str) -> None:
     assert waits(decide(view, now=NOW)) == {"q": said}
 
 
+def test_numbers_alone_are_no_news_to_those_who_wait() -> None:
+    """A price that moves with every round would otherwise be written to thousands of leases with every round."""
+    known = queued(bid_micro=999_999, reason="the price is 1.3333, above its bid")
+    assert waits(decide(view_of([8], [known], price_at_us=NOW), now=NOW)) == {}
+    other = queued(bid_micro=999_999, reason="wants 4 GPUs, 2 are lendable now (owner 3, reserve 1)")
+    assert waits(decide(view_of([8], [other], price_at_us=NOW), now=NOW)) == {"q": "the price is 1.0000, above its bid"}
+
+
 def test_a_large_request_is_told_what_is_lendable() -> None:
     pool = pool_of(lending_limit=2, reserve_min=1)
     plan = decide(view_of([8], [queued(gpus=4)], [job_of("j", 3)], pool=pool, price_at_us=NOW), now=NOW)

@@ -13,7 +13,7 @@ from sublet.app.control import ControlPlane
 from sublet.app.loops import Rhythm
 from sublet.app.settings import Settings
 from sublet.app.tasks import LeaseRequest
-from sublet.core.ids import JobId, LeaseId, PoolId, TenantId
+from sublet.core.ids import JobId, LeaseId, NodeId, PoolId, TenantId
 from sublet.core.lease import Lease, State
 from sublet.core.ledger import Account, receivable, tenant_accounts
 from sublet.core.owner import OwnerJob
@@ -21,7 +21,7 @@ from sublet.core.terms import Pool
 from sublet.core.units import HOUR_US, SECOND_US
 from sublet.core.workload import Workload
 from sublet.engines.fake import Behaviour, FakeEngine, ordinary
-from sublet.engines.protocol import StartOrder
+from sublet.engines.protocol import NodeSeen, StartOrder
 from sublet.store import events, jobs, leases, ledger, pools, tenants
 from sublet.store.database import Database
 from sublet.store.events import Entry
@@ -46,7 +46,10 @@ class House:
         self._ns = 0
         self.folder, self.url = folder, url
         self.database = Database(url)
-        self.engine = FakeEngine(clock=self._now_us, nodes=nodes, gpus=8, behave=behave, rack_nodes=rack_nodes)
+        names = [NodeId(f"node-{number:05d}") for number in range(nodes)]
+        racks = [f"rack-{number // rack_nodes}" if rack_nodes else "" for number in range(nodes)]
+        seen = [NodeSeen(name, 8, "fake", rack=rack, pod=rack and "pod") for name, rack in zip(names, racks, strict=True)]
+        self.engine = FakeEngine(clock=self._now_us, nodes=seen, gpus=8, behave=behave)
         self.plane = self._open()
         with self.database.write() as tx:
             for name in (ADA, BELL):

@@ -194,7 +194,7 @@ def release(lease: InPath, call: Calling) -> LeaseView:
 def explain(lease: InPath, call: Calling) -> ExplainedView:
     """Why it is what it is: every decision about it, with the reason given at the time."""
     with call.read() as tx:
-        told = leases.explain(tx, LeaseId(lease), tenant=call.caller.sees)
+        told = leases.explain(tx, call.forecaster, LeaseId(lease), tenant=call.caller.sees, now_us=call.now_us)
     return ExplainedView(lease=LeaseView.of(told.lease), timeline=[EventView.of(entry) for entry in told.timeline])
 
 

@@ -120,7 +120,8 @@ class QuoteView(BaseModel):
 def for_sale(call: Calling) -> OfferList:
     """What is for sale now in each pool, class and length."""
     with call.read() as tx:
-        return OfferList(items=[OfferView.of(offer) for offer in offers.for_sale(tx, call.forecaster, now_us=call.now_us)])
+        found = offers.for_sale(tx, call.forecaster, call.plane.mirror, now_us=call.now_us)
+    return OfferList(items=[OfferView.of(offer) for offer in found])
 
 
 @router.post("/quote", dependencies=[only(Scope.TENANT)])

@@ -3,8 +3,9 @@
 Nothing is chosen here. An item whose subject has moved since the plan was made is dropped; the next round decides anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from sublet.app import moves
 from sublet.app.notices import announce
@@ -16,8 +17,14 @@ from sublet.core.occupancy import Level
 from sublet.core.owner import JobEvent, OwnerJob, step_job
 from sublet.core.plan import Grant, JobStart, Move, Notice, Plan
 from sublet.store import events, jobs, leases, ledger, plans, pools, spans
+from sublet.store.bulk import portions
 from sublet.store.database import Database, Tx
 from sublet.store.events import Entry
+
+Item = TypeVar("Item", Notice, Move)
+_PORTION = 64
+"""Leases whose items are written in one transaction: some 30 ms, for which a request may have to wait."""
+_WAITS = 500
 
 
 @dataclass(slots=True)
@@ -30,31 +37,63 @@ class Applied:
 
 
 def apply_pending(database: Database, *, now_us: int) -> Applied:
-    """Apply every stored plan that was not applied yet, oldest first."""
+    """Apply every stored plan that was not applied yet, oldest first, in portions: others write in between.
+
+    A plan is pending until its last portion is written. Who begins anew after a crash drops what was applied, as it drops
+    whatever has moved.
+    """
     done = Applied()
     with database.read() as tx:
-        if not plans.pending(tx, limit=1):
-            return done
-    with database.write() as tx:
-        for number, plan in plans.pending(tx):
-            part = _Applying(tx, plan).run()
+        waiting = plans.pending(tx) if plans.is_pending(tx) else ()
+    for number, plan in waiting:
+        moved: set[LeaseId] = set()
+        *parts, last = _portions(plan)
+        for part in parts:
+            with database.write() as tx:
+                _Applying(tx, part, moved, done).run()
+        with database.write() as tx:
+            _Applying(tx, last, moved, done).run()
             plans.mark_applied(tx, number, at_us=now_us)
-            done.leases += part.leases
-            done.jobs += part.jobs
-            done.stale += part.stale
     return done
 
 
-class _Applying:
-    """One plan inside one transaction. Chains grow in memory and are written once at the end."""
+def _portions(plan: Plan) -> Iterator[Plan]:
+    """The plan in parts that are short to write, what the owner waits for first. All items of a lease are in one part."""
+    empty = Plan(plan.at_us)
+    if plan.job_starts or plan.entitled or plan.kept:
+        yield replace(empty, job_starts=plan.job_starts, entitled=plan.entitled, kept=plan.kept)
+    notices, steps = _by_lease(plan.notices), _by_lease(plan.moves)
+    granted = {grant.lease: grant for grant in plan.grants}
+    ended = dict.fromkeys(name for name in (*notices, *steps) if name not in granted)
+    for names in portions((*ended, *granted), _PORTION):
+        yield replace(
+            empty,
+            notices=tuple(item for name in names for item in notices.get(name, ())),
+            moves=tuple(item for name in names for item in steps.get(name, ())),
+            grants=tuple(granted[name] for name in names if name in granted),
+        )
+    for waits in portions(plan.waits, _WAITS):
+        yield replace(empty, waits=tuple(waits))
+    yield replace(empty, prices=plan.prices, reserves=plan.reserves, alarms=plan.alarms)
 
-    def __init__(self, tx: Tx, plan: Plan) -> None:
-        self.tx, self.plan = tx, plan
+
+def _by_lease(items: Iterable[Item]) -> dict[LeaseId, list[Item]]:
+    found: dict[LeaseId, list[Item]] = {}
+    for item in items:
+        found.setdefault(item.lease, []).append(item)
+    return found
+
+
+class _Applying:
+    """A part of a plan inside one transaction. Chains grow in memory and are written once at the end."""
+
+    def __init__(self, tx: Tx, plan: Plan, moved: set[LeaseId], done: Applied) -> None:
+        """`moved`: leases that were no longer what the plan was made for; nothing more of it is for them."""
+        self.tx, self.plan, self.moved, self.done = tx, plan, moved, done
         self.leases: dict[LeaseId, list[Lease]] = {}
         self.jobs: dict[JobId, list[OwnerJob]] = {}
-        self.stale = 0
 
-    def run(self) -> Applied:
+    def run(self) -> None:
         plan = self.plan
         jobs.note_entitled(self.tx, [(item.job, item.at_us) for item in plan.entitled])
         self._load()
@@ -73,7 +112,8 @@ class _Applying:
         leases.note_waits(self.tx, [(wait.lease, wait.reason) for wait in plan.waits])
         self._set_levels()
         announce(self.tx, [chain[-1] for chain in chains], at_us=plan.at_us)
-        return Applied(list(chains), list(job_chains), self.stale)
+        self.done.leases += chains
+        self.done.jobs += job_chains
 
     def _load(self) -> None:
         plan = self.plan
@@ -86,10 +126,10 @@ class _Applying:
 
         The version alone would not tell: an item that was dropped and a step of somebody else both count as one.
         """
-        chain = self.leases.get(lease)
+        chain = None if lease in self.moved else self.leases.get(lease)
         if chain is None or chain[-1].version != version:
-            self.leases.pop(lease, None)
-            self.stale += 1
+            self.moved.add(lease)
+            self.done.stale += 1
             return None
         return chain
 
@@ -110,7 +150,7 @@ class _Applying:
     def _start_job(self, item: JobStart) -> None:
         chain = self.jobs.get(item.job)
         if chain is None or chain[-1].version != item.version:
-            self.stale += 1
+            self.done.stale += 1
             return
         at = self._instant(chain[-1].since_us)
         chain.append(step_job(chain[-1], JobEvent.PLACE, at=at, reason=item.reason, placement=item.placement))

@@ -20,8 +20,8 @@ from sublet.store import ledger, pools
 from sublet.store import usage as usage_rows
 from sublet.store.database import Database, Tx
 
-_BATCH = 2_000
-_BATCHES_MAX = 100
+_BATCH = 200
+_BATCHES_MAX = 1_000
 
 OnSettled = Callable[[Tx, Sequence[Settlement]], None]
 """Told of settlements in the transaction that books them."""

@@ -1,7 +1,8 @@
-"""The control plane of one installation: the loops in a thread of their own, and the lock that keeps it the only one."""
+"""The control plane of one installation: the loops in threads of their own, and the lock that keeps it the only one."""
 
 import fcntl
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from sublet.app.forecasting import Forecaster
 from sublet.app.loops import LAST_INSTANT, Loops, Rhythm
 from sublet.app.metadata import Metadata
 from sublet.app.metrics import Metrics
+from sublet.app.mirror import Mirror
 from sublet.app.registry import register_nodes
 from sublet.app.settings import Settings
 from sublet.app.tally import Tally
@@ -26,6 +28,9 @@ from sublet.core.units import MINUTE_US
 from sublet.engines.protocol import Engine
 from sublet.store import events, facts
 from sublet.store.database import Database
+
+_SWITCH_S = 0.000_5
+"""How long one thread may hold up the others (Python's default is 5 ms): a request waits for its turn some twenty times."""
 
 log = structlog.get_logger(__name__)
 
@@ -54,19 +59,22 @@ class ControlPlane:
         self.metadata = Metadata.open(database, settings.base_url)
         with database.write() as tx:
             register_nodes(tx, engine, now_us=clock.now_us())
-        self.forecaster = Forecaster(every_us=forecast_every_us)
+        self.forecaster, self.mirror = Forecaster(every_us=forecast_every_us), Mirror()
+        self.decider = Decider(database, self.forecaster, self.mirror)
         self.loops = Loops(
             database,
             engine,
             clock,
-            Decider(database, self.forecaster),
+            self.decider,
             Tally(self.metrics),
+            mirror=self.mirror,
             run_env=self.metadata.env,
             rhythm=rhythm or Rhythm(meter_us=settings.meter_ms * 1_000),
         )
         self._courier = Courier(database, clock.now_us, self.metrics)
         self._stop, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="loops", daemon=True)
+        self._books = threading.Thread(target=self._keep_books, name="books", daemon=True)
         self._ticks = 0
 
     def start(self) -> None:
@@ -74,7 +82,9 @@ class ControlPlane:
         began = perf_counter()
         rehearse()
         log.info("ready_to_decide", seconds=round(perf_counter() - began, 1))
+        sys.setswitchinterval(_SWITCH_S)
         self._thread.start()
+        self._books.start()
         self._courier.start()
 
     def stop(self) -> None:
@@ -83,6 +93,7 @@ class ControlPlane:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
+            self._books.join()
             self._courier.stop()
         self._lock.close()
 
@@ -104,14 +115,20 @@ class ControlPlane:
     def run_forever(self) -> None:
         """The loops in this thread, until `stop`."""
         rehearse()
+        self._books.start()
         self._run()
+        self._books.join()
 
     def _run(self) -> None:
         while not self._stop.is_set():
             self._wake.clear()
-            self.loops.tick()
+            self.loops.serve()
             self._ticks += 1
             self._wake.wait(self.settings.tick_ms / 1_000)
+
+    def _keep_books(self) -> None:
+        while not self._stop.wait(self.settings.tick_ms / 1_000):
+            self.loops.keep_books()
 
 
 def _only_one(data_dir: Path) -> IO[str]:

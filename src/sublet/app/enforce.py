@@ -6,6 +6,7 @@ already done.
 
 from collections.abc import Callable, Iterable, Mapping
 
+from sublet.app.mirror import Mirror
 from sublet.app.observe import Sight
 from sublet.core.ids import PoolId, RunId
 from sublet.core.lease import Lease, State
@@ -13,19 +14,22 @@ from sublet.core.owner import JobState, OwnerJob
 from sublet.core.terms import Pool
 from sublet.core.workload import Workload
 from sublet.engines.protocol import Engine, NoticeOrder, Phase, StartOrder, StopOrder
-from sublet.store import jobs, leases, pools, workloads
+from sublet.store import workloads
 from sublet.store.database import Database
 
 _UNPROVEN = frozenset({None, Phase.STARTING})  # the order may have been lost in a crash: it is given again
 RunEnv = Callable[[RunId], Mapping[str, str]]
 
 
-def enforce(database: Database, engine: Engine, sight: Sight, *, run_env: RunEnv) -> None:
+def enforce(database: Database, mirror: Mirror, engine: Engine, sight: Sight, *, run_env: RunEnv) -> None:
     """Give every order that the states call for, where the last look does not show it done."""
-    with database.read() as tx:
-        held, work = leases.held(tx), [job for job in jobs.held(tx) if not job.is_hold]
-        sold = {row.pool.id: row.pool for row in pools.everything(tx)}
-        phases = {run: seen.phase for run, seen in sight.runs.items()}
+    with mirror.lock, database.read() as tx:
+        mirror.catch_up(tx)
+        waiting = sorted(mirror.unsettled.values(), key=lambda holder: holder.id)  # what simply runs needs no order
+        sold = {pool: kept.row.pool for pool, kept in mirror.pools.items()}
+        held = [one for one in waiting if isinstance(one, Lease)]
+        work = [one for one in waiting if isinstance(one, OwnerJob)]
+        phases = {one.run: seen.phase for one in waiting if (seen := sight.runs.get(one.run)) is not None}
         to_start = [lease for lease in held if _starts(lease, phases)]
         jobs_to_start = [job for job in work if job.state is JobState.STARTING and phases.get(job.run) in _UNPROVEN]
         to_tell = [lease for lease in held if _tells(lease, phases)]

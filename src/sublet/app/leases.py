@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sublet.app import moves, names, requests
+from sublet.app import moves, names, requests, world
 from sublet.app.forecasting import Forecaster
 from sublet.app.tasks import LeaseRequest
 from sublet.core import lifecycle
@@ -11,6 +11,7 @@ from sublet.core.admit import hold_micro, over_budget
 from sublet.core.errors import Forbidden, NotFound, OverBudget
 from sublet.core.ids import LeaseId, RunId, TenantId, lease_run
 from sublet.core.lease import Lease, State
+from sublet.core.round import decide
 from sublet.core.usage import Usage
 from sublet.engines.protocol import Engine
 from sublet.store import events, leases, usage, workloads
@@ -75,10 +76,20 @@ def release(tx: Tx, lease: LeaseId, *, tenant: TenantId | None, now_us: int) -> 
     return given
 
 
-def explain(tx: Tx, lease: LeaseId, *, tenant: TenantId | None) -> Explained:
-    """Everything that was decided about a lease, with the reasons of the time."""
+def explain(tx: Tx, forecaster: Forecaster, lease: LeaseId, *, tenant: TenantId | None, now_us: int) -> Explained:
+    """Everything that was decided about a lease, with the reasons of the time; of one that waits, why it does now."""
     found = leases.get(tx, lease, tenant=tenant)
+    if found.state is State.QUEUED:
+        found = replace(found, reason=_waits_now(tx, forecaster, found, now_us))
     return Explained(found, events.page(tx, lease=lease, limit=TIMELINE_MAX))
+
+
+def _waits_now(tx: Tx, forecaster: Forecaster, lease: Lease, now_us: int) -> str:
+    """What the next round would say to it, with the numbers of now: what is kept changes only with the sentence."""
+    view = world.read_view(tx, forecaster, now_us=now_us, pool=lease.pool)
+    unsaid = tuple(replace(one, reason="") if one.id == lease.id else one for one in view.leases)
+    plan = decide(replace(view, leases=unsaid), now=now_us)
+    return next((wait.reason for wait in plan.waits if wait.lease == lease.id), lease.reason)
 
 
 def intervals(tx: Tx, lease: LeaseId, *, tenant: TenantId | None) -> list[Usage]:

@@ -1,4 +1,4 @@
-"""The loops: observe, decide, apply, enforce, meter, bill, in this order, again and again.
+"""The loops: observe, decide, apply, enforce, in this order, again and again; and beside them meter, bill, audit.
 
 None takes input, each does bounded work and is harmless to repeat; a loop that fails is logged and tried again with the next
 tick. So the way after a crash is the way of every day.
@@ -11,11 +11,13 @@ from time import perf_counter
 
 import structlog
 
-from sublet.app import audit, billing, metering, purge
+from sublet.app import billing, metering, purge
 from sublet.app.apply import apply_pending
+from sublet.app.audit import Auditor
 from sublet.app.clock import Clock, explain_jump
 from sublet.app.decide import Decider
 from sublet.app.enforce import RunEnv, enforce
+from sublet.app.mirror import Mirror
 from sublet.app.notices import settlement_entries
 from sublet.app.observe import Sight, Steps, observe
 from sublet.app.tally import Tally
@@ -29,6 +31,8 @@ from sublet.store.events import Entry
 
 log = structlog.get_logger(__name__)
 LAST_INSTANT = "last_instant_us"
+_REST = 4
+"""Bookkeeping that takes long comes round only after so many times as long: the machine is there for the owner first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +57,32 @@ class Loops:
         decider: Decider,
         tally: Tally,
         *,
+        mirror: Mirror,
         run_env: RunEnv,
         rhythm: Rhythm,
     ) -> None:
-        """`run_env` gives what the control plane tells each run in its environment."""
-        self._database, self._engine, self._clock = database, engine, clock
+        """`mirror` is what all loops look at; `run_env` gives what the control plane tells each run in its environment."""
+        self._database, self._engine, self._clock, self._mirror = database, engine, clock, mirror
         self._decider, self._tally, self._run_env, self._rhythm = decider, tally, run_env, rhythm
+        self._auditor = Auditor(database)
+        self._seen_until_us: int | None = None  # the last look whose news are in the database
         self._due: dict[str, int] = {}
         self.findings: list[str] = []
         self.failing: dict[str, str] = {}
 
     def tick(self) -> None:
-        """One pass. Each part runs even if the one before it failed, on whatever state there is."""
+        """One pass over everything, one part after the other."""
+        self.serve()
+        self.keep_books()
+
+    def serve(self) -> None:
+        """One pass of what the owner and tenants wait for. Each part runs even if the one before it failed."""
         now = self._clock.now_us()
         sight: Sight | None = None
         with self._part("observe"):
             sight = self._look(now)
-            self._tally.observed(observe(self._database, sight))
+            self._tally.observed(observe(self._database, self._mirror, sight))
+            self._seen_until_us = sight.at_us
         with self._part("apply"):
             self._apply()  # what an earlier process decided and did not get to apply
         with self._part("decide"):
@@ -80,17 +93,23 @@ class Loops:
             self._apply()
         if sight is not None:
             with self._part("enforce"):
-                enforce(self._database, self._engine, sight, run_env=self._run_env)
-            self._every("meter", self._rhythm.meter_us, now, lambda: self._meter(sight))
+                enforce(self._database, self._mirror, self._engine, sight, run_env=self._run_env)
+        self._report_jump()
+
+    def keep_books(self) -> None:
+        """One pass of what nobody waits for: metering, billing, the audit, the purge. It may run beside `serve`."""
+        now = self._clock.now_us()
+        if self._seen_until_us is not None:
+            until = self._seen_until_us
+            self._every("meter", self._rhythm.meter_us, now, lambda: self._meter(until))
         self._every("audit", self._rhythm.audit_us, now, self._audit)
         self._every("purge", self._rhythm.purge_us, now, self._purge)
-        self._report_jump()
 
     def settle(self) -> None:
         """Meter and bill everything up to now, whatever the rhythm says: before a summary is drawn."""
         sight = self._look(self._clock.now_us())
-        self._tally.observed(observe(self._database, sight))
-        self._meter(sight, every_us=0)
+        self._tally.observed(observe(self._database, self._mirror, sight))
+        self._meter(sight.at_us, every_us=0)
 
     def _apply(self) -> None:
         applied = apply_pending(self._database, now_us=self._clock.now_us())
@@ -103,12 +122,12 @@ class Loops:
             self._due["nodes"] = now + self._rhythm.nodes_us
         return Sight(now, self._engine.observe(), nodes)
 
-    def _meter(self, sight: Sight, *, every_us: int | None = None) -> None:
+    def _meter(self, until_us: int, *, every_us: int | None = None) -> None:
         """Meter what ran until the last look, never beyond it, and bill it."""
         with self._database.write() as tx:
-            facts.put(tx, LAST_INSTANT, str(sight.at_us))
+            facts.put(tx, LAST_INSTANT, str(until_us))
         wait = self._rhythm.meter_us if every_us is None else every_us
-        metering.meter_running(self._database, now_us=sight.at_us, every_us=wait)
+        metering.meter_running(self._database, now_us=until_us, every_us=wait)
         now = self._clock.now_us()
 
         def settled(tx: Tx, ended: Sequence[Settlement]) -> None:
@@ -119,8 +138,7 @@ class Loops:
 
     def _audit(self) -> None:
         now = self._clock.now_us()
-        with self._database.read() as tx:
-            found = audit.findings(tx, from_us=now - HOUR_US, now_us=now)
+        found = self._auditor.findings(from_us=now - HOUR_US, now_us=now)
         fresh = [line for line in found if line not in self.findings]
         self.findings = found
         if fresh:
@@ -142,11 +160,13 @@ class Loops:
             events.append(tx, [Entry(self._clock.now_us(), "alarm.clock", message)])
 
     def _every(self, name: str, every_us: int, now: int, work: Callable[[], None]) -> None:
+        """Do it every so often, and for no more than a quarter of the time."""
         if now < self._due.get(name, 0):
             return
+        began = perf_counter()
         with self._part(name):
             work()
-        self._due[name] = now + every_us
+        self._due[name] = now + max(every_us, _REST * int((perf_counter() - began) * SECOND_US))
 
     @contextmanager
     def _part(self, name: str) -> Iterator[None]:

@@ -11,8 +11,8 @@ from sublet.store import ledger
 from sublet.store import usage as usage_rows
 from sublet.store.database import Database, Tx
 
-_BATCH = 1_000
-_BATCHES_MAX = 200
+_BATCH = 200
+_BATCHES_MAX = 1_000
 
 
 def meter(tx: Tx, leases: Sequence[Lease], *, now_us: int) -> list[Lease]:

@@ -69,12 +69,14 @@ class Metrics:
         """A round was decided and applied."""
         self._last_round.set(at_us / SECOND_US)
 
-    def fleet_is(self, gpus: Mapping[PoolId, Mapping[str, int]], *, down_nodes: int) -> None:
-        """GPUs of each pool by state, now."""
-        for pool, states in gpus.items():
-            for state, count in states.items():
-                self._gpus.labels(pool, state).set(count)
-        self._quarantined.set(down_nodes)
+    def pool_is(self, pool: PoolId, gpus: Mapping[str, int]) -> None:
+        """GPUs of a pool by state, now."""
+        for state, count in gpus.items():
+            self._gpus.labels(pool, state).set(count)
+
+    def down_nodes(self, nodes: int) -> None:
+        """Nodes that are not offered, now."""
+        self._quarantined.set(nodes)
 
     def priced(self, pool: PoolId, price_micro: int, floor_micro: int) -> None:
         """A pool's clearing price and published floor (micro-units a GPU-hour)."""

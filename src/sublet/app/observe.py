@@ -4,14 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sublet.app import fitness, metering, moves
+from sublet.app.mirror import Mirror
 from sublet.core import lifecycle
-from sublet.core.ids import LeaseId, RunId
-from sublet.core.lease import Lease, State
-from sublet.core.owner import JobEvent, JobState, OwnerJob, step_job
+from sublet.core.ids import JobId, LeaseId, NodeId, PoolId, RunId
+from sublet.core.lease import HELD, Lease, State
+from sublet.core.owner import JOB_HELD, JobEvent, JobState, OwnerJob, step_job
 from sublet.core.terms import Pool
 from sublet.core.units import on_grid
 from sublet.engines.protocol import NodeSeen, Phase, Seen
-from sublet.store import evidence, jobs, leases, nodes, pools
+from sublet.store import evidence, jobs, leases, nodes
+from sublet.store.bulk import portions
 from sublet.store.database import Database, Tx
 from sublet.store.evidence import HandOver
 from sublet.store.nodes import NodeRow
@@ -19,6 +21,8 @@ from sublet.store.nodes import NodeRow
 _GONE = frozenset({Phase.EXITED, Phase.CLEAN, Phase.DIRTY})
 _HANDED_OVER = frozenset({Phase.CLEAN, Phase.DIRTY})
 _RUNNING = frozenset({State.STARTING, State.ACTIVE, State.NOTICED, State.STOPPING})
+_PORTION = 64
+"""Leases and jobs whose steps are written in one transaction: some 30 ms, for which a request may have to wait."""
 _LOST = Seen(RunId(""), Phase.EXITED)
 
 
@@ -48,34 +52,59 @@ class _News:
 
     steps: Steps
     checkpoints: list[tuple[LeaseId, int]]
-    nodes: list[tuple[NodeRow, NodeSeen]]
 
     def __bool__(self) -> bool:
-        return bool(self.steps or self.checkpoints or self.nodes)
+        return bool(self.steps or self.checkpoints)
 
 
-def observe(database: Database, sight: Sight) -> Steps:
-    """Bring the database up to what was seen; doing it again changes nothing more."""
-    with database.read() as tx:
-        if not _news(tx, sight):
-            return Steps()
-    with database.write() as tx:
-        news = _news(tx, sight, lock=True)  # anew: now nobody else writes
-        _note_health(tx, news, at_us=sight.at_us)
-        _write(tx, sight, news.steps)
-        leases.note_checkpoints(tx, news.checkpoints)
-    return news.steps
+def observe(database: Database, mirror: Mirror, sight: Sight) -> Steps:
+    """Bring the database up to what was seen; doing it again changes nothing more.
+
+    What is news follows from the state in memory. It is written in portions, each looked at anew in its own transaction.
+    """
+    with mirror.lock:
+        with database.read() as tx:
+            mirror.catch_up(tx)
+        sold = {pool: kept.row.pool for pool, kept in mirror.pools.items()}
+        moved = [one.id for one in _worth_a_look(mirror, sight) if _news(sold, [one], sight)]
+        health = [row.id for row, _ in _changed_nodes(mirror.nodes, sight)]
+    if health:
+        with database.write() as tx:
+            rows = {node.id: node for node in nodes.some(tx, health)}
+            _note_health(tx, _changed_nodes(rows, sight), sight)
+    done = Steps()
+    for names in portions(moved, _PORTION):
+        with database.write() as tx:
+            held = leases.some(tx, [LeaseId(name) for name in names], lock=True)  # anew: now nobody else writes them
+            news = _news(sold, [*held, *jobs.some(tx, [JobId(name) for name in names])], sight)
+            _write(tx, sight, news.steps)
+            leases.note_checkpoints(tx, news.checkpoints)
+        done = Steps(done.leases + news.steps.leases, done.jobs + news.steps.jobs)
+    return done
 
 
-def _news(tx: Tx, sight: Sight, *, lock: bool = False) -> _News:
-    sold = {row.pool.id: row.pool for row in pools.everything(tx)}
-    held = leases.held(tx, lock=lock)
+def _worth_a_look(mirror: Mirror, sight: Sight) -> list[Lease | OwnerJob]:
+    """Whoever may have moved: those that are not simply running, and those whose run is not, is gone, or has saved its work."""
+    holders, runs = mirror.runs, sight.runs
+    moved = {
+        run
+        for run, seen in runs.items()
+        if (seen.phase is not Phase.RUNNING or seen.checkpoint_us is not None) and run in holders
+    }
+    moved |= {one.run for one in mirror.unsettled.values()}
+    moved |= holders.keys() - runs.keys()
+    return [holders[run] for run in sorted(moved)]
+
+
+def _news(sold: Mapping[PoolId, Pool], holders: Sequence[Lease | OwnerJob], sight: Sight) -> _News:
+    held = [one for one in holders if isinstance(one, Lease) and one.state in HELD]
+    work = [one for one in holders if isinstance(one, OwnerJob) and one.state in JOB_HELD]
     lease_chains = [_lease_chain(lease, sold[lease.pool], sight) for lease in held]
-    job_chains = [_job_chain(job, sight) for job in jobs.held(tx)]
+    job_chains = [_job_chain(job, sight) for job in work]
     steps = Steps(
         tuple(chain for chain in lease_chains if len(chain) > 1), tuple(chain for chain in job_chains if len(chain) > 1)
     )
-    return _News(steps, _checkpoints(held, sight), _changed_nodes(tx, sight))
+    return _News(steps, _checkpoints(held, sight))
 
 
 def _lease_chain(lease: Lease, pool: Pool, sight: Sight) -> moves.LeaseChain:
@@ -189,10 +218,9 @@ def _checkpoints(held: Sequence[Lease], sight: Sight) -> list[tuple[LeaseId, int
     return found
 
 
-def _changed_nodes(tx: Tx, sight: Sight) -> list[tuple[NodeRow, NodeSeen]]:
+def _changed_nodes(rows: Mapping[NodeId, NodeRow], sight: Sight) -> list[tuple[NodeRow, NodeSeen]]:
     """Nodes whose health is news; one that was taken down for another reason does not come back by itself."""
-    rows = {node.id: node for node in nodes.everything(tx)} if sight.nodes else {}
-    known = [(rows[seen.id], seen) for seen in sight.nodes if seen.id in rows]
+    known = ((rows[seen.id], seen) for seen in sight.nodes if seen.id in rows)
     return [
         (row, seen)
         for row, seen in known
@@ -200,9 +228,9 @@ def _changed_nodes(tx: Tx, sight: Sight) -> list[tuple[NodeRow, NodeSeen]]:
     ]
 
 
-def _note_health(tx: Tx, news: _News, *, at_us: int) -> None:
-    for row, seen in news.nodes:
+def _note_health(tx: Tx, changed: Sequence[tuple[NodeRow, NodeSeen]], sight: Sight) -> None:
+    for row, seen in changed:
         if seen.healthy:
-            fitness.put_up(tx, row, at_us=at_us)
+            fitness.put_up(tx, row, at_us=sight.at_us)
         else:
-            fitness.take_down(tx, row, fitness.UNHEALTHY + (seen.detail or "no detail"), at_us=at_us)
+            fitness.take_down(tx, row, fitness.UNHEALTHY + (seen.detail or "no detail"), at_us=sight.at_us)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from sublet.app import names, requests, world
 from sublet.app.forecasting import Forecaster
+from sublet.app.mirror import Mirror
 from sublet.app.tasks import LeaseRequest
 from sublet.core.admit import hold_micro
 from sublet.core.draft import Draft, Ground
@@ -52,14 +53,16 @@ class Quote:
     not_before_us: int | None
 
 
-def for_sale(tx: Tx, forecaster: Forecaster, *, now_us: int) -> list[Offer]:
+def for_sale(tx: Tx, forecaster: Forecaster, mirror: Mirror, *, now_us: int) -> list[Offer]:
     """Every pool's offers, after the owner was served."""
-    view = world.read_view(tx, forecaster, now_us=now_us)
     found: list[Offer] = []
-    for pool in view.pools:
-        here = Ground(pool, view.standing(pool.pool.id))
-        serve_owner(view, here, Draft(now_us))
-        found += _of_pool(here, now_us)
+    with mirror.lock:
+        mirror.catch_up(tx)
+        view = mirror.view(tx, forecaster, now_us=now_us)
+        for pool in view.pools:
+            here = Ground(pool, view.standing(pool.pool.id))
+            serve_owner(view, here, Draft(now_us))
+            found += _of_pool(here, now_us)
     return found
 
 
@@ -85,10 +88,9 @@ def quote(tx: Tx, forecaster: Forecaster, asked: LeaseRequest, *, tenant: Tenant
 
 def _on_paper(tx: Tx, forecaster: Forecaster, lease: Lease, now_us: int) -> tuple[bool, str, int | None]:
     """Whether the next round would grant the lease, what it would say, and at which price."""
-    world_now = world.read_view(tx, forecaster, now_us=now_us)
-    here = tuple(pool for pool in world_now.pools if pool.pool.id == lease.pool)
-    everybody = world.tenant_views(tx, {*world_now.tenants, lease.tenant})
-    view: View = replace(world_now, pools=here, leases=(*world_now.leases, lease), tenants=everybody)
+    pool_now = world.read_view(tx, forecaster, now_us=now_us, pool=lease.pool)
+    everybody = world.tenant_views(tx, {*pool_now.tenants, lease.tenant})
+    view: View = replace(pool_now, leases=(*pool_now.leases, lease), tenants=everybody)
     plan = decide(view, now=now_us)
     for grant in plan.grants:
         if grant.lease == lease.id:

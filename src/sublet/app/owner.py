@@ -77,7 +77,7 @@ def drafted(tx: Tx, asked: LeaseRequest, *, is_hold: bool, forced: bool, now_us:
 
 def preview(tx: Tx, forecaster: Forecaster, job: OwnerJob, *, now_us: int) -> Preview:
     """What the next round would do for this job, by running that very round on paper."""
-    view = world.read_view(tx, forecaster, now_us=now_us)
+    view = world.read_view(tx, forecaster, now_us=now_us, pool=job.pool)
     plan = decide(replace(view, jobs=(*view.jobs, job)), now=now_us)
     leases = {lease.id: lease for lease in view.leases}
     mine = [notice for notice in plan.notices if notice.job == job.id]

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from sublet.app.clock import Clock
 from sublet.app.metadata import Metadata
 from sublet.app.metrics import Metrics
+from sublet.app.mirror import Mirror
 from sublet.app.settings import Settings
 from sublet.engines.protocol import Engine
 from sublet.store.database import Database
@@ -29,6 +30,10 @@ class Plane(Protocol):
     @property
     def clock(self) -> Clock:
         """The time."""
+
+    @property
+    def mirror(self) -> Mirror:
+        """The live state in memory."""
 
     @property
     def metrics(self) -> Metrics:

@@ -2,10 +2,11 @@
 
 from sublet.core.ids import LeaseId, job_run, lease_run
 from sublet.engines.protocol import Engine
-from sublet.store import jobs, leases, replies, workloads
+from sublet.store import changes, jobs, leases, replies, workloads
 from sublet.store.database import Database
 
 _BATCH = 100
+_NOTES = 200_000  # of changes that are kept for whoever has not read them yet
 
 
 def purge(database: Database, engine: Engine, *, before_us: int) -> int:
@@ -19,5 +20,6 @@ def purge(database: Database, engine: Engine, *, before_us: int) -> int:
     engine.forget([job_run(job.id) for job in old_jobs])
     with database.write() as tx:
         replies.forget(tx, before_us=before_us, limit=_BATCH)
+        changes.purge(tx, keep=_NOTES)
         workloads.delete_all(tx, [*(lease.id for lease in old_leases), *(job.id for job in old_jobs)])
     return len(old_leases) + len(old_jobs)

@@ -1,10 +1,9 @@
 """From what a tenant asks for to the lease it would be: the pool, the bid and the terms that were left open."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-
-import numpy as np
+from functools import partial
 
 from sublet.app import world
 from sublet.app.complaints import meant
@@ -21,7 +20,6 @@ from sublet.core.view import PoolView, TenantView
 from sublet.store import pools, tenants
 from sublet.store.database import Tx
 
-_NO_NODES: Masks = np.empty(0, np.uint64)
 BID_SHARE = Fraction(5, 4)
 """Without a bid, this share of the price now is the most that is paid."""
 
@@ -31,7 +29,7 @@ class Shop:
     """What a request is checked against: every pool, the nodes, and the tenant. No leases, so it stays cheap."""
 
     pools: tuple[PoolView, ...]
-    slots: Mapping[PoolId, Masks]  # uint64[n] for each pool: the GPUs of its nodes
+    slots: Callable[[PoolId], Masks]  # uint64[n]: the GPUs of a pool's nodes
     tenant: TenantView
     currency: str
 
@@ -51,7 +49,7 @@ def shop(tx: Tx, forecaster: Forecaster, tenant: TenantId, *, now_us: int) -> Sh
         )
         for row in rows
     )
-    return Shop(views, world.slots_by_pool(tx), world.tenant_views(tx, [tenant])[tenant], known.currency)
+    return Shop(views, partial(world.slots_of, tx), world.tenant_views(tx, [tenant])[tenant], known.currency)
 
 
 def drafted(open_shop: Shop, asked: LeaseRequest, *, lease: LeaseId, now_us: int) -> tuple[PoolView, Lease]:
@@ -75,7 +73,7 @@ def drafted(open_shop: Shop, asked: LeaseRequest, *, lease: LeaseId, now_us: int
         term_us=asked.term_us,
         restartable=asked.restartable,
     )
-    refused = refusal(view, open_shop.tenant, made, open_shop.slots.get(pool.id, _NO_NODES))
+    refused = refusal(view, open_shop.tenant, made, open_shop.slots(pool.id))
     if refused is not None:
         raise Invalid(refused.message, field=refused.field, hint=refused.hint)
     return view, made
@@ -84,7 +82,7 @@ def drafted(open_shop: Shop, asked: LeaseRequest, *, lease: LeaseId, now_us: int
 def price_now_micro(open_shop: Shop, view: PoolView, lease_class: LeaseClass, term_us: int | None) -> int:
     """What a GPU-hour of this class costs now: the clearing price and, for a guaranteed class, its risk price."""
     terms = view.pool.terms[lease_class]
-    capacity = count(open_shop.slots.get(view.pool.id, _NO_NODES))
+    capacity = count(open_shop.slots(view.pool.id))
     term = term_of(terms, term_us, view.pool.hold_us)
     return int(view.price_micro * (1 + risk_share_of(view, terms, term, lent_of_class=0, capacity=capacity)))
 

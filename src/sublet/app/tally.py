@@ -6,7 +6,6 @@ from itertools import pairwise
 from sublet.app.billing import Billed
 from sublet.app.metrics import Metrics
 from sublet.app.observe import Steps
-from sublet.core.draft import demand_of
 from sublet.core.fleet import count
 from sublet.core.ids import PoolId
 from sublet.core.lease import Cause, Lease, State
@@ -16,7 +15,7 @@ from sublet.core.plan import Plan
 from sublet.core.rating import closed_attempt
 from sublet.core.supply import published_floor
 from sublet.core.terms import Pool
-from sublet.core.view import View
+from sublet.core.view import AnyView
 
 
 class Tally:
@@ -26,6 +25,7 @@ class Tally:
         """`metrics` is the control plane's."""
         self._metrics = metrics
         self._pools: dict[PoolId, Pool] = {}
+        self._down: dict[PoolId, int] = {}  # nodes that are not offered
 
     def took(self, loop: str, seconds: float) -> None:
         """One pass of a loop took so long."""
@@ -35,25 +35,26 @@ class Tally:
         """One pass of a loop failed."""
         self._metrics.loop_failed(loop)
 
-    def decided(self, view: View, plan: Plan) -> None:
-        """A round was decided."""
+    def decided(self, view: AnyView, plan: Plan) -> None:
+        """A round was decided over the pools of `view`."""
         self._metrics.round_applied(plan.at_us)
-        states: dict[PoolId, dict[str, int]] = {}
         for pool in view.pools:
-            self._pools[pool.pool.id] = pool.pool
-            self._metrics.priced(pool.pool.id, pool.price_micro, published_floor(pool).total_micro)
-            rows = view.fleet.rows(pool.pool.id)
-            free = count(view.fleet.free[rows])
+            name, standing = pool.pool.id, view.standing(pool.pool.id)
+            self._pools[name] = pool.pool
+            self._metrics.priced(name, pool.price_micro, published_floor(pool).total_micro)
+            free = count(standing.free)
             kept = min(free, pool.reserve)
-            states[pool.pool.id] = {
-                "owner": count(view.fleet.owner[rows]),
-                "leased": count(view.fleet.leased[rows]),
-                "down": count(view.fleet.down[rows]),
+            states = {
+                "owner": count(standing.owner),
+                "leased": count(standing.leased),
+                "down": count(standing.slots & ~(standing.fit | standing.owner | standing.leased)),
                 "reserve": kept,
                 "idle": free - kept,
-                "wanted": demand_of(job for job in view.jobs if job.pool == pool.pool.id),
+                "wanted": standing.demand,
             }
-        self._metrics.fleet_is(states, down_nodes=int(view.fleet.unfit.sum()))
+            self._metrics.pool_is(name, states)
+            self._down[name] = int((standing.fit == 0).sum())
+        self._metrics.down_nodes(sum(self._down.values()))
 
     def observed(self, steps: Steps) -> None:
         """Leases and jobs moved."""

@@ -16,32 +16,43 @@ from sublet.core.view import PoolView, Quota, TenantView, View
 from sublet.store import jobs, leases, ledger, nodes, pools, tenants
 from sublet.store.database import Tx
 from sublet.store.nodes import NodeRow
+from sublet.store.pools import PoolRow
 
 
-def read_view(tx: Tx, forecaster: Forecaster, *, now_us: int) -> View:
-    """The view of one round, from one transaction."""
-    live_leases = tuple(leases.live(tx))
-    live_jobs = tuple(jobs.live(tx))
-    rows = pools.everything(tx)
+def read_view(tx: Tx, forecaster: Forecaster, *, now_us: int, pool: PoolId | None = None) -> View:
+    """The view of a round on paper, from one transaction: of one pool, or of all."""
+    live_leases = tuple(leases.live(tx, pool=pool))
+    live_jobs = tuple(jobs.live(tx, pool=pool))
+    rows = [row for row in pools.everything(tx) if pool in {None, row.pool.id}]
     demand = {row.pool.id: demand_of(job for job in live_jobs if job.pool == row.pool.id) for row in rows}
     return View(
-        fleet=fleet_of(nodes.everything(tx), [row.pool.id for row in rows], live_leases, live_jobs),
+        fleet=fleet_of(nodes.everything(tx, pool=pool), [row.pool.id for row in rows], live_leases, live_jobs),
         pools=tuple(
-            PoolView(
-                row.pool,
-                row.price_micro,
-                row.price_at_us,
-                row.reserve,
-                forecaster.forecasts(tx, row.pool, now_us=now_us, demand=demand[row.pool.id]),
-                max(jobs.last_freed_us(tx, row.pool.id), last_up_us(tx, row.pool.id)),
-                shifts=forecaster.shifts(row.pool),
-            )
+            pool_view(tx, row, forecaster, now_us=now_us, demand=demand[row.pool.id], freed_us=freed_us(tx, row.pool.id))
             for row in rows
         ),
         jobs=live_jobs,
         leases=live_leases,
         tenants=tenant_views(tx, {lease.tenant for lease in live_leases}),
     )
+
+
+def pool_view(tx: Tx, row: PoolRow, forecaster: Forecaster, *, now_us: int, demand: int, freed_us: int) -> PoolView:
+    """A pool as a round finds it; `demand` is the owner's now, `freed_us` when he last gave GPUs back."""
+    return PoolView(
+        row.pool,
+        row.price_micro,
+        row.price_at_us,
+        row.reserve,
+        forecaster.forecasts(tx, row.pool, now_us=now_us, demand=demand),
+        freed_us,
+        shifts=forecaster.shifts(row.pool),
+    )
+
+
+def freed_us(tx: Tx, pool: PoolId) -> int:
+    """When the owner's own work last gave GPUs of the pool back, or a node came up."""
+    return max(jobs.last_freed_us(tx, pool), last_up_us(tx, pool))
 
 
 def tenant_views(tx: Tx, wanted: Iterable[TenantId]) -> Mapping[TenantId, TenantView]:
@@ -89,9 +100,6 @@ def fleet_of(rows: list[NodeRow], pool_ids: list[PoolId], live: Iterable[Lease],
     )
 
 
-def slots_by_pool(tx: Tx) -> Mapping[PoolId, Masks]:
-    """uint64[n] for each pool: the GPUs of its nodes, in no particular order; what a request is measured against."""
-    sizes: dict[PoolId, list[int]] = {}
-    for pool, gpus, number in nodes.sizes(tx):
-        sizes.setdefault(pool, []).extend([(1 << gpus) - 1] * number)
-    return {pool: np.array(masks, np.uint64) for pool, masks in sizes.items()}
+def slots_of(tx: Tx, pool: PoolId) -> Masks:
+    """uint64[n]: the GPUs of a pool's nodes, in no particular order; what a request is measured against."""
+    return np.array([(1 << gpus) - 1 for _, gpus, number in nodes.sizes(tx, pool=pool) for _ in range(number)], np.uint64)

@@ -98,6 +98,39 @@ def core(
     show(result, as_json, lambda: table(("figure", "measured"), _flat("core", result)))
 
 
+@commands.command()
+def live(
+    *,
+    database: Annotated[
+        str,
+        typer.Option("--db", help="An EMPTY database: postgresql://... or sqlite:///FILE; else SQLite in a temporary folder."),
+    ] = "",
+    nodes: Annotated[int, typer.Option(min=750, max=200_000, help="Nodes of 8 GPUs, in pools of 750.")] = 75_000,
+    leases: Annotated[
+        int, typer.Option(min=100, max=500_000, help="Live leases; six of ten hold GPUs, the others wait.")
+    ] = 100_000,
+    rate: Annotated[float, typer.Option(min=0.1, max=1_000, help="Requests for a lease a second.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=1, max=3_600, help="For how long they come.")] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """How requests for leases are answered over a large fleet while rounds run, and how long a restart takes."""
+    from sublet.bench.live import measure as measured  # noqa: PLC0415 (a control plane, which other commands need not load)
+
+    logs.configure(Settings(log_level="error"))
+    with tempfile.TemporaryDirectory(prefix="sublet-bench-") as folder, Progress(*STAGES, console=Console(stderr=True)) as bar:
+        task = bar.add_task("live", total=1.0)
+        result = measured(
+            url=database or f"sqlite:///{folder}/bench.db",
+            folder=Path(folder),
+            nodes=nodes,
+            leases=leases,
+            rate=rate,
+            seconds=seconds,
+            progress=lambda what, share: bar.update(task, description=what, completed=share),
+        )
+    show(result, as_json, lambda: table(("figure", "measured"), _flat("live", result)))
+
+
 def _listed(result: dict[str, Any]) -> RenderableType:
     """One line a figure that has an aim, or that is the whole of a part."""
     rows: list[tuple[str, str]] = []

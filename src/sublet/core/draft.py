@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sublet.core.fleet import Masks, Placement
 from sublet.core.ids import LeaseId, TenantId
@@ -11,6 +12,8 @@ from sublet.core.placement import Room
 from sublet.core.plan import Alarm, Entitled, Grant, JobStart, Kept, Move, Notice, Plan, PriceSet, ReserveSet, Wait
 from sublet.core.standing import Standing
 from sublet.core.view import PoolView
+
+_NUMBERS = dict.fromkeys(map(ord, "0123456789."))
 
 
 @dataclass(slots=True)
@@ -47,8 +50,8 @@ class Draft:
         return lease.version + self.moved.get(lease.id, 0)
 
     def wait(self, lease: Lease, reason: str) -> None:
-        """Say why a lease waits, where that is news."""
-        if self.explain and (lease.reason != reason or lease.id in self.moved):
+        """Say why a lease waits, where that is news; numbers alone are not, else a price that moves is told to thousands."""
+        if self.explain and (lease.id in self.moved or (lease.reason != reason and _gist(lease.reason) != _gist(reason))):
             self.waits.append(Wait(lease.id, reason))
 
     def plan(self) -> Plan:
@@ -66,6 +69,12 @@ class Draft:
             tuple(self.reserves),
             tuple(self.alarms),
         )
+
+
+@lru_cache(maxsize=65_536)
+def _gist(reason: str) -> str:
+    """A sentence without its numbers."""
+    return reason.translate(_NUMBERS)
 
 
 class Ground:

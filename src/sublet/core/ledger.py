@@ -6,8 +6,8 @@ same thing can not be booked twice. A limit bounds debits - credits + held of an
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import NewType
@@ -223,10 +223,15 @@ class Change:
 
 
 def changes(transfers: Iterable[Transfer]) -> dict[AccountId, Change]:
-    """What transfers do to each account they touch. The store applies this, and `check` recomputes it."""
-    out: dict[AccountId, Change] = defaultdict(Change)
+    """What transfers do to each account they touch. The store applies this, and `Proof` recomputes it."""
+    out: defaultdict[AccountId, Change] = defaultdict(Change)
+    _add_up(out, transfers)
+    return dict(out)
+
+
+def _add_up(sums: defaultdict[AccountId, Change], transfers: Iterable[Transfer]) -> None:
     for entry in transfers:
-        debit, credit = out[entry.debit], out[entry.credit]
+        debit, credit = sums[entry.debit], sums[entry.credit]
         if entry.kind is Kind.HOLD:
             debit.held_micro += entry.amount_micro
         if entry.kind in (Kind.POST, Kind.VOID):
@@ -234,7 +239,38 @@ def changes(transfers: Iterable[Transfer]) -> dict[AccountId, Change]:
         if entry.kind in (Kind.POST, Kind.TRANSFER):
             debit.debits_micro += entry.amount_micro
             credit.credits_micro += entry.amount_micro
-    return dict(out)
+
+
+class Proof:
+    """The books recomputed from the transfers alone, as far as those were given: a long ledger is proven piece by piece."""
+
+    def __init__(self) -> None:
+        """Nothing was booked yet."""
+        self._sums: defaultdict[AccountId, Change] = defaultdict(Change)
+        self._left: dict[LeaseId | None, int] = {}  # of what was held for a lease
+
+    def take(self, accounts: Iterable[Account], transfers: Sequence[Transfer]) -> list[str]:
+        """The next transfers, in the order they were booked; what is wrong with them."""
+        known = {account.id: account for account in accounts}
+        _add_up(self._sums, transfers)
+        return [*_faulty_entries(known, transfers), *self._overposted(transfers)]
+
+    def check(self, accounts: Sequence[Account]) -> list[str]:
+        """What is wrong with the balances; the accounts as they were when the last of the transfers was booked."""
+        nothing = Change()
+        faults = [fault for one in accounts for fault in _faulty_balances(one, self._sums.get(one.id, nothing))]
+        return [*faults, *_unbalanced(accounts)]
+
+    def _overposted(self, entries: Iterable[Transfer]) -> Iterable[str]:
+        """Posts and voids beyond what was held for the lease at that moment."""
+        for entry in entries:
+            if entry.kind is Kind.TRANSFER:
+                continue
+            left = self._left.pop(entry.lease, 0) + (entry.amount_micro if entry.kind is Kind.HOLD else -entry.amount_micro)
+            if left:
+                self._left[entry.lease] = left
+            if left < 0 and entry.kind is not Kind.HOLD:
+                yield f"{entry.id} takes {-left} micro-units more than was held for {entry.lease}"
 
 
 def check(accounts: Iterable[Account], transfers: Iterable[Transfer]) -> list[str]:
@@ -242,14 +278,8 @@ def check(accounts: Iterable[Account], transfers: Iterable[Transfer]) -> list[st
 
     `transfers` must be all there are, in the order they were booked.
     """
-    known = {account.id: account for account in accounts}
-    entries = list(transfers)
-    faults = [*_faulty_entries(known, entries), *_overposted(entries)]
-    recomputed = changes(entries)
-    for account in known.values():
-        faults += _faulty_balances(account, recomputed.get(account.id, Change()))
-    faults += _unbalanced(known.values())
-    return faults
+    known, proof = list(accounts), Proof()
+    return [*proof.take(known, list(transfers)), *proof.check(known)]
 
 
 def _faulty_entries(known: Mapping[AccountId, Account], entries: Iterable[Transfer]) -> Iterable[str]:
@@ -275,28 +305,6 @@ def _faulty_balances(account: Account, found: Change) -> Iterable[str]:
     room = headroom(account)
     if room is not None and room < 0:
         yield f"{account.id} is {-room} micro-units over its limit of {account.limit_micro}"
-
-
-@dataclass(slots=True)
-class _Reserve:
-    left_micro: int = 0
-    faults: list[str] = field(default_factory=list)
-
-
-def _overposted(entries: Iterable[Transfer]) -> list[str]:
-    """Posts and voids beyond what was held for the lease at that moment."""
-    reserves: dict[LeaseId | None, _Reserve] = defaultdict(_Reserve)
-    for entry in entries:
-        reserve = reserves[entry.lease]
-        if entry.kind is Kind.HOLD:
-            reserve.left_micro += entry.amount_micro
-        elif entry.kind in (Kind.POST, Kind.VOID):
-            reserve.left_micro -= entry.amount_micro
-            if reserve.left_micro < 0:
-                reserve.faults.append(
-                    f"{entry.id} takes {-reserve.left_micro} micro-units more than was held for {entry.lease}"
-                )
-    return [fault for reserve in reserves.values() for fault in reserve.faults]
 
 
 def _unbalanced(accounts: Iterable[Account]) -> Iterable[str]:

@@ -1,6 +1,6 @@
 """The hand-back promise: n GPUs of a pool within t of the owner asking, checked before anything is offered."""
 
-from sublet.core.kernels.held import locked
+from sublet.core.kernels.held import locked, unlocks_us
 from sublet.core.lease import Lease
 from sublet.core.standing import Standing
 from sublet.core.terms import Pool, worst_handback_us
@@ -12,6 +12,13 @@ def promisable(standing: Standing, *, now_us: int) -> int:
     within = pool.promise.within_us
     back_us = pool.longest_handback_us(0, 0)
     return standing.capacity - int(locked(standing.held.rows, now_us, within, back_us, standing.unbreakable))
+
+
+def promisable_grows_us(standing: Standing, *, after_us: int) -> int:
+    """When more GPUs can be promised by waiting alone, later than `after_us`; NEVER if that does not come."""
+    pool = standing.pool
+    back_us = pool.longest_handback_us(0, 0)
+    return int(unlocks_us(standing.held.rows, after_us, pool.promise.within_us, back_us, standing.unbreakable))
 
 
 def promised(pool: Pool, capacity: int) -> int:

@@ -3,7 +3,7 @@
 Made from nothing by putting every live lease and job, or kept from round to round by putting what changed: both give the same.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from sublet.core.owner import JOB_HELD, JobState, OwnerJob
 from sublet.core.tables import CLASS_CODE, CLASSES, HELD_ROW, NEVER, QUEUE_ROW, STATE_CODE, Holds, Table
 from sublet.core.terms import Pool, hold_window_us, is_unbreakable, term_of, worst_handback_us
 from sublet.core.topology import Topology, nowhere_known
+from sublet.core.values import changed
 
 ENDING = frozenset({State.NOTICED, State.STOPPING, State.HANDOVER})
 JOB_ENDING = frozenset({JobState.STOPPING, JobState.HANDOVER})
@@ -76,6 +77,10 @@ class Standing:
         self.fit = fit.copy()
         self.capacity = count(fit)
 
+    def set_topology(self, topology: Topology) -> None:
+        """Where the nodes stand."""
+        self.topology = topology
+
     def put_job(self, job: OwnerJob) -> None:
         """A job of the owner as it is now; one that ended is forgotten."""
         old = self.jobs.get(job.id)
@@ -128,19 +133,32 @@ class Standing:
         return self.kept_gpus == count(self.kept)
 
     def put_lease(self, lease: Lease) -> None:
-        """A lease as it is now; one that ended is forgotten."""
+        """A lease as it is now, however far it has come since; one that ended is forgotten."""
         old = self.leases.get(lease.id)
         if old is None and lease.state is not State.ENDED:
             self._order[lease.id] = self._next_order
             self._next_order += 1
-        if old is not None and old.state is not lease.state:
-            self._leave(old, lease)
+        again = old is not None and old.attempt != lease.attempt
+        if old is not None and (again or old.state is not lease.state):
+            self._leave(old, lease, again=again)
         if lease.state is State.ENDED:
             if self.leases.pop(lease.id, None) is not None:
                 del self._order[lease.id]
             return
         self.leases[lease.id] = lease
-        self._enter(lease, fresh=old is None or old.state not in HELD, ends=old is None or old.state not in ENDING)
+        was = None if old is None or again else old.state
+        self._enter(lease, fresh=was not in HELD, ends=was not in ENDING)
+
+    def put_all(self, jobs: Sequence[OwnerJob], leases: Sequence[Lease]) -> None:
+        """Many at once, each as it is now, oldest first. What one gave back another may hold already: so that comes first."""
+        for lease in leases:
+            old = self.leases.get(lease.id)
+            if old is not None and old.state in HELD and (lease.state not in HELD or old.attempt != lease.attempt):
+                self.put_lease(changed(old, state=State.PAUSED))
+        for job in sorted(jobs, key=lambda job: job.state is not JobState.ENDED):
+            self.put_job(job)
+        for lease in leases:
+            self.put_lease(lease)
 
     def tenant_number(self, tenant: TenantId) -> int:
         """The tenant's number in the rows."""
@@ -150,15 +168,15 @@ class Standing:
             self.tenants.append(tenant)
         return number
 
-    def _leave(self, old: Lease, lease: Lease) -> None:
-        """What the old state meant and the new one does not."""
+    def _leave(self, old: Lease, lease: Lease, *, again: bool) -> None:
+        """What the old state meant and the new one does not; `again`: it is another attempt, which holds other GPUs."""
         if old.state is State.QUEUED:
             self.queue.drop(old.id)
         elif old.state is State.REQUESTED:
             del self.requested[old.id]
         elif old.state is State.PAUSED:
             del self.paused[old.id]
-        elif old.state in HELD and lease.state not in HELD:
+        elif old.state in HELD and (again or lease.state not in HELD):
             self.holds.drop(self.held.row_of(old.id))
             self.held.drop(old.id)
             self.lent -= old.gpus

@@ -13,6 +13,7 @@ from sublet.core.ids import NodeId, RunId
 from sublet.core.units import SECOND_US
 from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, Phase, Seen, StartOrder, StopOrder
 
+_NEVER = 2**63 - 1
 KILLED = -9
 TERMINATED = -15
 
@@ -46,6 +47,8 @@ class _Run:
     notice: NoticeOrder | None = None
     verdict: Phase | None = None
     output: bytes = b""
+    seen: Seen | None = None  # what was last shown of it, as long as nothing happens to it
+    until_us: int = 0  # when the clock alone next changes that
 
 
 def ordinary(_: StartOrder) -> Behaviour:
@@ -60,25 +63,20 @@ class FakeEngine:
         self,
         *,
         clock: Callable[[], int],
-        nodes: int = 1,
+        nodes: int | Sequence[NodeSeen] = 1,
         gpus: int = 8,
         gpu_model: str = "fake",
         start_us: int = 0,
         behave: Callable[[StartOrder], Behaviour] = ordinary,
-        rack_nodes: int = 0,
     ) -> None:
-        """With `rack_nodes`, so many nodes stand in each rack and eight racks in each pod; else nothing is known of that."""
         self._clock = clock
         self._start_us = start_us
         self._behave = behave
         self._runs: dict[RunId, _Run] = {}
         self._unclean: set[RunId] = set()
-        names = [NodeId(f"node-{number:05d}") for number in range(nodes)]
-        racks = [number // rack_nodes for number in range(nodes)] if rack_nodes else []
-        where = [(f"rack-{rack:03d}", f"pod-{rack // 8:02d}") for rack in racks] or [("", "")] * nodes
-        self._nodes = {
-            name: NodeSeen(name, gpus, gpu_model, rack=rack, pod=pod) for name, (rack, pod) in zip(names, where, strict=True)
-        }
+        if isinstance(nodes, int):
+            nodes = [NodeSeen(NodeId(f"node-{number:05d}"), gpus, gpu_model) for number in range(nodes)]
+        self._nodes = {node.id: node for node in nodes}
         self.volumes: set[str] = set()
 
     @property
@@ -155,12 +153,24 @@ class FakeEngine:
         for name in runs:
             run = self._runs.get(name)
             if run is not None and self._advance(run).exited is not None and run.verdict is not Phase.CLEAN:
+                run.seen = None
                 run.verdict = Phase.DIRTY if name in self._unclean else Phase.CLEAN
 
     def observe(self) -> Mapping[RunId, Seen]:
         """All runs as the clock makes them."""
         now = self._clock()
-        return {name: self._see(self._advance(run), now) for name, run in self._runs.items()}
+        return {
+            name: run.seen if run.seen is not None and now < run.until_us else self._look(run, now)
+            for name, run in self._runs.items()
+        }
+
+    def _look(self, run: _Run, now: int) -> Seen:
+        """What is to be seen of a run, kept until something happens to it."""
+        run.seen = self._see(self._advance(run), now)
+        ahead = [run.ready_us, *run.kills.values(), *(at for at in (run.save_at_us,) if at is not None)]
+        ahead += [] if run.own_end is None else [run.own_end[0]]
+        run.until_us = min((at for at in ahead if at > now), default=_NEVER) if run.exited is None else _NEVER
+        return run.seen
 
     def forget(self, runs: Sequence[RunId]) -> None:
         """Drop runs that have a verdict."""
@@ -203,6 +213,7 @@ class FakeEngine:
             if run.order is not None and any(name == node for name, _ in run.order.placement):
                 self._advance(run)
                 run.exited = run.exited or (self._clock(), None, f"node {node} crashed")
+                run.seen = None
 
     def repair_node(self, node: NodeId) -> None:
         """The node is well again."""
@@ -220,11 +231,15 @@ class FakeEngine:
         run = self._runs.get(name)
         if run is None:
             raise NotFound(f"this engine knows no run {name}", field="run")
+        run.seen = None  # whoever asks may do something to it
         return self._advance(run)
 
     def _alive(self, name: RunId) -> _Run | None:
         run = self._runs.get(name)
-        return run if run is not None and self._advance(run).exited is None else None
+        if run is None or self._advance(run).exited is not None:
+            return None
+        run.seen = None  # whoever asks may do something to it
+        return run
 
     @staticmethod
     def _end_self(run: _Run, at_us: int, code: int) -> None:

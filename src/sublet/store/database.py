@@ -1,7 +1,9 @@
 """One database behind one door: SQLite in WAL mode, or PostgreSQL, by URL."""
 
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from alembic import command
@@ -18,6 +20,34 @@ Tx = Connection
 """An open transaction, for those who pass one on and never look inside."""
 
 
+class _Turns:
+    """A lock whose waiters are served in the order in which they came.
+
+    SQLite's own lock is polled for by those who wait, with ever longer pauses: whoever writes again at once gets it again, and
+    a request may wait for many short transactions of the loops instead of for one.
+    """
+
+    def __init__(self) -> None:
+        self._mutex, self._waiting, self._taken = threading.Lock(), deque[threading.Lock](), False
+
+    def __enter__(self) -> None:
+        with self._mutex:
+            if not self._taken:
+                self._taken = True
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        turn.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        with self._mutex:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._taken = False
+
+
 class Database:
     """Connections and transactions; one writer at a time on SQLite, many on PostgreSQL."""
 
@@ -31,6 +61,7 @@ class Database:
             file.touch(mode=0o600)  # keys and books are nobody else's to read; what SQLite adds beside it gets the same mode
         self._engine = create_engine(self.url, **({} if self.is_sqlite else {"pool_size": 10, "pool_pre_ping": True}))
         self._claim: Connection | None = None
+        self._turns: AbstractContextManager[None] = _Turns() if self.is_sqlite else nullcontext()
         if self.is_sqlite:
             _prepare_sqlite(self._engine)
 
@@ -45,7 +76,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write: committed at the end, rolled back on any error."""
-        with _answerable(), self._engine.begin() as connection:
+        with _answerable(), self._turns, self._engine.begin() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection

@@ -80,10 +80,12 @@ def get(tx: Connection, job: JobId) -> OwnerJob:
     return of_row(row)
 
 
-def live(tx: Connection) -> list[OwnerJob]:
-    """Every job that waits or holds GPUs, in order of submission."""
-    query = _ALL.where(jobs.c.state.in_(_LIVE)).order_by(jobs.c.submitted_us, jobs.c.id)
-    return [of_row(row) for row in tx.execute(query)]
+def live(tx: Connection, *, pool: PoolId | None = None) -> list[OwnerJob]:
+    """Every job (of one pool, or of all) that waits or holds GPUs, in order of submission."""
+    query = _ALL.where(jobs.c.state.in_(_LIVE))
+    if pool is not None:
+        query = query.where(jobs.c.pool == pool)
+    return [of_row(row) for row in tx.execute(query.order_by(jobs.c.submitted_us, jobs.c.id))]
 
 
 def held(tx: Connection) -> list[OwnerJob]:

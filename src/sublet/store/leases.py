@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
 
 from sublet.core.errors import NotFound, Stale
-from sublet.core.ids import LeaseId, TenantId
+from sublet.core.ids import LeaseId, PoolId, TenantId
 from sublet.core.lease import HELD, Access, Cause, Lease, LeaseClass, State
 from sublet.store.bulk import portions
 from sublet.store.rows import placement_of, placement_text
@@ -110,18 +110,18 @@ def get(tx: Connection, lease: LeaseId, *, tenant: TenantId | None = None, lock:
     return of_row(row)
 
 
-def live(tx: Connection) -> list[Lease]:
-    """Every lease that holds GPUs or waits for some, oldest request first."""
-    states = [state.value for state in State if state is not State.ENDED]
-    return [
-        of_row(row) for row in tx.execute(_ALL.where(leases.c.state.in_(states)).order_by(leases.c.requested_us, leases.c.id))
-    ]
+def live(tx: Connection, *, pool: PoolId | None = None) -> list[Lease]:
+    """Every lease (of one pool, or of all) that holds GPUs or waits for some, oldest request first."""
+    query = _ALL.where(leases.c.state.in_([state.value for state in State if state is not State.ENDED]))
+    if pool is not None:
+        query = query.where(leases.c.pool == pool)
+    return [of_row(row) for row in tx.execute(query.order_by(leases.c.requested_us, leases.c.id))]
 
 
-def held(tx: Connection, *, lock: bool = False) -> list[Lease]:
-    """Every lease that holds GPUs. `lock`: they will be stepped, nobody else may write them."""
-    query = _ALL.where(leases.c.state.in_([state.value for state in HELD])).order_by(leases.c.id)
-    return [of_row(row) for row in tx.execute(query.with_for_update() if lock else query).all()]
+def held(tx: Connection, *, pool: PoolId) -> list[Lease]:
+    """Every lease of a pool that holds GPUs."""
+    here = (leases.c.pool == pool) & leases.c.state.in_([state.value for state in HELD])
+    return [of_row(row) for row in tx.execute(_ALL.where(here).order_by(leases.c.id))]
 
 
 def counts(tx: Connection) -> dict[State, int]:

@@ -92,6 +92,12 @@ def every_transfer(
     return [_transfer_of(row) for row in tx.execute(query)]
 
 
+def transfers_after(tx: Connection, seq: int) -> tuple[int, list[Transfer]]:
+    """(the last number, the transfers after the one of this number), in order."""
+    rows = tx.execute(select(transfers.c.seq, *_TRANSFER).where(transfers.c.seq > seq).order_by(transfers.c.seq)).all()
+    return (rows[-1][0] if rows else seq), [_transfer_of(row) for row in rows]
+
+
 def adjustments(tx: Connection, tenant: TenantId, from_us: int, to_us: int) -> list[Transfer]:
     """Refunds, credits and corrections on a tenant's account that were booked inside a period, in order."""
     inside = (transfers.c.at_us >= from_us) & (transfers.c.at_us < to_us) & (transfers.c.kind == Kind.TRANSFER)

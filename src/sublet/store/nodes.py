@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from sublet.core.ids import NodeId, PoolId
+from sublet.store.bulk import portions
 from sublet.store.schema import nodes
 
 
@@ -61,9 +62,16 @@ def set_locations(tx: Connection, where: Mapping[NodeId, tuple[str, str]]) -> No
 _COLUMNS = [nodes.c[field.name] for field in fields(NodeRow)]
 
 
-def everything(tx: Connection) -> list[NodeRow]:
-    """All nodes by name."""
-    return [NodeRow(*row) for row in tx.execute(select(*_COLUMNS).order_by(nodes.c.id))]
+def everything(tx: Connection, *, pool: PoolId | None = None) -> list[NodeRow]:
+    """All nodes (of one pool, or of all) by name."""
+    query = select(*_COLUMNS).order_by(nodes.c.id)
+    return [NodeRow(*row) for row in tx.execute(query if pool is None else query.where(nodes.c.pool == pool))]
+
+
+def some(tx: Connection, wanted: Iterable[NodeId]) -> list[NodeRow]:
+    """Some of them, by name."""
+    found = [tx.execute(select(*_COLUMNS).where(nodes.c.id.in_(part))).all() for part in portions(sorted(wanted))]
+    return [NodeRow(*row) for part in found for row in part]
 
 
 def down_ids(tx: Connection) -> frozenset[NodeId]:
@@ -71,7 +79,8 @@ def down_ids(tx: Connection) -> frozenset[NodeId]:
     return frozenset(tx.execute(select(nodes.c.id).where(nodes.c.down)).scalars())
 
 
-def sizes(tx: Connection) -> list[tuple[PoolId, int, int]]:
-    """(pool, GPUs of a node, how many nodes have so many)."""
+def sizes(tx: Connection, *, pool: PoolId | None = None) -> list[tuple[PoolId, int, int]]:
+    """(pool, GPUs of a node, how many nodes have so many), of one pool or of all."""
     query = select(nodes.c.pool, nodes.c.gpus, func.count()).group_by(nodes.c.pool, nodes.c.gpus)
-    return [(PoolId(pool), gpus, number) for pool, gpus, number in tx.execute(query)]
+    rows = tx.execute(query if pool is None else query.where(nodes.c.pool == pool))
+    return [(PoolId(pool), gpus, number) for pool, gpus, number in rows]

@@ -88,6 +88,7 @@ nodes = Table(
     Column("since_us", BigInteger, nullable=False),  # in the fleet from here on: capacity counts from it
     Column("rack", String(64), nullable=False, server_default=""),  # "": not known
     Column("pod", String(64), nullable=False, server_default=""),
+    Index("ix_nodes_pool_gpus", "pool", "gpus"),
 )
 
 workloads = Table(
@@ -137,6 +138,7 @@ leases = Table(
     Column("exit_code", Integer),
     Column("reason", Text, nullable=False),
     Index("ix_leases_state", "state"),
+    Index("ix_leases_pool_state", "pool", "state"),
     Index("ix_leases_tenant_requested", "tenant", "requested_us", "id"),
 )
 
@@ -358,4 +360,14 @@ invoices = Table(
     Column("issued_us", BigInteger, nullable=False),
     Column("document", Text, nullable=False),
     UniqueConstraint("tenant", "from_us", "to_us"),
+)
+
+changes = Table(  # which rows changed, written by triggers: whoever keeps a state current reads on from here
+    "changes",
+    metadata,
+    Column("seq", _SEQUENCE, primary_key=True, autoincrement=True),
+    Column("kind", String(8), nullable=False),  # lease | job | node | pool | tenant
+    Column("subject", String(160), nullable=False),
+    Column("xid", BigInteger, nullable=False),  # PostgreSQL's transaction; 0 on SQLite, which writes one after the other
+    Index("ix_changes_xid", "xid"),
 )

@@ -98,6 +98,21 @@ def locked(rows: Rows, now_us: int, within_us: int, after_us: int, unbreakable: 
 
 
 @njit(cache=True)
+def unlocks_us(rows: Rows, now_us: int, within_us: int, after_us: int, unbreakable: npt.NDArray[np.bool_]) -> Whole:
+    """When the next of the leases that `locked` counts could be back in time by waiting alone; NEVER if none."""
+    next_us: Whole = NEVER
+    for i in range(len(rows)):
+        row = rows[i]
+        if not row["used"] or unbreakable[row["lease_class"]]:
+            continue
+        ends = row["exempt_us"] if row["deadline_us"] == _NEVER else row["deadline_us"]
+        at = np.int64(ends) + after_us - within_us
+        if now_us < at < next_us:
+            next_us = at
+    return next_us
+
+
+@njit(cache=True)
 def weigh(
     rows: Rows,
     times: tuple[int, int, int, int],

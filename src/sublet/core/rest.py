@@ -1,0 +1,26 @@
+"""How long a pool may be left alone: until time itself could change what a round decides.
+
+A round is a function of the state and the instant. As long as the state stays, only what the instant is compared with can make
+a difference: the ends of leases, the age of the price, back-offs, exempt windows. Before the first of these the same round
+would be decided again, so it need not be.
+"""
+
+from sublet.core.endings import next_end_us
+from sublet.core.promise import promisable_grows_us
+from sublet.core.standing import Standing
+from sublet.core.tables import NEVER
+from sublet.core.view import PoolView
+
+
+def rests_until_us(view: PoolView, standing: Standing, *, now_us: int) -> int:
+    """The first instant after `now_us` at which a round may decide otherwise, if neither the view nor the standing changes.
+
+    `now_us` itself where the pool must not rest: while a job of the owner waits, every round looks for its GPUs.
+    """
+    if standing.waiting:
+        return now_us
+    ahead = [next_end_us(standing, after_us=now_us), view.price_at_us + view.pool.price_period_us]
+    if len(standing.queue):
+        waits = standing.queue.rows["not_before_us"][standing.queue.rows["used"]]
+        ahead += [int(waits.min(initial=NEVER, where=waits > now_us)), promisable_grows_us(standing, after_us=now_us)]
+    return min((at for at in ahead if at > now_us), default=NEVER)
