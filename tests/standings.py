@@ -17,6 +17,7 @@ def canonical(standing: Standing) -> dict[str, Any]:
         "leases": standing.leases,
         "requested": standing.requested,
         "paused": standing.paused,
+        "blocks": standing.blocks,
         "held": _rows(standing, standing.held),
         "queue": _rows(standing, standing.queue),
         "holds": sorted(

@@ -12,7 +12,7 @@ from sublet.core.fleet import lowest_bits
 from sublet.core.ids import NodeId
 from sublet.core.kernels import bins as kernels
 from sublet.core.kernels.bins import CLEAN, NODE_ROW, OWNED, Bins, move
-from sublet.core.kernels.choose import gang, one_node
+from sublet.core.kernels.choose import find
 from sublet.core.kernels.fragments import fragments, scrap
 from sublet.core.lease import LeaseClass
 from sublet.core.packing import _EXPECTED, CROWDING, STRANGE
@@ -52,13 +52,9 @@ ASKS = st.builds(
 
 
 def chosen(bins: Bins, ask: Ask) -> list[int] | None:
-    words = -(-len(bins.nodes) // 64)
-    tastes, code = (SCRAP, STRANGE), CLASS_CODE[ask.lease_class]
-    if ask.many == 1:
-        row = one_node(bins.kinds, bins.present, bins.bits, words, (ask.need, ask.whole, code), *tastes)
-        return None if row < 0 else [int(row)]
-    rows = np.empty(ask.many, np.int64)
-    return [int(row) for row in rows] if gang(bins, (ask.need, ask.whole, code), *tastes, rows) else None
+    rows, code = np.empty(ask.many, np.int64), CLASS_CODE[ask.lease_class]
+    found = find(bins, np.zeros(0, np.uint64), (ask.need, ask.whole, code), (SCRAP, STRANGE), rows)
+    return [int(row) for row in rows] if found else None
 
 
 def sorted_anew(bins: Bins) -> Bins:

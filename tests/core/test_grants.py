@@ -1,5 +1,6 @@
 """The kernel that hands GPUs out, against the plain way of doing it: one winner, one room, one purse at a time."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -86,11 +87,13 @@ def handed_out(winners: list[Winner], free: list[int], before: list[int], at: di
         gpus, tenant, product = one["need"] * one["nodes"], one["tenant"], one["product"]
         code, price, hold, placement = in_the_way(one, at, spare[product], holding[tenant], unlocked), 0, 0, None
         if code == codes.FREE_TO_BID:
-            rows = nodes_for(nodes, Ask(one["need"], one["nodes"], one["whole"], CLASSES[product // 2]), _EXPECTED.tolist())
+            closed = at["barred"][product] if at["barred"] else [0] * NODES
+            there = [replace(other, free=other.free & ~mask) for other, mask in zip(nodes, closed, strict=True)]
+            rows = nodes_for(there, Ask(one["need"], one["nodes"], one["whole"], CLASSES[product // 2]), _EXPECTED.tolist())
             if rows is None:
                 code = codes.NO_ROOM_LEFT
             else:
-                placement = [(row, fleet.lowest_bits(nodes[row].free, one["need"])) for row in rows]
+                placement = [(row, fleet.lowest_bits(there[row].free, one["need"])) for row in rows]
                 price = min(at["price"] * at["whole"][product] // at["over"][product], one["bid_micro"])
                 hold = rating.hold_micro(gpus, one["window_us"], price)
                 if spent[tenant] + hold > at["headroom"][tenant]:
@@ -126,6 +129,10 @@ def handed_out(winners: list[Winner], free: list[int], before: list[int], at: di
             "holding": st.lists(st.integers(0, 8), min_size=2, max_size=2),
             "headroom": st.lists(st.sampled_from([NEVER, -1, 0, 10**6, 10**8]), min_size=2, max_size=2),
             "unlocked": st.integers(-4, 40),
+            "barred": st.one_of(
+                st.just([]),
+                st.lists(st.lists(st.sampled_from([0, 255]), min_size=NODES, max_size=NODES), min_size=3, max_size=3),
+            ),
         }
     ),
 )
@@ -146,6 +153,7 @@ def test_winners_get_their_gpus_one_after_the_other(
         (ints(at["headroom"]), ints([0, 0])),
         bins_for(plain_nodes(free, before)),
         (scrap(_EXPECTED, 9, CROWDING), STRANGE),
+        np.array(at["barred"], np.uint64).reshape(-1, NODES),
     )
     placed = iter(zip(node.tolist(), mask.tolist(), strict=True))
     for i, (what, price, hold, placement) in enumerate(expected):

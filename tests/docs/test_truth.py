@@ -18,13 +18,14 @@ from sublet.app import task_files
 from sublet.app.metrics import Metrics
 from sublet.app.settings import Settings
 from sublet.app.tasks import Checkpoint, Resources, Task, Terms
+from sublet.core.blocks.order import NEXT_ORDER
 from sublet.core.forecast import FORECASTS
 from sublet.core.ids import PoolId
 from sublet.core.lease import NEXT, Cause, LeaseClass, State
 from sublet.core.owner import NEXT_JOB
 from sublet.core.pricing import PRICING
 from sublet.core.pricing.floor import floor
-from sublet.core.terms import TERMS, CostSheet, Pool, worst_handback_us
+from sublet.core.terms import TERMS, BlockSale, CostSheet, Pool, worst_handback_us
 from sublet.core.units import SECOND_US
 from sublet.core.victims import VICTIM_ORDERS
 from sublet.engines.registry import ENGINES
@@ -32,7 +33,9 @@ from sublet.engines.registry import ENGINES
 COMMANDS: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "make-cli-docs"))["commands"]()
 
 
-@pytest.mark.parametrize(("name", "table"), [("docs/lease.md", NEXT), ("docs/owner-job.md", NEXT_JOB)])
+@pytest.mark.parametrize(
+    ("name", "table"), [("docs/lease.md", NEXT), ("docs/owner-job.md", NEXT_JOB), ("docs/block.md", NEXT_ORDER)]
+)
 def test_a_state_chart_is_the_table(name: str, table: Any) -> None:
     drawn = page(name).edges
     assert sorted(drawn) == sorted((source, event, target) for (source, event), target in table.items())
@@ -56,6 +59,8 @@ def test_every_setting_of_a_pool_is_there_with_its_default() -> None:
             assert told[field.name] == f"`{field.default}`", field.name
     for cost in fields(CostSheet):
         assert f"{cost.default:,}" in told[f"cost.{cost.name}"], cost.name
+    for sale in fields(BlockSale):
+        assert ("none" if sale.default is None else f"{sale.default:,}") in told[f"blocks.{sale.name}"], sale.name
 
 
 def test_figures_in_prose_are_those_of_the_defaults() -> None:
@@ -124,7 +129,7 @@ def test_a_task_on_a_page_is_a_task(name: str) -> None:
 def test_the_example_of_the_reference_has_every_block() -> None:
     (text,) = page("docs/reference/task-file.md").code("yaml")
     task = task_files.read(text)
-    assert task.lease.model_fields_set == Terms.model_fields.keys() - {"sensitivity"}
+    assert task.lease.model_fields_set == Terms.model_fields.keys() - {"sensitivity", "start"}  # only a block has a start
 
 
 def test_metrics_are_those_that_are_counted() -> None:
@@ -177,7 +182,8 @@ def test_the_statuses_of_problems_are_all_there() -> None:
 def _mentions(one: Page) -> set[str]:
     return set(
         re.findall(
-            r"\bsublet ((?:owner|pool|tenant|key|ledger|bench) [a-z]+|[a-z]+)", " ".join(re.findall(r"`[^`]+`", one.prose))
+            r"\bsublet ((?:owner|pool|tenant|key|ledger|bench|block|market) [a-z]+|[a-z]+)",
+            " ".join(re.findall(r"`[^`]+`", one.prose)),
         )
     )
 

@@ -11,8 +11,8 @@ from standings import canonical
 from sublet.app.mirror import Mirror
 from sublet.app.world import read_view
 from sublet.core.ids import PoolId
-from sublet.core.lease import HELD, State
-from sublet.core.owner import JOB_HELD, JobState
+from sublet.core.lease import HELD, Lease, State
+from sublet.core.owner import JOB_HELD, JobState, OwnerJob
 from sublet.core.round import decide
 from sublet.core.terms import Pool
 from sublet.store import changes, plans, pools
@@ -34,7 +34,10 @@ def same_as_read_anew(tx: Tx, mirror: Mirror, world: Simulation) -> None:
         )
         assert kept.freed_us == pool.owner_freed_us
     assert {name: mirror.tenants[name] for name in view.tenants} == view.tenants
-    holders = [*(x for x in view.leases if x.state in HELD), *(x for x in view.jobs if x.state in JOB_HELD and not x.is_hold)]
+    holders: list[Lease | OwnerJob] = [
+        *(x for x in view.leases if x.state in HELD),
+        *(x for x in view.jobs if x.state in JOB_HELD and not x.is_hold),
+    ]
     assert {one.run: one.id for one in holders} == {run: one.id for run, one in mirror.runs.items()}
     restless = {one.id for one in holders if one.state not in {State.ACTIVE, JobState.RUNNING}}
     assert restless == mirror.unsettled.keys()

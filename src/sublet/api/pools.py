@@ -12,7 +12,7 @@ from sublet.app import nodes, pools
 from sublet.app.keys import Scope
 from sublet.core.ids import NodeId, PoolId
 from sublet.core.lease import LeaseClass
-from sublet.core.terms import ClassTerms, Pool, Promise
+from sublet.core.terms import BlockSale, ClassTerms, Pool, Promise
 from sublet.store import pools as store
 from sublet.store.nodes import NodeRow
 from sublet.store.pools import PoolRow
@@ -23,6 +23,7 @@ _OWNER = [only()]
 Class = Literal["spot", "guarded", "block", "dedicated"]
 DurationUs = Annotated[int, Field(ge=0, le=366 * 86_400_000_000, description="µs")]
 StepUs = Annotated[int, Field(ge=15_625, le=86_400_000_000, description="µs; nothing takes no time")]
+WindowUs = Annotated[int, Field(ge=15_625, le=31 * 86_400_000_000, description="µs")]
 Watts = Annotated[int, Field(ge=0, le=100_000)]
 PriceMicro = Annotated[int, Field(ge=0, le=10**10, description="micro-units for a GPU-hour")]
 Place = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$", description="a name; empty: not known")]
@@ -46,6 +47,22 @@ class PromiseChange(Body):
 
     within_us: DurationUs | None = None
     gpus: Gpus | None = None
+
+
+class BlocksChange(Body):
+    """Parts of how blocks are sold."""
+
+    limit: Gpus | None = Field(default=None, description="whole nodes that may be blocks at once; null: no block is sold")
+    window_us: WindowUs | None = Field(default=None, description="blocks start and end on this grid")
+    lead_us: DurationUs | None = Field(default=None, description="a block is sold at the latest so long before its start")
+    ahead_us: DurationUs | None = Field(default=None, description="and starts at most so far ahead")
+    length_min_us: DurationUs | None = None
+    length_max_us: DurationUs | None = None
+    auction_us: WindowUs | None = Field(default=None, description="orders compete in auctions on this grid")
+    least_micro: PriceMicro | None = Field(default=None, description="a GPU-hour of a block costs at least this")
+    sell_back_bps: Annotated[int, Field(ge=0, le=10_000)] | None = Field(
+        default=None, description="share of its price for which the owner buys what a tenant does not need"
+    )
 
 
 class TermsChange(Body):
@@ -88,13 +105,14 @@ class PoolChange(Body):
     backoff_us: DurationUs | None = None
     backoff_max_us: DurationUs | None = None
     hold_us: Annotated[int, Field(ge=60_000_000, le=31 * 86_400_000_000)] | None = None
+    blocks: BlocksChange | None = None
 
     def given(self) -> dict[str, Any]:
         """What was named. Null means "none" where that is possible, and is left away elsewhere."""
         return _without_nulls(self.model_dump(exclude_unset=True), may_be_null=_MAY_BE_NULL)
 
 
-_MAY_BE_NULL = {"lending_limit", "lending_risk", "reclaim_limit", "gpus"}
+_MAY_BE_NULL = {"lending_limit", "lending_risk", "reclaim_limit", "gpus", "limit"}
 
 
 def _without_nulls(values: dict[str, Any], may_be_null: set[str]) -> dict[str, Any]:
@@ -137,6 +155,7 @@ class PublicSettings(BaseModel):
     pricing: str
     price_period_us: int
     smoothing_bps: int
+    blocks: BlockSale
 
 
 class PublicPoolView(BaseModel):

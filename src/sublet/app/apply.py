@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from sublet.app import moves
+from sublet.app import block_deals, moves
 from sublet.app.notices import announce
 from sublet.core import lifecycle
 from sublet.core.ids import JobId, LeaseId
@@ -16,10 +16,11 @@ from sublet.core.ledger import Hold
 from sublet.core.occupancy import Level
 from sublet.core.owner import JobEvent, OwnerJob, step_job
 from sublet.core.plan import Grant, JobStart, Move, Notice, Plan
-from sublet.store import events, jobs, leases, ledger, plans, pools, spans
+from sublet.store import events, jobs, leases, ledger, plans, pools, prices, spans
 from sublet.store.bulk import portions
 from sublet.store.database import Database, Tx
 from sublet.store.events import Entry
+from sublet.store.prices import PricePoint
 
 Item = TypeVar("Item", Notice, Move)
 _PORTION = 64
@@ -74,6 +75,9 @@ def _portions(plan: Plan) -> Iterator[Plan]:
         )
     for waits in portions(plan.waits, _WAITS):
         yield replace(empty, waits=tuple(waits))
+    for auction in plan.auctions:
+        for part in block_deals.parts(auction, _PORTION):
+            yield replace(empty, auctions=(part,))
     yield replace(empty, prices=plan.prices, reserves=plan.reserves, alarms=plan.alarms)
 
 
@@ -111,6 +115,7 @@ class _Applying:
         moves.save_jobs(self.tx, job_chains)
         leases.note_waits(self.tx, [(wait.lease, wait.reason) for wait in plan.waits])
         self._set_levels()
+        self.done.stale += block_deals.apply(self.tx, plan)
         announce(self.tx, [chain[-1] for chain in chains], at_us=plan.at_us)
         self.done.leases += chains
         self.done.jobs += job_chains
@@ -178,14 +183,7 @@ class _Applying:
         at = self.plan.at_us
         for price in self.plan.prices:
             pools.set_price(self.tx, price.pool, price.price_micro, at_us=at)
-            plans.note_price(
-                self.tx,
-                price.pool,
-                at_us=at,
-                price_micro=price.price_micro,
-                floor_micro=price.floor_micro,
-                reason=price.reason,
-            )
+            prices.note(self.tx, price.pool, PricePoint(at, price.price_micro, price.floor_micro, price.reason))
         for reserve in self.plan.reserves:
             pools.set_reserve(self.tx, reserve.pool, reserve.gpus)
             spans.note_reserve(self.tx, reserve.pool, Level(at, reserve.gpus))

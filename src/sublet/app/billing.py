@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sublet.app.metering import funding_wish
+from sublet.core.blocks.contract import bought_back_micro, forgone_micro
 from sublet.core.ids import LeaseId, PoolId
-from sublet.core.lease import Lease
+from sublet.core.lease import Lease, LeaseClass
 from sublet.core.ledger import Settlement
 from sublet.core.rating import charge, owed_on_reclaim, paid_until_us
 from sublet.core.terms import Pool
 from sublet.core.units import MINUTE_US
 from sublet.core.usage import Attempt, Usage
-from sublet.store import ledger, pools
+from sublet.store import leases, ledger, pools
 from sublet.store import usage as usage_rows
 from sublet.store.database import Database, Tx
 
@@ -125,7 +126,11 @@ def _unsettled(db: Database) -> Iterator[list[Attempt]]:
 
 def _settlements(tx: Tx, batch: Sequence[Attempt], sold: dict[PoolId, Pool]) -> list[Settlement]:
     charged = usage_rows.billed_micro(tx, batch)
-    return [
-        Settlement(one, *owed_on_reclaim(one, sold[one.pool].terms[one.lease_class], charged.get((one.lease, one.attempt), 0)))
-        for one in batch
-    ]
+    blocks = {one.id: one for one in leases.some(tx, {one.lease for one in batch if one.lease_class is LeaseClass.BLOCK})}
+    settled = []
+    for one in batch:
+        pool, billed = sold[one.pool], charged.get((one.lease, one.attempt), 0)
+        forgone = forgone_micro(blocks[one.lease], one) if one.lease in blocks else 0
+        refund, credit = owed_on_reclaim(one, pool.terms[one.lease_class], billed)
+        settled.append(Settlement(one, refund, credit, forgone, bought_back_micro(pool, forgone)))
+    return settled

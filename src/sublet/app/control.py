@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import structlog
 
+from sublet.app.auctions import Auctioneer
 from sublet.app.clock import Clock
 from sublet.app.decide import Decider
 from sublet.app.forecasting import Forecaster
@@ -67,6 +68,7 @@ class ControlPlane:
             clock,
             self.decider,
             Tally(self.metrics),
+            auctioneer=Auctioneer(database, self.forecaster, self.mirror),
             mirror=self.mirror,
             run_env=self.metadata.env,
             rhythm=rhythm or Rhythm(meter_us=settings.meter_ms * 1_000),

@@ -58,7 +58,9 @@ def _tells(lease: Lease, phases: Mapping[RunId, Phase]) -> bool:
 def _lease_order(lease: Lease, workload: Workload, pool: Pool, run_env: RunEnv) -> StartOrder:
     """The start order of the present attempt. It ends with its term even if no further order comes."""
     kill_at = None
-    if lease.term_us is not None and lease.granted_us is not None:
+    if lease.ends_us is not None:
+        kill_at = lease.ends_us + pool.stop_us
+    elif lease.term_us is not None and lease.granted_us is not None:
         kill_at = lease.granted_us + lease.term_us + pool.start_us + pool.stop_us
     return StartOrder(
         run=lease.run,

@@ -1,4 +1,4 @@
-"""The loops: observe, decide, apply, enforce, in this order, again and again; and beside them meter, bill, audit.
+"""The loops: observe, decide, apply, auction, enforce, in this order, again and again; and beside them meter, bill, audit.
 
 None takes input, each does bounded work and is harmless to repeat; a loop that fails is logged and tried again with the next
 tick. So the way after a crash is the way of every day.
@@ -13,6 +13,7 @@ import structlog
 
 from sublet.app import billing, metering, purge
 from sublet.app.apply import apply_pending
+from sublet.app.auctions import Auctioneer
 from sublet.app.audit import Auditor
 from sublet.app.clock import Clock, explain_jump
 from sublet.app.decide import Decider
@@ -57,6 +58,7 @@ class Loops:
         decider: Decider,
         tally: Tally,
         *,
+        auctioneer: Auctioneer,
         mirror: Mirror,
         run_env: RunEnv,
         rhythm: Rhythm,
@@ -64,6 +66,7 @@ class Loops:
         """`mirror` is what all loops look at; `run_env` gives what the control plane tells each run in its environment."""
         self._database, self._engine, self._clock, self._mirror = database, engine, clock, mirror
         self._decider, self._tally, self._run_env, self._rhythm = decider, tally, run_env, rhythm
+        self._auctioneer = auctioneer
         self._auditor = Auditor(database)
         self._seen_until_us: int | None = None  # the last look whose news are in the database
         self._due: dict[str, int] = {}
@@ -91,6 +94,9 @@ class Loops:
                 self._tally.decided(*decided)
         with self._part("apply"):
             self._apply()
+        with self._part("auction"):
+            if self._auctioneer.hold(now_us=self._clock.now_us()):
+                self._apply()
         if sight is not None:
             with self._part("enforce"):
                 enforce(self._database, self._mirror, self._engine, sight, run_env=self._run_env)

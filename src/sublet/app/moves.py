@@ -7,12 +7,13 @@ span in which it ran.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sublet.core.blocks.contract import never_started
 from sublet.core.fleet import Placement
 from sublet.core.ids import NodeId, PoolId
 from sublet.core.lease import Lease, State
 from sublet.core.occupancy import Span, gpu_state, job_gpu_state
 from sublet.core.owner import OwnerJob
-from sublet.store import events, jobs, leases, nodes, spans
+from sublet.store import events, jobs, leases, nodes, spans, usage
 from sublet.store.database import Tx
 from sublet.store.events import Entry
 
@@ -48,7 +49,14 @@ def save_leases(tx: Tx, chains: Iterable[LeaseChain]) -> None:
     moved = [chain for chain in chains if len(chain) > 1]
     leases.save_all(tx, [(chain[0], chain[-1]) for chain in moved])
     _save_spans(tx, [[_lease_hold(lease) for lease in chain] for chain in moved])
+    over = [never_started(chain[-1]) for chain in moved if _never_started(chain[-1])]
+    usage.insert_attempts(tx, over)
     events.append(tx, (entry for chain in moved for lease in chain[1:] if (entry := lease_entry(lease)) is not None))
+
+
+def _never_started(lease: Lease) -> bool:
+    """Whether this is a block that is over before it had any GPUs: what was paid for it is settled all the same."""
+    return lease.is_bought and lease.state is State.ENDED and lease.attempt == 0
 
 
 def save_jobs(tx: Tx, chains: Iterable[JobChain]) -> None:

@@ -2,7 +2,7 @@
 
 import secrets
 
-from sublet.core.ids import JobId, LeaseId
+from sublet.core.ids import JobId, LeaseId, OrderId
 
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz023456789"  # without i, l, o and 1: read aloud and typed without mistakes
 
@@ -20,3 +20,8 @@ def lease_id() -> LeaseId:
 def job_id() -> JobId:
     """A name for a new job of the owner."""
     return JobId(fresh("job"))
+
+
+def order_id() -> OrderId:
+    """A name for a new order."""
+    return OrderId(fresh("order"))

@@ -8,7 +8,10 @@ from sublet.app.forecasting import Forecaster
 from sublet.app.mirror import Mirror
 from sublet.app.tasks import LeaseRequest
 from sublet.core.admit import hold_micro
+from sublet.core.blocks.clearance import barred_to, blocks_ahead, first_starts
+from sublet.core.blocks.delivery import make_way
 from sublet.core.draft import Draft, Ground
+from sublet.core.fleet import count
 from sublet.core.ids import LeaseId, TenantId
 from sublet.core.kernels.held import held_by
 from sublet.core.lease import Access, Lease, LeaseClass
@@ -61,7 +64,9 @@ def for_sale(tx: Tx, forecaster: Forecaster, mirror: Mirror, *, now_us: int) -> 
         view = mirror.view(tx, forecaster, now_us=now_us)
         for pool in view.pools:
             here = Ground(pool, view.standing(pool.pool.id))
-            serve_owner(view, here, Draft(now_us))
+            draft = Draft(now_us)
+            serve_owner(view, here, draft)
+            make_way(here, draft)
             found += _of_pool(here, now_us)
     return found
 
@@ -104,9 +109,23 @@ def _of_pool(here: Ground, now_us: int) -> list[Offer]:
     pool = here.view.pool
     lent, _ = held_by(here.standing.held.rows, len(CLASSES), len(here.standing.tenants))
     stock = stock_of(here)
-    sure = promisable(here.standing, now_us=now_us)
+    standing = here.standing
+    sure = promisable(standing, now_us=now_us) - blocks_ahead(standing, now_us=now_us)
+    first = first_starts(standing, now_us=now_us)
+
+    def room(name: LeaseClass, term_us: int | None) -> int:
+        """GPUs that are free where a lease of this class and length may be placed."""
+        product = (name, term_of(pool.terms[name], term_us, pool.hold_us))
+        return count(here.now.free & ~barred_to(standing, first, product, now_us=now_us))
+
     return [
-        _offer(here, stock, (name, term_us), lent=int(lent[CLASS_CODE[name]]), sure=sure)
+        _offer(
+            here,
+            replace(stock, lendable=min(stock.lendable, room(name, term_us))),
+            (name, term_us),
+            lent=int(lent[CLASS_CODE[name]]),
+            sure=sure,
+        )
         for name in pool.classes
         for term_us in pool.terms[name].terms_us or (None,)
     ]

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from sublet.app.complaints import meant
+from sublet.core.blocks.calendar import is_kept
 from sublet.core.errors import Conflict, Invalid, NotFound
 from sublet.core.forecast import FORECASTS
 from sublet.core.ids import PoolId
@@ -19,6 +20,8 @@ from sublet.store import pools as store
 from sublet.store.database import Tx
 from sublet.store.events import Entry
 from sublet.store.pools import PoolRow
+
+WINDOWS_MAX = 10_000
 
 
 def put(tx: Tx, pool: PoolId, change: Mapping[str, Any], *, now_us: int) -> PoolRow:
@@ -44,7 +47,7 @@ def put(tx: Tx, pool: PoolId, change: Mapping[str, Any], *, now_us: int) -> Pool
 
 def _changed(base: Pool, change: Mapping[str, Any]) -> Pool:
     values = {name: _on_grid(name, value) for name, value in change.items()}
-    for name in ("cost", "promise"):
+    for name in ("cost", "promise", "blocks"):
         if name in values:
             values[name] = replace(getattr(base, name), **values[name])
     if "terms" in values:
@@ -79,5 +82,24 @@ def _check(before: Pool | None, after: Pool) -> None:
             raise Invalid(f"there is no {name.replace('_', ' ')} {chosen!r}", field=name, hint=meant(chosen, known))
     if before is not None and before.currency != after.currency:
         raise Conflict("the books of a pool are kept in one currency", field="currency", hint="make another pool")
+    _check_blocks(after)
     if after.backoff_max_us < after.backoff_us:
         raise Invalid("the longest back-off is shorter than the first", field="backoff_max_us", hint="raise it")
+
+
+def _check_blocks(pool: Pool) -> None:
+    """What makes the sale of blocks possible at all; raises `Invalid` where its figures do not go together."""
+    sale, notice = pool.blocks, [terms for terms in pool.terms.values() if not is_kept(terms)]
+    least = max((pool.longest_handback_us(terms.grace_us, terms.exempt_us) for terms in notice), default=0)
+    if sale.lead_us < least:
+        hint = f"at least {least}, the longest hand-back of a lease that ends by mere notice"
+        raise Invalid("room for a block could not be made in time", field="blocks.lead_us", hint=hint)
+    if sale.window_us % TICK_US or sale.window_us <= pool.turnround_us:
+        hint = f"more than {pool.turnround_us}: a block ends so long before its last window does"
+        raise Invalid("a delivery window is too short", field="blocks.window_us", hint=hint)
+    if not sale.window_us <= sale.length_min_us <= sale.length_max_us:
+        hint = "length_min_us is at least window_us, and length_max_us at least that"
+        raise Invalid("no block could have such a length", field="blocks.length_min_us", hint=hint)
+    if (sale.ahead_us + sale.length_max_us) // sale.window_us > WINDOWS_MAX:
+        hint = "make window_us longer, or ahead_us or length_max_us shorter"
+        raise Invalid(f"the calendar would have more than {WINDOWS_MAX:,} delivery windows", field="blocks.ahead_us", hint=hint)

@@ -6,6 +6,7 @@ Each type is a validator with its JSON schema, used by task files and the API al
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ _WHOLE = re.compile(r"(?:\d+(?:\.\d+)?\s*(?:ms|min|d|h|m|s)\s*)+")
 _PRICE = re.compile(r"\$?\s*(\d+(?:\.\d+)?)\s*(?:/\s*(?:gpu-?)?h(?:our|r)?)?", re.IGNORECASE)
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*(GiB|GB|G)?(\+?)", re.IGNORECASE)
 YEAR_US = 366 * 24 * HOUR_US
+INSTANT_US_MAX = 2**53
 PRICE_MICRO_MAX = 10_000 * MICRO
 MONEY_MICRO_MAX = 10**12 * MICRO // 1_000
 
@@ -46,6 +48,23 @@ def duration_us(value: Any, *, unit_us: int = SECOND_US) -> int:
     if total > YEAR_US:
         raise ValueError(f"{value!r} is too long: a year at most")
     return -(-int(total.to_integral_value()) // TICK_US) * TICK_US
+
+
+def instant_us(value: Any) -> int:
+    """An instant in µs since the epoch: µs as they are, or a date and time, in UTC unless it says otherwise."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise ValueError(f"{value!r} is no date and time: write 2026-11-01T12:00, in UTC") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+        value = (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= INSTANT_US_MAX:
+        raise ValueError(f"{value!r} is no date and time: write 2026-11-01T12:00, in UTC")
+    return value
 
 
 def money_micro(value: Any, *, at_most: int = MONEY_MICRO_MAX) -> int:
@@ -114,6 +133,20 @@ Price = Annotated[
     int,
     BeforeValidator(lambda v: money_micro(v, at_most=PRICE_MICRO_MAX)),
     _schema("A price for one GPU-hour", "$1.50", r"^\$?\d+(\.\d{1,6})?$"),
+]
+Instant = Annotated[
+    int,
+    BeforeValidator(instant_us),
+    WithJsonSchema(
+        {
+            "description": "A date and time, in UTC unless it says otherwise, or µs since the epoch",
+            "examples": ["2026-11-01T12:00"],
+            "anyOf": [
+                {"type": "integer", "minimum": 0, "maximum": INSTANT_US_MAX},
+                {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?$"},
+            ],
+        }
+    ),
 ]
 Quantity = Annotated[Amount, BeforeValidator(amount), _schema("An amount; + for at least", "32+", r"^\d+(GB)?\+?$")]
 Text = Annotated[str, AfterValidator(plain_text)]

@@ -19,6 +19,7 @@ from sublet.core.terms import Pool, term_of
 from sublet.core.view import PoolView, TenantView
 from sublet.store import pools, tenants
 from sublet.store.database import Tx
+from sublet.store.pools import PoolRow
 
 BID_SHARE = Fraction(5, 4)
 """Without a bid, this share of the price now is the most that is paid."""
@@ -28,7 +29,8 @@ BID_SHARE = Fraction(5, 4)
 class Shop:
     """What a request is checked against: every pool, the nodes, and the tenant. No leases, so it stays cheap."""
 
-    pools: tuple[PoolView, ...]
+    pools: tuple[PoolRow, ...]
+    view: Callable[[PoolRow], PoolView]  # with its forecasts, for the pool that is chosen
     slots: Callable[[PoolId], Masks]  # uint64[n]: the GPUs of a pool's nodes
     tenant: TenantView
     currency: str
@@ -37,23 +39,18 @@ class Shop:
 def shop(tx: Tx, forecaster: Forecaster, tenant: TenantId, *, now_us: int) -> Shop:
     """The shop as this tenant finds it."""
     known = tenants.get(tx, tenant)
-    rows = pools.everything(tx)
-    views = tuple(
-        PoolView(
-            row.pool,
-            row.price_micro,
-            row.price_at_us,
-            row.reserve,
-            forecaster.forecasts(tx, row.pool, now_us=now_us),
-            shifts=forecaster.shifts(row.pool),
-        )
-        for row in rows
-    )
-    return Shop(views, partial(world.slots_of, tx), world.tenant_views(tx, [tenant])[tenant], known.currency)
+    view = partial(world.pool_view, tx, forecaster=forecaster, now_us=now_us)
+    limits = world.tenant_views(tx, [tenant])[tenant]
+    return Shop(tuple(pools.everything(tx)), view, partial(world.slots_of, tx), limits, known.currency)
 
 
 def drafted(open_shop: Shop, asked: LeaseRequest, *, lease: LeaseId, now_us: int) -> tuple[PoolView, Lease]:
     """The pool, and the lease that a request would be; raises `Invalid` if no round could ever grant it."""
+    if asked.lease_class is LeaseClass.BLOCK:
+        hint = "`sublet block buy`, or POST /v1/blocks, with the same task and lease.start"
+        raise Invalid("blocks are bought ahead, not leased at once", field="lease.class", hint=hint)
+    if asked.start_us is not None:
+        raise Invalid("only blocks have a start", field="lease.start", hint="leave it away, or write `class: block`")
     view = _offered(open_shop, asked)
     pool = view.pool
     terms = pool.terms.get(asked.lease_class)
@@ -125,20 +122,20 @@ def _offered(open_shop: Shop, asked: LeaseRequest) -> PoolView:
     """The pool of a request: of several that fit, one that sells the class, the cheapest."""
     known = sorted(
         open_shop.pools,
-        key=lambda view: (
-            view.pool.currency != open_shop.currency,
-            asked.lease_class not in view.pool.classes,
-            view.price_micro,
+        key=lambda row: (
+            row.pool.currency != open_shop.currency,
+            asked.lease_class not in row.pool.classes,
+            row.price_micro,
         ),
     )
-    pool = chosen_pool(tuple(view.pool for view in known), pool=asked.pool, gpu_model=asked.gpu_model, sites=asked.sites)
+    pool = chosen_pool(tuple(row.pool for row in known), pool=asked.pool, gpu_model=asked.gpu_model, sites=asked.sites)
     if asked.access is not Access.BATCH:
         hint = "use batch: its command may serve whatever it likes while it runs"
         raise Invalid(f"no engine of this fleet gives {asked.access} access", field="lease.access", hint=hint)
     if pool.currency != open_shop.currency:
         said = f"pool {pool.id} is sold in {pool.currency}, this tenant is billed in {open_shop.currency}"
         raise Invalid(said, field="lease.pool", hint="choose a pool of the tenant's currency")
-    return next(view for view in known if view.pool.id == pool.id)
+    return open_shop.view(next(row for row in known if row.pool.id == pool.id))
 
 
 def _bid_micro(open_shop: Shop, view: PoolView, asked: LeaseRequest) -> int:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema, field_validator
 
 from sublet.app.addresses import callable_url
-from sublet.app.quantities import Hours, Price, Quantity, Seconds, Text
+from sublet.app.quantities import Hours, Instant, Price, Quantity, Seconds, Text
 from sublet.core.lease import Access, LeaseClass
 from sublet.core.units import SECOND_US
 from sublet.core.workload import Workload
@@ -48,6 +48,7 @@ class LeaseRequest:
     lease_class: LeaseClass = LeaseClass.SPOT
     access: Access = Access.BATCH
     term_us: int | None = None
+    start_us: int | None = None
     grace_us: int | None = None
     bid_micro: int | None = None
     sites: tuple[str, ...] = ()
@@ -160,6 +161,7 @@ class Terms(_Block):
     pool: Annotated[Text, Field(max_length=64)] | None = None
     lease_class: Literal["spot", "guarded", "block", "dedicated"] = Field(default="spot", alias="class")
     hours: Hours | None = Field(default=None, description="how long it is wanted; guarded leases are sold for set lengths")
+    start: Instant | None = Field(default=None, description="when a block starts, in UTC; only blocks have a start")
     notice: Seconds | None = Field(default=None, description="length of the notice; the pool's terms are the most")
     max_price: Price | None = Field(default=None, description="most you pay for a GPU-hour")
     residency: Annotated[list[Annotated[Text, Field(max_length=64)]], Field(max_length=64)] | None = Field(
@@ -234,6 +236,7 @@ class Task(_Block):
             lease_class=LeaseClass(terms.lease_class),
             access=Access(terms.access),
             term_us=terms.hours,
+            start_us=terms.start,
             grace_us=terms.notice,
             bid_micro=terms.max_price,
             sites=tuple(terms.residency or ()),

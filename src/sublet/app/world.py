@@ -37,8 +37,10 @@ def read_view(tx: Tx, forecaster: Forecaster, *, now_us: int, pool: PoolId | Non
     )
 
 
-def pool_view(tx: Tx, row: PoolRow, forecaster: Forecaster, *, now_us: int, demand: int, freed_us: int) -> PoolView:
-    """A pool as a round finds it; `demand` is the owner's now, `freed_us` when he last gave GPUs back."""
+def pool_view(
+    tx: Tx, row: PoolRow, forecaster: Forecaster, *, now_us: int, demand: int | None = None, freed_us: int = 0
+) -> PoolView:
+    """A pool as a round finds it; `demand` is the owner's now (None: as last known), `freed_us` when he last gave GPUs back."""
     return PoolView(
         row.pool,
         row.price_micro,

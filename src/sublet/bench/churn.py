@@ -13,7 +13,7 @@ import numpy.typing as npt
 from numba import njit
 
 from sublet.core.kernels.bins import UNTOUCHED, Bins, kin_of, move
-from sublet.core.kernels.choose import gang, one_node
+from sublet.core.kernels.choose import find
 from sublet.core.kernels.fit import popcount
 from sublet.core.kernels.fragments import scrap
 from sublet.core.kernels.grants import lowest_bits
@@ -125,10 +125,7 @@ def _found(bins: Bins, ask: tuple[Whole, bool, Whole], way: Way, rows: Ints) -> 
     """The nodes of one request; the loss is our `scrap` where the bins choose."""
     if way.how != OURS:
         return _scanned(bins, ask[0], way, rows)
-    if len(rows) > 1:
-        return gang(bins, ask, way.loss, way.strange, rows)
-    rows[0] = one_node(bins.kinds, bins.present, bins.bits, (len(bins.nodes) + 63) >> 6, ask, way.loss, way.strange)
-    return bool(rows[0] >= 0)
+    return find(bins, np.zeros(0, np.uint64), ask, (way.loss, way.strange), rows)
 
 
 @njit(cache=True)

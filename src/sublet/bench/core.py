@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from sublet.bench import blocks
 from sublet.bench.fleet import NODE_GPUS, NOW_US, Size, fleet, full_house
 from sublet.bench.placements import growth, is_met, placements
 from sublet.bench.progress import Progress
@@ -53,6 +54,7 @@ def measure(gpus: int, rounds: int, progress: Progress) -> dict[str, Any]:
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "memory_gb_s": round(_bandwidth(), 1)},
         **largest,
         "clearing": _clearing(),
+        "blocks": blocks.measure(),
         "growth": [
             {"gpus": one["gpus"], "round_ms": one["round"]["median_ms"], "reclaim_ms": one["reclaim"]["median_ms"]}
             for one in found

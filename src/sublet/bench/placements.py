@@ -117,5 +117,6 @@ def _hand_out(standing: Standing, rows: Rows) -> tuple[npt.NDArray[np.int8], npt
         (none.copy(), np.zeros(1, np.int64)),
         bins_of(room, standing),
         tastes_of(standing),
+        np.zeros((0, len(room.free)), np.uint64),
     )
     return code, nodes

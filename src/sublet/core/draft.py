@@ -147,17 +147,20 @@ class Ground:
         yield self.now
         yield from self._later.values()
 
+    def room_of(self, free: Masks) -> Room:
+        """A room of these GPUs (uint64[n]), less what this round has handed out so far."""
+        room = Room(self.standing.nodes, self.standing.fit, free, self.standing.row_of, self.standing.topology)
+        for taken in self._taken:
+            if isinstance(taken, tuple):
+                room.drop(taken)
+            else:
+                room.free &= ~taken
+        return room
+
     def _room(self, name: str, free: Callable[[], Masks]) -> Room:
         room = self._later.get(name)
         if room is None:
-            standing = self.standing
-            room = Room(standing.nodes, standing.fit, free(), standing.row_of, standing.topology)
-            for taken in self._taken:
-                if isinstance(taken, tuple):
-                    room.drop(taken)
-                else:
-                    room.free &= ~taken
-            self._later[name] = room
+            room = self._later[name] = self.room_of(free())
         return room
 
 

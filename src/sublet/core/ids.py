@@ -8,6 +8,7 @@ NodeId = NewType("NodeId", str)
 LeaseId = NewType("LeaseId", str)
 JobId = NewType("JobId", str)  # a job of the owner
 PlanId = NewType("PlanId", str)
+OrderId = NewType("OrderId", str)  # an order for a block, or for the sale of one
 RunId = NewType("RunId", str)  # one attempt of a lease, or one owner job, as an engine knows it
 
 

@@ -32,7 +32,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """A refund, a credit or a correction. Negative: in the tenant's favour."""
+    """A refund, a credit, a correction, or time of a block not used or resold. Negative: in the tenant's favour."""
 
     id: str
     purpose: Purpose
@@ -51,11 +51,12 @@ class Totals:
     correction_micro: int = 0
     billed_gpu_us: int = 0
     free_gpu_us: int = 0
+    block_micro: int = 0  # time of blocks that was bought and not used, less what it was resold for
 
     @property
     def due_micro(self) -> int:
         """What is to be paid; negative where the owner owes the tenant."""
-        return self.usage_micro + self.refund_micro + self.credit_micro + self.correction_micro
+        return self.usage_micro + self.refund_micro + self.credit_micro + self.correction_micro + self.block_micro
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def build(period: Period, *, id: str, issued_us: int | None) -> Invoice:  # noqa
     corrections: list[Adjustment] = []
     for entry in period.adjustments:
         adjustment = _adjustment(entry, period.tenant)
-        if entry.lease is not None and entry.purpose in (Purpose.REFUND, Purpose.CREDIT):
+        if entry.lease is not None and entry.purpose in OF_ATTEMPT:
             given[entry.lease, attempt_of(entry)].append(adjustment)
         else:
             corrections.append(adjustment)
@@ -153,8 +154,12 @@ def build(period: Period, *, id: str, issued_us: int | None) -> Invoice:  # noqa
     )
 
 
+OF_ATTEMPT = frozenset({Purpose.REFUND, Purpose.CREDIT, Purpose.FORGONE, Purpose.RESALE})
+"""What is booked for an attempt of a lease."""
+
+
 def attempt_of(entry: Transfer) -> int:
-    """The attempt that a refund or credit is for: the last part of its id."""
+    """The attempt that a refund, a credit or time of a block is booked for: the last part of its id."""
     return int(entry.id.rsplit(":", 1)[1])
 
 
@@ -223,7 +228,8 @@ def _totals(lines: Iterable[Line], adjustments: Iterable[Adjustment]) -> Totals:
         billed += line.gpu_us if line.kind is UsageKind.BILLED else 0
         free += line.gpu_us if line.kind is not UsageKind.BILLED else 0
     refund, credit = by_purpose.pop(Purpose.REFUND, 0), by_purpose.pop(Purpose.CREDIT, 0)
-    return Totals(usage, refund, credit, sum(by_purpose.values()), billed, free)
+    block = by_purpose.pop(Purpose.FORGONE, 0) + by_purpose.pop(Purpose.RESALE, 0)
+    return Totals(usage, refund, credit, sum(by_purpose.values()), billed, free, block)
 
 
 def _sum(parts: Sequence[Totals]) -> Totals:
@@ -234,4 +240,5 @@ def _sum(parts: Sequence[Totals]) -> Totals:
         correction_micro=sum(part.correction_micro for part in parts),
         billed_gpu_us=sum(part.billed_gpu_us for part in parts),
         free_gpu_us=sum(part.free_gpu_us for part in parts),
+        block_micro=sum(part.block_micro for part in parts),
     )

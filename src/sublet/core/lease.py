@@ -165,6 +165,11 @@ class Lease:
         """GPUs the gang wants on each of its nodes."""
         return self.gpus // self.nodes
 
+    @property
+    def is_bought(self) -> bool:
+        """Whether it is a block that was bought: its start (`not_before_us`), end (`ends_us`) and price (the bid) are fixed."""
+        return self.lease_class is LeaseClass.BLOCK and self.ends_us is not None
+
 
 def step(lease: Lease, *events: Event, at: int, reason: str | None = None, **data: Any) -> Lease:
     """The lease after `events` at instant `at` (µs), one after the other; raises `IllegalStep` if the table has no such step.

@@ -35,6 +35,8 @@ class Purpose(StrEnum):
     REFUND = "refund"
     CREDIT = "credit"
     CORRECTION = "correction"
+    FORGONE = "forgone"  # time of a block that was bought and not used
+    RESALE = "resale"  # what a tenant gets for giving it back
     HOLD = "hold"
 
 
@@ -108,6 +110,8 @@ class Settlement:
     attempt: Attempt
     refund_micro: int
     credit_micro: int
+    forgone_micro: int = 0  # the rest of a block that its tenant did not use, at the block's price
+    resale_micro: int = 0  # what the owner pays for that rest
 
 
 def receivable(tenant: TenantId) -> AccountId:
@@ -177,11 +181,17 @@ def charge_transfer(usage: Usage, *, at_us: int) -> Transfer:
 
 
 def settling_transfers(settled: Settlement, *, left_micro: int, at_us: int) -> list[Transfer]:
-    """Refund, credit and the void of what is left of the hold; those of nothing are left out."""
+    """What was forgone, refund, credit and the void of what is left of the hold; those of nothing are left out."""
     attempt = settled.attempt
     key, owed = f"{attempt.lease}:{attempt.attempt}", receivable(attempt.tenant)
     entry = partial(Transfer, at_us=at_us, lease=attempt.lease)
+    given_back = GivenBack(
+        f"{attempt.lease}", attempt.lease, attempt.attempt, attempt.tenant, attempt.pool,
+        min(settled.forgone_micro, left_micro), settled.resale_micro,
+    )  # fmt: skip
+    left_micro -= given_back.forgone_micro
     entries = [
+        *given_back_transfers(given_back, at_us=at_us),
         entry(
             id=f"refund:{key}",
             kind=Kind.TRANSFER,
@@ -208,6 +218,52 @@ def settling_transfers(settled: Settlement, *, left_micro: int, at_us: int) -> l
             amount_micro=left_micro,
             purpose=Purpose.HOLD,
             memo=f"attempt {attempt.attempt} is over",
+        ),
+    ]
+    return [entry for entry in entries if entry.amount_micro > 0]
+
+
+@dataclass(frozen=True, slots=True)
+class GivenBack:
+    """Time of a block that its tenant gives back, whole or the last part: its price, and what the tenant gets for it.
+
+    `key` makes it happen once: the order that sells it, or the lease itself when it ends.
+    """
+
+    key: str
+    lease: LeaseId
+    attempt: int
+    tenant: TenantId
+    pool: PoolId
+    forgone_micro: int
+    resale_micro: int
+
+
+def given_back_transfers(given: GivenBack, *, at_us: int) -> list[Transfer]:
+    """The price of the time, out of the block's hold, and what the owner pays for it; those of nothing are left out."""
+    owed = receivable(given.tenant)
+    entries = [
+        Transfer(
+            id=f"forgone:{given.key}:{given.attempt}",
+            kind=Kind.POST,
+            debit=owed,
+            credit=lease_income(given.pool),
+            amount_micro=given.forgone_micro,
+            at_us=at_us,
+            purpose=Purpose.FORGONE,
+            lease=given.lease,
+            memo="time of the block that was bought and not used",
+        ),
+        Transfer(
+            id=f"resale:{given.key}:{given.attempt}",
+            kind=Kind.TRANSFER,
+            debit=refunds(given.pool),
+            credit=owed,
+            amount_micro=given.resale_micro,
+            at_us=at_us,
+            purpose=Purpose.RESALE,
+            lease=given.lease,
+            memo="for the time of the block that was given back",
         ),
     ]
     return [entry for entry in entries if entry.amount_micro > 0]

@@ -37,9 +37,9 @@ def _of_grant(lease: Lease, grant: Grant, at_us: int) -> dict[str, Any]:
 
 
 def started(lease: Lease, *, at_us: int) -> Lease:
-    """The lease once its workload runs: its term begins."""
+    """The lease once its workload runs: its term begins, unless its end is fixed."""
     said = lease.reason if lease.state is State.NOTICED else "runs"
-    ends = None if lease.term_us is None else at_us + lease.term_us
+    ends = at_us + lease.term_us if lease.ends_us is None and lease.term_us is not None else lease.ends_us
     return step(lease, Event.STARTED, at=at_us, reason=said, started_us=at_us, ends_us=ends)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sublet.core.admit import hold_micro, over_budget, refusal
+from sublet.core.blocks.clearance import barred, blocks_ahead
 from sublet.core.draft import Draft, Ground
 from sublet.core.fleet import Placement
 from sublet.core.ids import LeaseId
@@ -53,7 +54,9 @@ class Trading:
         entering += standing.in_order(standing.paused)
         self.entering = [(lease, standing.queue_row(lease)) for lease in entering]  # these may bring new numbers
         by_class, by_tenant = held_by(standing.held.rows, len(CLASSES), len(standing.tenants))
-        self.unlocked = promisable(standing, now_us=draft.now_us) - promised(self.pool, self.stock.capacity)
+        sure = promisable(standing, now_us=draft.now_us) - blocks_ahead(standing, now_us=draft.now_us)
+        self.unlocked = sure - promised(self.pool, self.stock.capacity)
+        self.barred = barred(standing, now_us=draft.now_us)
         self.columns = tenant_columns(standing, view.tenants, by_tenant, draft.spent)
         self.shelf = shelf_of(ground.view, standing.products, by_class, self.stock.capacity)
         self.expected_micro = ground.view.price_micro  # what a GPU-hour will cost at least
@@ -111,7 +114,13 @@ class Trading:
         code: npt.NDArray[np.int8] = codes.screen(
             rows, self.draft.now_us, self.shelf.spare, self.columns.limits, self.unlocked, self.stock.lendable
         )
-        without_room(rows, code, self.ground.now.free, self.ground.now.slots)
+        now = self.ground.now
+        without_room(rows, code, now.free, now.slots)
+        for product in np.flatnonzero(self.barred.any(axis=1)).tolist():
+            mine = rows["product"] == product
+            there = code[mine]
+            without_room(rows[mine], there, now.free & ~self.barred[product], now.slots)
+            code[mine] = there
         return code
 
     def _admitted(self, lease: Lease) -> bool:
@@ -149,6 +158,7 @@ class Trading:
             (columns.headroom, columns.spent),
             bins := bins_of(now, self.standing),
             tastes_of(self.standing),
+            self.barred,
         )
         now.free[:] = bins.nodes["free"]
         self.draft.spent.update(zip(self.standing.tenants, columns.spent.tolist(), strict=True))

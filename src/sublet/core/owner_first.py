@@ -159,7 +159,8 @@ def _give_notice(ground: Ground, draft: Draft, job: OwnerJob, victims: Victims) 
     """To each of them, with its reason."""
     leases, now = ground.standing.leases, draft.now_us
     why = f"the owner's job {job.id} needs {job.gpus} GPUs; ending this lease in"
-    for name, deadline, loss, late in victims:
+    for name, earliest, loss, late in victims:
+        deadline = min(earliest, max(now, leases[name].ends_us or earliest))  # a notice does not outlast what it ends
         wait = f"{(deadline - now) / 1e6:g} s loses least ({loss / 1e6:.6f}{', after the promised time' if late else ''})"
         version = draft.version(leases[name])
         draft.notices.append(Notice(name, version, Cause.RECLAIMED, deadline, f"{why} {wait}", job.id, loss))

@@ -6,6 +6,7 @@ the next round decides anew. Applying a plan twice is harmless for the same caus
 
 from dataclasses import dataclass, fields
 
+from sublet.core.blocks.deals import Auction
 from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, LeaseId, PoolId
 from sublet.core.lease import Cause, Event
@@ -130,6 +131,7 @@ class Plan:
     prices: tuple[PriceSet, ...] = ()
     reserves: tuple[ReserveSet, ...] = ()
     alarms: tuple[Alarm, ...] = ()
+    auctions: tuple[Auction, ...] = ()
 
     @property
     def empty(self) -> bool:

@@ -67,8 +67,11 @@ def _interval(lease: Lease, nth: int, from_us: int, to_us: int, kind: UsageKind)
 
 
 def paid_until_us(lease: Lease, *, until_us: int) -> int:
-    """Where billing of the present attempt ends if funds suffice: `until_us`, its stop or the notice of a reclaim."""
-    ends = (until_us, lease.stopped_us, _reclaim_notice_us(lease))
+    """Where billing of the present attempt ends if funds suffice: `until_us`, its stop, the notice of a reclaim.
+
+    A bought block is never billed beyond its end: its price was fixed at purchase.
+    """
+    ends = (until_us, lease.stopped_us, _reclaim_notice_us(lease), lease.ends_us if lease.is_bought else None)
     return min(end for end in ends if end is not None)
 
 

@@ -5,6 +5,7 @@ a difference: the ends of leases, the age of the price, back-offs, exempt window
 would be decided again, so it need not be.
 """
 
+from sublet.core.blocks.delivery import next_start_us, starts_soon
 from sublet.core.endings import next_end_us
 from sublet.core.promise import promisable_grows_us
 from sublet.core.standing import Standing
@@ -15,11 +16,13 @@ from sublet.core.view import PoolView
 def rests_until_us(view: PoolView, standing: Standing, *, now_us: int) -> int:
     """The first instant after `now_us` at which a round may decide otherwise, if neither the view nor the standing changes.
 
-    `now_us` itself where the pool must not rest: while a job of the owner waits, every round looks for its GPUs.
+    `now_us` itself where the pool must not rest: while a job of the owner waits, or a block that starts soon, every round looks
+    for its GPUs.
     """
-    if standing.waiting:
+    if standing.waiting or starts_soon(standing, now_us=now_us):
         return now_us
-    ahead = [next_end_us(standing, after_us=now_us), view.price_at_us + view.pool.price_period_us]
+    starts, ends = next_start_us(standing, after_us=now_us), next_end_us(standing, after_us=now_us)
+    ahead = [starts, ends, view.price_at_us + view.pool.price_period_us]
     if len(standing.queue):
         waits = standing.queue.rows["not_before_us"][standing.queue.rows["used"]]
         ahead += [int(waits.min(initial=NEVER, where=waits > now_us)), promisable_grows_us(standing, after_us=now_us)]

@@ -48,6 +48,7 @@ class Standing:
         self.leases: dict[LeaseId, Lease] = {}
         self.requested: dict[LeaseId, Lease] = {}
         self.paused: dict[LeaseId, Lease] = {}
+        self.blocks: dict[LeaseId, Lease] = {}  # bought, and waiting for their start: no bidders
         self.held = Table(HELD_ROW)
         self.holds = Holds()
         self.queue = Table(QUEUE_ROW)
@@ -170,7 +171,9 @@ class Standing:
 
     def _leave(self, old: Lease, lease: Lease, *, again: bool) -> None:
         """What the old state meant and the new one does not; `again`: it is another attempt, which holds other GPUs."""
-        if old.state is State.QUEUED:
+        if old.state is State.QUEUED and old.is_bought:
+            del self.blocks[old.id]
+        elif old.state is State.QUEUED:
             self.queue.drop(old.id)
         elif old.state is State.REQUESTED:
             del self.requested[old.id]
@@ -185,7 +188,9 @@ class Standing:
 
     def _enter(self, lease: Lease, *, fresh: bool, ends: bool) -> None:
         """What the new state means; `fresh`: it held nothing before; `ends`: it was not on its way back before."""
-        if lease.state is State.QUEUED:
+        if lease.state is State.QUEUED and lease.is_bought:
+            self.blocks[lease.id] = lease
+        elif lease.state is State.QUEUED:
             self.queue.put(lease.id, self.queue_row(lease))
         elif lease.state is State.REQUESTED:
             self.requested[lease.id] = lease

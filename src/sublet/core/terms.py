@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from sublet.core.ids import PoolId
 from sublet.core.lease import LeaseClass
-from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US
+from sublet.core.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 
 class Breaking(StrEnum):
@@ -73,6 +73,21 @@ class CostSheet:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockSale:
+    """How a pool sells blocks: whole nodes from a start to an end, bought ahead. Durations in µs."""
+
+    limit: int | None = None  # whole nodes that may be blocks at once; None: no block is sold
+    window_us: int = HOUR_US  # blocks start and end on this grid; the time between two of its lines is a delivery window
+    lead_us: int = 30 * MINUTE_US  # a block is sold at the latest so long before its start
+    ahead_us: int = 28 * DAY_US  # and starts at most so far ahead
+    length_min_us: int = HOUR_US
+    length_max_us: int = 14 * DAY_US
+    auction_us: int = 5 * MINUTE_US  # orders compete in auctions on this grid
+    least_micro: int = 0  # a GPU-hour of a block costs at least this, where that is more than the floor
+    sell_back_bps: int = 5_000  # the owner buys what a tenant does not need for this share of its price
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """Like nodes sold on equal terms, and the owner's settings for them."""
 
@@ -104,10 +119,16 @@ class Pool:
     backoff_us: int = MINUTE_US  # a reclaimed lease waits this long, doubling
     backoff_max_us: int = HOUR_US
     hold_us: int = HOUR_US  # spend reserved ahead for a running lease
+    blocks: BlockSale = field(default_factory=BlockSale)
+
+    @property
+    def turnround_us(self) -> int:
+        """From the end of a lease until its GPUs may be given to the next, at most: stop, hand-over, and our seeing both."""
+        return self.detection_us + self.stop_us + self.handover_us
 
     def longest_handback_us(self, grace_us: int, exempt_left_us: int) -> int:
         """From the owner's submission to GPUs in the owner's hands, at the latest: notice and exempt window overlap."""
-        return self.detection_us + max(grace_us, exempt_left_us) + self.stop_us + self.handover_us + self.start_us
+        return max(grace_us, exempt_left_us) + self.turnround_us + self.start_us
 
 
 def term_of(terms: ClassTerms, term_us: int | None, hold_us: int) -> int:

@@ -16,6 +16,7 @@ from sublet.core.ledger import (
     Account,
     AccountId,
     Extension,
+    GivenBack,
     Hold,
     Kind,
     Purpose,
@@ -23,6 +24,7 @@ from sublet.core.ledger import (
     Transfer,
     changes,
     charge_transfer,
+    given_back_transfers,
     headroom,
     hold_transfer,
     receivable,
@@ -99,17 +101,32 @@ def transfers_after(tx: Connection, seq: int) -> tuple[int, list[Transfer]]:
 
 
 def adjustments(tx: Connection, tenant: TenantId, from_us: int, to_us: int) -> list[Transfer]:
-    """Refunds, credits and corrections on a tenant's account that were booked inside a period, in order."""
-    inside = (transfers.c.at_us >= from_us) & (transfers.c.at_us < to_us) & (transfers.c.kind == Kind.TRANSFER)
-    query = select(*_TRANSFER).where(inside & _touching(tenant))
+    """Everything but usage on a tenant's account that was booked inside a period, in order.
+
+    Refunds, credits, corrections, and of blocks what was forgone and resold.
+    """
+    inside = (transfers.c.at_us >= from_us) & (transfers.c.at_us < to_us)
+    moves_money = (transfers.c.kind == Kind.TRANSFER) | (transfers.c.purpose == Purpose.FORGONE)
+    query = select(*_TRANSFER).where(inside & moves_money & _touching(tenant))
     return [_transfer_of(row) for row in tx.execute(query.order_by(transfers.c.seq))]
 
 
 def debited(tx: Connection, purposes: Iterable[Purpose], from_us: int, to_us: int) -> dict[tuple[Purpose, AccountId], int]:
     """What was debited to each account for each purpose inside a period, micro-units."""
-    total = select(transfers.c.purpose, transfers.c.debit, func.sum(transfers.c.amount_micro))
+    return _booked_to(tx, transfers.c.debit, purposes, from_us, to_us)
+
+
+def credited(tx: Connection, purposes: Iterable[Purpose], from_us: int, to_us: int) -> dict[tuple[Purpose, AccountId], int]:
+    """What was credited to each account for each purpose inside a period, micro-units."""
+    return _booked_to(tx, transfers.c.credit, purposes, from_us, to_us)
+
+
+def _booked_to(
+    tx: Connection, side: ColumnElement[str], purposes: Iterable[Purpose], from_us: int, to_us: int
+) -> dict[tuple[Purpose, AccountId], int]:
+    total = select(transfers.c.purpose, side, func.sum(transfers.c.amount_micro))
     inside = (transfers.c.at_us >= from_us) & (transfers.c.at_us < to_us) & transfers.c.purpose.in_(list(purposes))
-    rows = tx.execute(total.where(inside).group_by(transfers.c.purpose, transfers.c.debit))
+    rows = tx.execute(total.where(inside).group_by(transfers.c.purpose, side))
     return {(Purpose(purpose), AccountId(account)): int(amount) for purpose, account, amount in rows}
 
 
@@ -227,6 +244,18 @@ def settle_all(tx: Connection, ended: Sequence[Settlement], *, now_us: int) -> N
             delete(holds).where((holds.c.lease == bindparam("b_lease")) & (holds.c.attempt == bindparam("b_attempt"))), rows
         )
     mark_settled(tx, [one.attempt for one in ended])
+
+
+def give_back(tx: Connection, given: GivenBack, *, now_us: int) -> None:
+    """Book time of a block that its tenant gives back while the block goes on or waits; doing it again changes nothing."""
+    _locked(tx, [receivable(given.tenant)])
+    new = _book(tx, given_back_transfers(given, at_us=now_us))
+    taken = sum(entry.amount_micro for entry in new if entry.kind is Kind.POST)
+    mine = (holds.c.lease == given.lease) & (holds.c.attempt == given.attempt) & (holds.c.left_micro >= taken)
+    if taken and tx.execute(update(holds).where(mine).values(left_micro=holds.c.left_micro - taken)).rowcount != 1:
+        raise Stale(
+            f"the hold of {given.lease} does not cover what is given back; nothing was saved", hint="read again and retry"
+        )
 
 
 def book(tx: Connection, entries: Sequence[Transfer]) -> int:

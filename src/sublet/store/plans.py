@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, insert, select, update
 
 from sublet.core.plan import Plan
-from sublet.store.schema import plans, prices
+from sublet.store.schema import plans
 
 _PLAN = TypeAdapter(Plan)
 
@@ -37,11 +37,3 @@ def is_pending(tx: Connection) -> bool:
 def mark_applied(tx: Connection, number: int, *, at_us: int) -> None:
     """The plan was applied, as far as its subjects had not moved."""
     tx.execute(update(plans).where(plans.c.id == number).values(applied_us=at_us))
-
-
-def note_price(tx: Connection, pool: str, *, at_us: int, price_micro: int, floor_micro: int, reason: str) -> None:
-    """Keep a price in the pool's history."""
-    here = (prices.c.pool == pool) & (prices.c.at_us == at_us)
-    values = {"price_micro": price_micro, "floor_micro": floor_micro, "reason": reason}
-    if tx.execute(update(prices).where(here).values(values)).rowcount == 0:
-        tx.execute(insert(prices).values(pool=pool, at_us=at_us, **values))

@@ -142,6 +142,31 @@ leases = Table(
     Index("ix_leases_tenant_requested", "tenant", "requested_us", "id"),
 )
 
+block_orders = Table(  # orders for blocks, and for the sale of what is left of one
+    "block_orders",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("tenant", _ID, ForeignKey("tenants.id"), nullable=False),
+    Column("pool", _ID, ForeignKey("pools.id"), nullable=False),
+    Column("side", String(8), nullable=False),  # buy | sell
+    Column("lease", _ID, nullable=False),  # what a buy becomes, or what a sell gives back; no row of `leases` before it is won
+    Column("name", Text, nullable=False),
+    Column("nodes", Integer, nullable=False),
+    Column("gpus", Integer, nullable=False),
+    Column("start_us", BigInteger, nullable=False),
+    Column("end_us", BigInteger, nullable=False),
+    Column("limit_micro", BigInteger, nullable=False),
+    Column("placed_us", BigInteger, nullable=False),
+    Column("since_us", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("price_micro", BigInteger),
+    Column("reason", Text, nullable=False),
+    Index("ix_block_orders_pool_state", "pool", "state"),
+    Index("ix_block_orders_tenant_placed", "tenant", "placed_us", "id"),
+    Index("ix_block_orders_lease", "lease"),
+)
+
 attempts = Table(  # a finished attempt of a lease: what it was granted, why and how it ended, what it saved
     "attempts",
     metadata,

@@ -13,7 +13,7 @@ from sublet.app.export.books import Books
 from sublet.app.export.figures import cell, decimal, gpu_hours, gpu_seconds, instant, micros, moment
 from sublet.app.export.table import csv_line
 from sublet.core.ids import LeaseId, PoolId, TenantId
-from sublet.core.invoice import attempt_of
+from sublet.core.invoice import OF_ATTEMPT, attempt_of
 from sublet.core.lease import LeaseClass
 from sublet.core.ledger import Purpose, Transfer, receivable
 from sublet.core.rating import charge
@@ -36,6 +36,11 @@ _PRICING = {
     LeaseClass.GUARDED: "Dynamic",  # the same, and the price of the risk
     LeaseClass.BLOCK: "Standard",  # fixed at purchase
     LeaseClass.DEDICATED: "Standard",
+}
+_CATEGORIES = {
+    Purpose.REFUND: "Credit",
+    Purpose.CREDIT: "Credit",
+    Purpose.RESALE: "Credit",
 }
 _PROVIDER = "Sublet"
 
@@ -91,7 +96,7 @@ def _adjustment_rows(books: Books) -> Iterator[dict[str, str]]:
     tenants = {receivable(tenant): tenant for tenant in books.tenants}
     for entry in books.transfers:
         tenant = tenants.get(entry.credit) or tenants.get(entry.debit)
-        if entry.purpose in (Purpose.REFUND, Purpose.CREDIT, Purpose.CORRECTION) and tenant is not None:
+        if (entry.purpose in OF_ATTEMPT or entry.purpose is Purpose.CORRECTION) and tenant is not None:
             yield _adjustment_row(books, entry, tenant)
 
 
@@ -100,10 +105,10 @@ def _adjustment_row(books: Books, entry: Transfer, tenant: TenantId) -> dict[str
     sign = 1 if entry.debit == receivable(tenant) else -1
     cost = decimal(sign * entry.amount_micro)
     lease = books.leases.get(entry.lease) if entry.lease else None
-    of_attempt = entry.purpose in (Purpose.REFUND, Purpose.CREDIT)
+    of_attempt = entry.purpose in OF_ATTEMPT
     return _common(books, tenant, lease.pool if lease else None, entry.lease, entry.at_us) | {
         "BilledCost": cost,
-        "ChargeCategory": "Credit" if of_attempt else "Adjustment",
+        "ChargeCategory": _CATEGORIES.get(entry.purpose, "Adjustment"),
         "ChargeClass": "" if of_attempt else "Correction",
         "ChargeDescription": f"{entry.purpose}: {entry.memo}",
         "ChargeFrequency": "One-Time",

@@ -62,6 +62,7 @@ def _sums(invoice: Invoice) -> Table:
         (f"usage, {gpu_hours_short(totals.billed_gpu_us)} GPU-hours", totals.usage_micro, True),
         ("refunds", totals.refund_micro, bool(totals.refund_micro)),
         ("credits", totals.credit_micro, bool(totals.credit_micro)),
+        ("blocks not used, less what was resold", totals.block_micro, bool(totals.block_micro)),
         ("corrections", totals.correction_micro, bool(totals.correction_micro)),
     )
     for name, amount, shown in rows:

@@ -17,7 +17,7 @@ may miss a rack that would hold them: racks count the nodes with enough GPUs, no
 import numpy as np
 from numba import njit
 
-from sublet.core.kernels.bins import UNTOUCHED, Bins, Ints, Masks, Rows, Shorts, first_bit, first_row, kin_of
+from sublet.core.kernels.bins import NOBODY, UNTOUCHED, Bins, Ints, Masks, Rows, Shorts, first_bit, first_row, kin_of
 from sublet.core.kernels.fit import popcount
 from sublet.core.kernels.money import Whole
 
@@ -83,14 +83,22 @@ def _least_above(costs: Ints, level: Whole) -> Whole:
     return least
 
 
+@njit(cache=True, inline="always")
+def open_gpus(nodes: Rows, row: Whole, closed: Masks) -> np.uint64:
+    """The free GPUs of a node without those of `closed` (uint64[n], or empty)."""
+    return np.uint64(nodes[row]["free"] & ~closed[row]) if len(closed) else np.uint64(nodes[row]["free"])
+
+
 @njit(cache=True)
-def _of_members(nodes: Rows, members: Shorts, ask: Ask, scrap: Ints, strange: Ints, rows: Ints) -> Whole:
+def _of_members(nodes: Rows, members: Shorts, closed: Masks, ask: Ask, scrap: Ints, strange: Ints, rows: Ints) -> Whole:
     """Write the cheapest nodes among `members` to `rows`, as many as it has places; how many were found."""
     costs = np.empty(len(members), np.int64)
     for i in range(len(members)):
         row = members[i]
-        free = popcount(nodes[row]["free"])
-        costs[i] = _cost(nodes[row]["owned"], free, kin_of(nodes, row), ask, scrap, strange)
+        there, kin = open_gpus(nodes, row, closed), kin_of(nodes, row)
+        if kin == UNTOUCHED and there != nodes[row]["slots"]:
+            kin = NOBODY
+        costs[i] = _cost(nodes[row]["owned"], popcount(there), kin, ask, scrap, strange)
     found, level = 0, _least_above(costs, -1)
     while found < len(rows) and level < NOWHERE:
         for i in range(len(costs)):
@@ -135,8 +143,8 @@ def _put_in_order(rows: Ints) -> None:
 
 
 @njit(cache=True)
-def gang(bins: Bins, ask: Ask, scrap: Ints, strange: Ints, rows: Ints) -> bool:
-    """Write the nodes for a gang of `len(rows)` to `rows` (int64), rising; whether it fits."""
+def gang(bins: Bins, closed: Masks, ask: Ask, scrap: Ints, strange: Ints, rows: Ints) -> bool:
+    """Write the nodes for a gang of `len(rows)` to `rows` (int64), rising; whether it fits. `closed` is empty."""
     need, wanted, racks, domains = ask[0], len(rows), bins.racks, bins.tally.shape[2]
     if need >= bins.tally.shape[1]:
         return False
@@ -145,7 +153,7 @@ def gang(bins: Bins, ask: Ask, scrap: Ints, strange: Ints, rows: Ints) -> bool:
             domain = _tightest(bins.tally, sides, need, wanted, begin, end)
             if domain >= 0:
                 members = bins.members[bins.begins[domain] : bins.begins[domain + 1]]
-                if _of_members(bins.nodes, members, ask, scrap, strange, rows) == wanted:
+                if _of_members(bins.nodes, members, closed, ask, scrap, strange, rows) == wanted:
                     _put_in_order(rows)
                     return True
     leaves = (len(bins.nodes) + 63) >> 6
@@ -153,3 +161,53 @@ def gang(bins: Bins, ask: Ask, scrap: Ints, strange: Ints, rows: Ints) -> bool:
         return False
     _put_in_order(rows)
     return True
+
+
+@njit(cache=True)
+def _tally_without(bins: Bins, closed: Masks) -> Shorts:
+    """What domains would count (`Bins.tally`) if these GPUs were not free."""
+    nodes, tally = bins.nodes, np.zeros_like(bins.tally)
+    for row in range(len(nodes)):
+        free, owned = popcount(open_gpus(nodes, row, closed)), int(nodes[row]["owned"] > 0)
+        for domain in (nodes[row]["rack"], nodes[row]["pod"]):
+            if domain >= 0:
+                tally[owned, free, domain] += 1
+    return tally
+
+
+@njit(cache=True)
+def _around(bins: Bins, closed: Masks, ask: Ask, scrap: Ints, strange: Ints, rows: Ints) -> bool:
+    """`one_node` and `gang` without the GPUs of `closed`, by a look at every node."""
+    wanted, racks = len(rows), bins.racks
+    domains = bins.tally.shape[2] if wanted > 1 and ask[0] < bins.tally.shape[1] else 0
+    if domains:
+        tally = _tally_without(bins, closed)
+        for sides in (1, 2):
+            for begin, end in ((0, racks), (racks, domains)):
+                domain = _tightest(tally, sides, ask[0], wanted, begin, end)
+                if domain >= 0:
+                    members = bins.members[bins.begins[domain] : bins.begins[domain + 1]]
+                    if _of_members(bins.nodes, members, closed, ask, scrap, strange, rows) == wanted:
+                        _put_in_order(rows)
+                        return True
+    everyone = np.arange(len(bins.nodes)).astype(np.int32)
+    if _of_members(bins.nodes, everyone, closed, ask, scrap, strange, rows) < wanted:
+        return False
+    _put_in_order(rows)
+    return True
+
+
+@njit(cache=True)
+def find(bins: Bins, closed: Masks, ask: Ask, tastes: Tastes, rows: Ints) -> bool:
+    """Write the nodes for a request of `len(rows)` nodes to `rows` (int64), rising; whether it fits.
+
+    `closed`: uint64[n], GPUs that are not for this request although they are free; empty where there are none. They are few and
+    seldom, so then every node is looked at.
+    """
+    scrap, strange = tastes
+    if len(closed):
+        return _around(bins, closed, ask, scrap, strange, rows)
+    if len(rows) > 1:
+        return gang(bins, closed, ask, scrap, strange, rows)
+    rows[0] = one_node(bins.kinds, bins.present, bins.bits, (len(bins.nodes) + 63) >> 6, ask, scrap, strange)
+    return bool(rows[0] >= 0)

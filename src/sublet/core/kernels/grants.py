@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numba import njit
 
 from sublet.core.kernels.bins import Bins, move
-from sublet.core.kernels.choose import Tastes, gang, one_node
+from sublet.core.kernels.choose import Tastes, find, open_gpus
 from sublet.core.kernels.fit import popcount
 from sublet.core.kernels.money import Whole, hold_micro
 from sublet.core.kernels.queue import FREE_TO_BID, NO_ROOM, NO_ROOM_LEFT, OVER_BUDGET, obstacle
@@ -49,6 +49,15 @@ def without_room(rows: npt.NDArray[Any], code: npt.NDArray[np.int8], free: Masks
 
 
 @njit(cache=True)
+def _rows_with_bits(masks: Masks, rows: Whole) -> Bools:
+    """bool[rows]: which rows of a table have any bit; those that it does not have have none."""
+    found = np.zeros(rows, np.bool_)
+    for row in range(len(masks)):
+        found[row] = masks[row].any()
+    return found
+
+
+@njit(cache=True)
 def hand_out(
     rows: npt.NDArray[Any],
     now_us: int,
@@ -58,20 +67,22 @@ def hand_out(
     purses: tuple[Ints, Ints],
     bins: Bins,
     tastes: Tastes,
+    barred: Masks,
 ) -> tuple[npt.NDArray[np.int8], Ints, Ints, Ints, Masks]:
     """(code int8[k], price int64[k], hold int64[k], node int64[m], mask uint64[m]) for the winners `rows`, in their order.
 
     A row whose code is FREE_TO_BID is granted, with the next `nodes` of its row in (node, mask); the others are told by their
     code what became of them meanwhile. `price`: (clearing price, int64[products] over, whole: a product pays whole / over of
     it, never more than its bid). `supply`: (spare int64[products], class of each product, unlocked GPUs), `tenants`: as
-    `queue.screen` takes them; `purses`: int64[tenants] each, what may be spent and what was. `bins`: the
-    nodes with what is free of them, `tastes`: by what `choose` picks them. Changes `spare`, `holding`, what was spent, `bins`.
+    `queue.screen` takes them; `purses`: int64[tenants] each, what may be spent and what was. `bins`: the nodes with what is
+    free of them, `tastes`: by what `choose` picks them. `barred`: uint64[products, nodes], GPUs on which a product is not
+    placed, or no rows where nothing is barred. Changes `spare`, `holding`, what was spent, and `bins`.
     """
     clearing, over, whole = price
     spare, class_of, unlocked = supply
-    holding, (limit, spent), (scrap, strange) = tenants[2], purses, tastes
+    holding, (limit, spent) = tenants[2], purses
     nodes, kinds, present, bits, tally = bins.nodes, bins.kinds, bins.present, bins.bits, bins.tally
-    leaves = (len(nodes) + 63) >> 6
+    nothing, is_barred = np.zeros(0, np.uint64), _rows_with_bits(barred, len(spare))
     n = len(rows)
     code, pays, holds = np.zeros(n, np.int8), np.zeros(n, np.int64), np.zeros(n, np.int64)
     total = rows["nodes"].sum()
@@ -85,9 +96,8 @@ def hand_out(
         many, lease_class = np.int64(row["nodes"]), class_of[row["product"]]
         need = np.int64(row["gpus"] // many)
         ask = (need, bool(row["whole"]), lease_class)
-        if many == 1:
-            found[0] = one_node(kinds, present, bits, leaves, ask, scrap, strange)
-        if found[0] < 0 if many == 1 else not gang(bins, ask, scrap, strange, found[:many]):
+        closed = barred[row["product"]] if is_barred[row["product"]] else nothing
+        if not find(bins, closed, ask, tastes, found[:many]):
             code[i] = NO_ROOM_LEFT
             continue
         pays[i] = min(clearing * whole[row["product"]] // over[row["product"]], row["bid_micro"])
@@ -103,7 +113,7 @@ def hand_out(
                 spare[product] -= row["gpus"]
         unlocked -= row["gpus"] if row["locks"] else 0
         for one in found[:many]:
-            node[at], mask[at] = one, lowest_bits(nodes[one]["free"], need)
+            node[at], mask[at] = one, lowest_bits(np.uint64(open_gpus(nodes, one, closed)), need)
             move(nodes, kinds, present, bits, tally, one, mask[at], lease_class)
             at += 1
     return code, pays, holds, node[:at], mask[:at]
