@@ -14,6 +14,7 @@ from sublet.app.clock import Clock
 from sublet.app.complaints import meant
 from sublet.app.control import ControlPlane
 from sublet.app.settings import Settings
+from sublet.app.slurm import cluster_of
 from sublet.core.errors import Conflict, Invalid
 from sublet.engines.registry import ENGINES, EngineOptions
 from sublet.store.database import Database
@@ -29,7 +30,7 @@ class Server:
         self.settings = settings.model_copy(update={"port": self._socket.getsockname()[1]})
         _make(settings.data_dir)
         data_dir = settings.data_dir.resolve()
-        options = EngineOptions(state=data_dir / "engine", slots=settings.slots, hidden=(data_dir,))
+        options = EngineOptions(data_dir / "engine", settings.slots, (data_dir,), cluster=cluster_of(settings))
         self._database = Database(settings.database_url)
         self.plane = ControlPlane(self.settings, self._database, ENGINES[settings.engine](options), Clock())
         with self._database.write() as tx:

@@ -52,7 +52,8 @@ def held(view: View) -> set[Gpu]:
 def coming(view: View) -> set[Gpu]:
     """Free, or on its way back without a further decision."""
     ending = {State.NOTICED, State.STOPPING, State.HANDOVER, JobState.STOPPING, JobState.HANDOVER}
-    back = {gpu for x in holders(view) if x.state in ending for gpu in gpus(x.placement)}
+    dated = [x for x in view.leases if x.notice_at_us is not None and x.state in HELD]
+    back = {gpu for x in [*holders(view), *dated] if x.state in ending or x in dated for gpu in gpus(x.placement)}
     return usable(view) & (back | (usable(view) - held(view)))
 
 
@@ -88,14 +89,17 @@ def reclaims_respect_contracts(view: View, plan: Plan) -> None:
     victims (KAI-Scheduler#1832): a deadline is never inside the exempt window, nor before the notice's length has passed."""
     pool, leases, jobs = view.pools[0].pool, {x.id: x for x in view.leases}, {x.id: x for x in view.jobs}
     taken: Counter[str] = Counter()
-    for notice in plan.notices:
-        if notice.cause is not Cause.RECLAIMED:
-            continue
+    for notice in [n for n in plan.announced if n.cause is Cause.RECLAIMED]:
+        lease = leases[notice.lease]
+        assert lease.notice_at_us is not None and plan.at_us >= lease.notice_at_us, "it was dated, and is told in its turn"
+        assert notice.deadline_us >= max(lease.exempt_until_us, plan.at_us + lease.grace_us)
+    for told_us, notice in (ending for one in plan.reclaims for ending in one.endings()):
         lease, job = leases[notice.lease], jobs[notice.job or ""]  # type: ignore[index]
         breaking = pool.terms[lease.lease_class].breaking
         assert lease.state in {State.RESERVED, State.STARTING, State.ACTIVE}, "a lease is reclaimed once"
+        assert lease.notice_at_us is None and told_us >= plan.at_us
         assert breaking is not Breaking.NEVER and (job.forced or breaking is not Breaking.FORCE)
-        assert notice.deadline_us >= max(lease.exempt_until_us, plan.at_us + lease.grace_us)
+        assert notice.deadline_us >= max(lease.exempt_until_us, told_us + lease.grace_us)
         taken["forced" if job.forced else "free"] += lease.gpus
     assert pool.reclaim_limit is None or taken["free"] <= pool.reclaim_limit
 
@@ -106,9 +110,8 @@ def every_eviction_is_needed_and_used(view: View, plan: Plan) -> None:
     not fit, with all of them it does, and nobody is evicted for a job whose GPUs are already on their way."""
     leases, waiting = {x.id: x for x in view.leases}, [x for x in view.jobs if x.state is JobState.WAITING]
     victims: dict[str, list[Notice]] = defaultdict(list)
-    for notice in plan.notices:
-        if notice.cause is Cause.RECLAIMED:
-            victims[notice.job or ""].append(notice)
+    for _, notice in (ending for one in plan.reclaims for ending in one.endings()):
+        victims[notice.job or ""].append(notice)
     room = coming(view)
     alone = usable(view) - {gpu for x in holders(view) if isinstance(x, OwnerJob) for gpu in gpus(x.placement)}
     refused = any(alarm.kind == "reclaim.over_limit" for alarm in plan.alarms)  # then GPUs are held back that no item names

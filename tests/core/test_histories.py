@@ -20,7 +20,8 @@ from sublet.core.owner import JobState
 from sublet.core.plan import Plan
 from sublet.core.rest import rests_until_us
 from sublet.core.round import decide
-from sublet.core.terms import Pool, Promise
+from sublet.core.site import Site
+from sublet.core.terms import CostSheet, Pool, Promise
 from sublet.core.view import Quota, View
 
 
@@ -33,6 +34,7 @@ class Setting:
     quotas: tuple[Quota | None, ...] = (None, Quota(2), Quota(1, 3))
     breaks_nodes: bool = False
     forces: bool = False
+    site: Site | None = None
 
 
 TENANTS = [TenantId(name) for name in ("acme", "beta", "cyan")]
@@ -82,7 +84,7 @@ class History:
 
     def __init__(self, setting: Setting, sizes: list[int], peak: int) -> None:
         self.setting, self.pool = setting, setting.pool
-        self.world = World(setting.pool, tuple(sizes), peak=peak)
+        self.world = World(setting.pool, tuple(sizes), peak=peak, site=setting.site)
         for name, limit, quota in zip(TENANTS, setting.limits, setting.quotas, strict=True):
             self.world.purses[name] = Purse(limit)
             if quota is not None:
@@ -238,6 +240,19 @@ def test_small_purses_are_never_overspent(script: Any, sizes: list[int]) -> None
     """Tenants run out of money, are paused and go on; a reserve is held back and the price moves at once."""
     pool = short_terms(reserve_min=1, smoothing_bps=0, hold_us=60 * S)
     History(Setting(pool, limits=(90_000, 60_000, 30_000)), sizes, 1).play(script)
+
+
+@_SETTINGS
+@given(script=SCRIPTS, sizes=SIZES)
+def test_schedules_and_budgets_hold_over_any_history(script: Any, sizes: list[int]) -> None:
+    """A site that sheds a GPU and a half a minute, and tenants that may be evicted twice: some are told later, none is wronged.
+
+    What one history lends comes back in time if the site can give it back; larger leases may have to go one by one.
+    """
+    pool = short_terms(cost=CostSheet(busy_w=1_000, idle_w=0, pue_permille=1_000, wear_micro=0), evictions_per_tenant=2)
+    pool = replace(pool, promise=Promise(within_us=400 * S))
+    history = History(Setting(pool, site=Site("local", ramp_kw_per_min=2, save_gb_s=20)), sizes, 0)
+    history.play(script)
 
 
 def test_a_tenant_is_not_lent_and_evicted_for_ever() -> None:

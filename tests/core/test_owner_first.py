@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from builders import T0, S, job_of, lease_of, place, pool_of, running, running_job, view_of
+from builders import POOL, T0, S, job_of, lease_of, place, pool_of, running, running_job, view_of
 
-from sublet.core.lease import Cause, LeaseClass, State
+from sublet.core.ids import TenantId
+from sublet.core.lease import Cause, Lease, LeaseClass, State
 from sublet.core.owner import JobState, OwnerJob
 from sublet.core.plan import Plan
 from sublet.core.round import decide
@@ -180,3 +181,48 @@ def test_what_the_owner_s_ending_jobs_give_back_is_waited_for() -> None:
     plan = decide(view, now=NOW)
     assert reclaimed(plan) == {}
     assert plan.kept[0].placement == place((0, 0b11))
+
+
+def tenants_with(**evictions: int) -> list[TenantView]:
+    """Tenants that were evicted so often from the pool."""
+    return [TenantView(TenantId(name), evictions={POOL: many}) for name, many in evictions.items()]
+
+
+def of_two(*, cheap: int = 4) -> list[Lease]:
+    """Leases of one GPU each: so many of tenant a, whose ends lose less, and four of tenant b."""
+    mine = [running(f"a{i}", (0, 1 << i), tenant="a", price_micro=1_000_000 + i) for i in range(cheap)]
+    return [*mine, *(running(f"b{i}", (1, 1 << i), tenant="b", price_micro=2_000_000 + i) for i in range(4))]
+
+
+def test_tenants_over_their_evictions_are_taken_last() -> None:
+    """Anti-thrash (GFS, RSC): a has one eviction left, so the second comes from b; without a budget both would be a's."""
+    jobs = [job_of("first"), job_of("second")]
+    known = tenants_with(a=2, b=0)
+    bounded = decide(view_of([4, 4], of_two(), jobs, pool=pool_of(evictions_per_tenant=3), tenants=known), now=NOW)
+    assert reclaimed(bounded) == {"a0": "first", "b0": "second"}
+    assert reclaimed(decide(view_of([4, 4], of_two(), jobs, tenants=known), now=NOW)) == {"a0": "first", "a1": "second"}
+
+
+def test_within_one_reclaim_a_budget_is_not_passed_while_others_could_go() -> None:
+    """One job on a node where both tenants are: a may lose one more lease, the cheapest of its own."""
+    leases = [running(f"a{i}", (0, 1 << i), tenant="a", price_micro=1_000_000 + i) for i in range(4)]
+    leases += [running(f"b{i}", (0, 16 << i), tenant="b", price_micro=2_000_000 + i) for i in range(4)]
+    pool, known = pool_of(evictions_per_tenant=1), tenants_with(a=0, b=-9)
+    plan = decide(view_of([8], leases, [job_of("j", 3)], pool=pool, tenants=known), now=NOW)
+    assert set(reclaimed(plan)) == {"a0", "b0", "b1"}
+    assert plan.reclaims[0].loss_micro > plan.reclaims[0].bound_micro, "the bound is what it would cost without budgets"
+
+
+def test_a_budget_never_keeps_the_owner_waiting() -> None:
+    pool, known = pool_of(evictions_per_tenant=0), tenants_with(a=5, b=5)
+    plan = decide(view_of([4, 4], of_two(), [job_of("j", 8, nodes=2)], pool=pool, tenants=known), now=NOW)
+    assert len(reclaimed(plan)) == 8
+    assert len(plan.kept) == 1 and plan.alarms == ()
+
+
+def test_a_reclaim_says_what_it_loses_and_what_no_choice_could_undercut() -> None:
+    plan = decide(view_of([4, 4], of_two(), [job_of("j", 2)], owner_freed_us=NOW), now=NOW)
+    (one,) = plan.reclaims
+    assert (one.job, one.pool, one.gpus, len(one), one.late) == ("j", POOL, 2, 2, (False, False))
+    assert one.loss_micro == one.bound_micro == sum(one.losses_micro) == sum(notice.loss_micro for notice in plan.notices)
+    assert one.reason.startswith("2 leases end within 120 s for owner job j, which needs 2 GPUs; that loses ")

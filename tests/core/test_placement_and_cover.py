@@ -7,23 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from builders import T0, S, job_of, node, place, pool_of, running
+from cover_twins import Candidate, cheapest_cover, total_cost
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twins import (
-    Candidate,
-    borrowers,
-    candidate_of,
-    cheapest_cover,
-    handback_us,
-    loss_micro,
-    shortage,
-    standing_with,
-    total_cost,
-)
+from twins import borrowers, candidate_of, handback_us, loss_micro, shortage, standing_with
 
 from sublet.core.fleet import Placement, gpus_of, lowest_bits, overlaps
 from sublet.core.ids import LeaseId
-from sublet.core.kernels.cover import cover
+from sublet.core.kernels.cheapest import cheapest
 from sublet.core.lease import HELD, Lease, LeaseClass, State
 from sublet.core.owner import OwnerJob
 from sublet.core.placement import Room, can_ever_fit
@@ -125,13 +116,13 @@ def make_room(job: OwnerJob, room: Room, candidates: Sequence[Candidate]) -> Mad
 
 
 @st.composite
-def shortages(draw: st.DrawFn, *, widest: int) -> tuple[Room, list[Candidate]]:
-    """Up to four nodes of eight GPUs with up to eight leases, some of them gangs, in what is not free."""
-    left = {i: draw(st.integers(0, 8)) for i in range(draw(st.integers(1, 4)))}
+def shortages(draw: st.DrawFn, *, widest: int, nodes: int = 4, leases: int = 8) -> tuple[Room, list[Candidate]]:
+    """Up to so many nodes of eight GPUs with up to so many leases, some of them gangs, in what is not free."""
+    left = {i: draw(st.integers(0, 8)) for i in range(draw(st.integers(1, nodes)))}
     room = room_of(*((8, (1 << 8) - (1 << (8 - free))) for free in left.values()))
     used = dict.fromkeys(left, 0)
     found = []
-    for number in range(draw(st.integers(0, 8))):
+    for number in range(draw(st.integers(0, leases))):
         size, width = draw(st.sampled_from([1, 1, 2, 4])), draw(st.integers(1, widest))
         where = [i for i in left if 8 - left[i] - used[i] >= size][:: draw(st.sampled_from([1, -1]))][:width]
         if where:
@@ -139,6 +130,7 @@ def shortages(draw: st.DrawFn, *, widest: int) -> tuple[Room, list[Candidate]]:
             for i in where:
                 used[i] += size
             found.append(victim(f"v{number}", *masks, loss=draw(st.integers(0, 40)), late=draw(st.integers(0, 5)) == 0))
+            found[-1] = replace(found[-1], borrowed=draw(st.booleans()))
     return room, found
 
 
@@ -233,6 +225,27 @@ def test_among_equals_borrowers_go_first_then_few_gpus_then_the_youngest() -> No
     assert make_room(job_of(), room, [large, owner]).victims == (owner,)
     older = victim("older", (0, 0b10000), loss=5, age=9)
     assert make_room(job_of(), room, [older, owner]).victims == (owner,)
+
+
+def test_a_job_within_a_domain_takes_the_rack_that_costs_least() -> None:
+    """Anywhere, n0 and n2 would lose least; in one rack it is n2 and n3; a rack with room for it costs nothing."""
+    room, racks = room_of(*[(4, 0)] * 6), np.array([0, 0, 1, 1, -1, -1], np.int32)
+    victims = [victim(f"v{i}", (i, 0b1111), loss=loss) for i, loss in enumerate([1, 9, 3, 5, 2, 2])]
+    job = job_of(gpus=8, nodes=2)
+    anywhere, _ = shortage(job, room, victims, pool_of())
+    within, chosen = shortage(job, room, victims, pool_of(), domain=racks)
+    assert set(anywhere.victims.leases) == {"v0", "v4"}
+    assert {one.lease.id for one in chosen} == {"v2", "v3"}
+    assert within.placement == place((2, 0b1111), (3, 0b1111)) and within.bound_micro == 8
+    free = room_of((4, 0), (4, 0b1111), (4, 0b1111), (4, 0), (4, 0), (4, 0))
+    apart, chosen = shortage(job, free, [victims[0], victims[3]], pool_of(), domain=racks)
+    assert [one.lease.id for one in chosen] == ["v0"] and apart.placement == place((0, 0b1111), (1, 0b1111))
+    ready, chosen = shortage(
+        job, room_of(*[(4, 0)] * 2, *[(4, 0b1111)] * 2, *[(4, 0)] * 2), [victims[0]], pool_of(), domain=racks
+    )
+    assert chosen == () and ready.placement == place((2, 0b1111), (3, 0b1111))
+    none, chosen = shortage(job_of(gpus=12, nodes=3), room, victims, pool_of(), domain=racks)
+    assert chosen == () and none.placement is None, "no rack has three nodes"
 
 
 def test_a_large_fleet_is_covered_in_no_time() -> None:
@@ -337,21 +350,40 @@ def test_rows_say_of_leases_what_the_leases_say(leases: list[Lease], ago: int, n
     assert promisable(standing, now_us=now) == 64 - sum(x.gpus for x, is_late in zip(leases, late, strict=True) if is_late)
 
 
+EFFORTS = st.tuples(st.integers(1, 12), st.integers(1, 12), st.integers(0, 30)).map(lambda e: (e[0], min(e[0], e[1]), e[2]))
+
+
 @PROFILE
-@given(shortage=shortages(widest=4), per_node=st.integers(1, 8), gang=st.integers(1, 4), shared=st.booleans())
+@given(
+    shortage=shortages(widest=5, nodes=12, leases=30),
+    per_node=st.integers(1, 8),
+    gang=st.integers(1, 6),
+    effort=EFFORTS,
+    data=st.data(),
+)
 def test_the_cover_of_the_rows_is_the_cover_of_the_leases(
-    shortage: tuple[Room, list[Candidate]], per_node: int, gang: int, *, shared: bool
+    shortage: tuple[Room, list[Candidate]], per_node: int, gang: int, effort: tuple[int, int, int], data: st.DataObject
 ) -> None:
     room, candidates = shortage
-    pool = pool_of()
-    twin = cheapest_cover(room, candidates, gpus_per_node=per_node, nodes=gang, shared=shared)
+    pool, many = pool_of(), len(room.nodes)
+    domain = data.draw(st.just([]) | st.lists(st.integers(-1, 2), min_size=many, max_size=many))
+    twin = cheapest_cover(room, candidates, (per_node, gang), effort, domain)
     standing = standing_with(room, [one.lease for one in candidates], pool)
     choice = (
         np.ones(len(candidates), np.bool_),
         np.array([one.loss_micro for one in candidates], np.int64),
         np.array([one.borrowed for one in candidates], np.bool_),
     )
-    found, rows = cover(standing.held.rows, standing.holds.rows, (room.free, room.slots), choice, (per_node, gang), (shared,))
+    found, rows, bound, where = cheapest(
+        standing.held.rows,
+        standing.holds.rows,
+        (room.free, room.slots),
+        choice,
+        (per_node, gang),
+        np.array(domain, np.int32),
+        effort,
+    )
     assert found == (twin is not None)
     if twin is not None:
-        assert [standing.held.keys[row] for row in rows] == [one.lease.id for one in twin]
+        assert [standing.held.keys[row] for row in rows] == [one.lease.id for one in twin.victims or ()]
+        assert (bound, where) == (twin.bound, twin.domain)

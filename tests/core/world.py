@@ -16,8 +16,9 @@ from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, LeaseId, TenantId
 from sublet.core.lease import HELD, Cause, Event, Lease, State, step
 from sublet.core.owner import JobEvent, JobState, OwnerJob, step_job
-from sublet.core.plan import Grant, Move, Notice, Plan
+from sublet.core.plan import Grant, Move, Notice, Plan, Undated
 from sublet.core.round import decide
+from sublet.core.site import Site
 from sublet.core.terms import Pool
 from sublet.core.units import TICK_US, charge_micro
 from sublet.core.view import PoolView, Quota, TenantView, View
@@ -66,6 +67,7 @@ class World:
     purses: dict[TenantId, Purse] = field(default_factory=lambda: defaultdict(lambda: Purse(None)))
     quotas: dict[TenantId, Quota] = field(default_factory=dict)
     dirty: set[tuple[str, int]] = field(default_factory=set)
+    site: Site | None = None
     ended: list[Lease] = field(default_factory=list)  # each attempt as it went into hand-over
 
     # what people do
@@ -94,12 +96,15 @@ class World:
     def view(self) -> View:
         live = tuple(lease for lease in self.leases.values() if lease.state is not State.ENDED)
         work = tuple(job for job in self.jobs.values() if job.state is not JobState.ENDED)
-        pool = PoolView(self.pool, self.price, self.price_at, self.reserve, {}, self.freed_us)
+        pool = PoolView(self.pool, self.price, self.price_at, self.reserve, {}, self.freed_us, site=self.site)
         terms = [us for c in self.pool.classes for us in self.pool.terms[c].terms_us]
         peaks = {us: certain(self.peak) for us in (*terms, self.pool.hold_us, pool.lead_us)}
         tenants = {
             name: TenantView(
-                name, self.purses[name].headroom, {self.pool.id: self.quotas[name]} if name in self.quotas else None
+                name,
+                self.purses[name].headroom,
+                {self.pool.id: self.quotas[name]} if name in self.quotas else None,
+                evictions={self.pool.id: sum(x.tenant == name and x.cause is Cause.RECLAIMED for x in self.ended)},
             )
             for name in {lease.tenant for lease in live}
         }
@@ -122,6 +127,10 @@ class World:
     def apply(self, plan: Plan) -> None:
         """Every item meets the version it was decided on: nothing else moves in between."""
         self._serve_owner(plan)
+        for at, notice in plan.dated:
+            self.leases[notice.lease] = lifecycle.dated(self._current(notice), at, reason=notice.reason)
+        for item in plan.undated:
+            self.leases[item.lease] = lifecycle.dated(self._current(item), None, reason=item.reason)
         for notice in plan.notices:
             lease = self._current(notice)
             self.leases[lease.id] = lifecycle.noticed(lease, notice, at_us=self.now)
@@ -139,7 +148,7 @@ class World:
         for reserve in plan.reserves:
             self.reserve = reserve.gpus
 
-    def _current(self, item: Notice | Move | Grant) -> Lease:
+    def _current(self, item: Notice | Move | Grant | Undated) -> Lease:
         lease = self.leases[item.lease]
         assert lease.version == item.version
         return lease

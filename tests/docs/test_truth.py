@@ -25,6 +25,7 @@ from sublet.core.lease import NEXT, Cause, LeaseClass, State
 from sublet.core.owner import NEXT_JOB
 from sublet.core.pricing import PRICING
 from sublet.core.pricing.floor import floor
+from sublet.core.site import Site
 from sublet.core.terms import TERMS, BlockSale, CostSheet, Pool, worst_handback_us
 from sublet.core.units import SECOND_US
 from sublet.core.victims import VICTIM_ORDERS
@@ -63,6 +64,14 @@ def test_every_setting_of_a_pool_is_there_with_its_default() -> None:
         assert ("none" if sale.default is None else f"{sale.default:,}") in told[f"blocks.{sale.name}"], sale.name
 
 
+def test_every_setting_of_a_site_is_there_with_its_default() -> None:
+    told = page("docs/site.md").table()
+    assert {field.name for field in fields(Site)} == told.keys() - {"setting"}
+    for field in fields(Site):
+        if field.name != "id":
+            assert told[field.name] == ("none" if field.default is None else str(field.default)), field.name
+
+
 def test_figures_in_prose_are_those_of_the_defaults() -> None:
     assert floor(CostSheet()).total_micro == 96_000 and "makes 0.096" in page("docs/offer.md").text
     usual = Pool(PoolId("p"), "cpu")
@@ -87,7 +96,9 @@ def test_every_setting_is_there_with_its_default() -> None:
     told = page("docs/reference/settings.md").table()
     assert told.keys() == Settings.model_fields.keys()
     for name, field in Settings.model_fields.items():
-        if isinstance(field.default, int):
+        if isinstance(field.default, bool):
+            assert told[name] == str(field.default).lower(), name
+        elif isinstance(field.default, int):
             assert told[name] == f"{field.default:,}" or (name == "port" and told[name] == str(field.default)), name
         elif field.default:
             assert told[name] == f"`{field.default}`", name
@@ -182,7 +193,7 @@ def test_the_statuses_of_problems_are_all_there() -> None:
 def _mentions(one: Page) -> set[str]:
     return set(
         re.findall(
-            r"\bsublet ((?:owner|pool|tenant|key|ledger|bench|block|market) [a-z]+|[a-z]+)",
+            r"\bsublet ((?:owner|pool|site|tenant|key|ledger|bench|block|market) [a-z]+|[a-z]+)",
             " ".join(re.findall(r"`[^`]+`", one.prose)),
         )
     )

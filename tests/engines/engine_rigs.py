@@ -53,6 +53,7 @@ class Rig:
     step: Callable[[], None]
     state: Path | None = None
     started: list[RunId] = field(default_factory=list)
+    start_us: int = 0  # how long its starts may take at most
 
     @property
     def node(self) -> NodeId:
@@ -101,6 +102,14 @@ class Rig:
 
     def printed(self, run: RunId) -> str:
         return b"".join(self.engine.logs(run)).decode(errors="replace")
+
+    def until_handed_over(self, run: RunId) -> Seen:
+        """Clean until there is a verdict; an engine may have to wait for others first."""
+        give_up = time.monotonic() + WAIT_S
+        while self.seen(run).phase is Phase.EXITED and time.monotonic() < give_up:
+            self.engine.clean([run])
+            self.step()
+        return self.seen(run)
 
     def end_all(self) -> None:
         for run, seen in self.engine.observe().items():

@@ -128,7 +128,7 @@ def test_a_stop_right_behind_the_start_leaves_nothing_running(rig: Rig) -> None:
 
 
 def test_the_end_of_the_term_needs_no_order(rig: Rig) -> None:
-    end = rig.now() + 600_000
+    end = rig.now() + rig.start_us + 600_000
     run = rig.start("ignores signals", kill_at_us=end)
     seen = rig.until(run, Phase.EXITED)
     assert seen.evidence["ended_by"] == "term" and seen.exit_code == -9

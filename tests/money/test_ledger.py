@@ -15,6 +15,7 @@ from sublet.core.ledger import (
     Change,
     Hold,
     Kind,
+    Proof,
     Purpose,
     Transfer,
     changes,
@@ -52,6 +53,18 @@ def booked(*entries: Transfer, limit: int | None = None) -> list[Account]:
 
 
 GOOD = (entry(1, Kind.HOLD, 100), entry(2, Kind.POST, 60), entry(3, Kind.VOID, 40), entry(4, Kind.TRANSFER, 5))
+
+
+@pytest.mark.parametrize("cut", range(len(GOOD) + 1))
+def test_books_are_proven_piece_by_piece(cut: int) -> None:
+    """What was held before a look and taken after it is known; a balance that was touched by hand is seen at either look."""
+    proof, before, after = Proof(), booked(*GOOD[:cut]), booked(*GOOD)
+    assert [*proof.take(before, GOOD[:cut]), *proof.check(before)] == []
+    assert [*proof.take(after, GOOD[cut:]), *proof.check(after)] == []
+    forged = [replace(one, debits_micro=one.debits_micro + 1) if one.id == OWES else one for one in after]
+    assert any("debits_micro is" in said for said in proof.check(forged))
+    over = entry(9, Kind.POST, 1)
+    assert any("more than was held" in said for said in proof.take(after, [over])), "everything that was held is taken"
 
 
 def test_good_books_have_no_faults() -> None:

@@ -74,6 +74,7 @@ class LeaseView(BaseModel):
     started_us: int | None
     ends_us: int | None
     funded_until_us: int | None
+    notice_at_us: int | None = Field(description="the owner takes it back: its notice will be given then")
     noticed_us: int | None
     deadline_us: int | None
     stopped_us: int | None

@@ -88,6 +88,7 @@ class ReclaimPreview(BaseModel):
     free_now: bool = Field(description="enough GPUs are free: nobody is ended")
     endings: list[EndingView]
     loss_micro: int
+    bound_micro: int = Field(description="no choice of leases would lose less")
     obstacles: list[str] = Field(description="why it would not be served in full")
 
     @classmethod
@@ -109,6 +110,7 @@ class ReclaimPreview(BaseModel):
             free_now=preview.placed,
             endings=endings,
             loss_micro=sum(ending.loss_micro for ending in endings),
+            bound_micro=preview.bound_micro,
             obstacles=list(preview.obstacles),
         )
 

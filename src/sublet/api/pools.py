@@ -100,6 +100,10 @@ class PoolChange(Body):
     )
     lending_horizon_us: Annotated[int, Field(ge=60_000_000, le=31 * 86_400_000_000)] | None = None
     reclaim_limit: Gpus | None = Field(default=None, description="GPUs one plan may reclaim unless forced; null: no limit")
+    evictions_per_tenant: Annotated[int, Field(ge=0, le=1_000_000)] | None = Field(
+        default=None, description="a tenant with more reclaims within the window is taken last; null: no bound"
+    )
+    evictions_window_us: Annotated[int, Field(ge=60_000_000, le=31 * 86_400_000_000)] | None = None
     victim_order: Label | None = None
     restart_us: DurationUs | None = None
     backoff_us: DurationUs | None = None
@@ -112,7 +116,7 @@ class PoolChange(Body):
         return _without_nulls(self.model_dump(exclude_unset=True), may_be_null=_MAY_BE_NULL)
 
 
-_MAY_BE_NULL = {"lending_limit", "lending_risk", "reclaim_limit", "gpus", "limit"}
+_MAY_BE_NULL = {"lending_limit", "lending_risk", "reclaim_limit", "evictions_per_tenant", "gpus", "limit"}
 
 
 def _without_nulls(values: dict[str, Any], may_be_null: set[str]) -> dict[str, Any]:

@@ -5,7 +5,22 @@ from typing import Any
 from fastapi import FastAPI
 
 import sublet
-from sublet.api import blocks, events, health, invoices, keys, leases, ledger, market, metadata, offers, owner, pools, tenants
+from sublet.api import (
+    blocks,
+    events,
+    health,
+    invoices,
+    keys,
+    leases,
+    ledger,
+    market,
+    metadata,
+    offers,
+    owner,
+    pools,
+    sites,
+    tenants,
+)
 from sublet.api.edge import Edge
 from sublet.api.errors import MEDIA_TYPE, PROBLEMS, install
 from sublet.app.forecasting import Forecaster
@@ -16,7 +31,7 @@ _ABOUT = """Sublet leases out the GPUs that sit idle, and hands them back the mo
 Instants are µs since the epoch, money and prices integer micro-units, prices for one GPU-hour. Errors are problem details
 (RFC 9457) that name the field and the way out. A POST with an `Idempotency-Key` may be repeated: it has one effect and one
 answer. Lists come in pages: give `next` as `after`."""
-_ROUTERS = (offers, leases, blocks, market, owner, pools, tenants, keys, ledger, invoices, events, metadata, health)
+_ROUTERS = (offers, leases, blocks, market, owner, pools, sites, tenants, keys, ledger, invoices, events, metadata, health)
 
 
 def create_app(plane: Plane) -> FastAPI:

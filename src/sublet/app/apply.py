@@ -15,7 +15,7 @@ from sublet.core.lease import Cause, Event, Lease, step
 from sublet.core.ledger import Hold
 from sublet.core.occupancy import Level
 from sublet.core.owner import JobEvent, OwnerJob, step_job
-from sublet.core.plan import Grant, JobStart, Move, Notice, Plan
+from sublet.core.plan import Grant, JobStart, Move, Notice, Plan, Reclaim
 from sublet.store import events, jobs, leases, ledger, plans, pools, prices, spans
 from sublet.store.bulk import portions
 from sublet.store.database import Database, Tx
@@ -54,6 +54,7 @@ def apply_pending(database: Database, *, now_us: int) -> Applied:
                 _Applying(tx, part, moved, done).run()
         with database.write() as tx:
             _Applying(tx, last, moved, done).run()
+            events.append(tx, [_planned(one) for one in plan.reclaims])
             plans.mark_applied(tx, number, at_us=now_us)
     return done
 
@@ -63,13 +64,17 @@ def _portions(plan: Plan) -> Iterator[Plan]:
     empty = Plan(plan.at_us)
     if plan.job_starts or plan.entitled or plan.kept:
         yield replace(empty, job_starts=plan.job_starts, entitled=plan.entitled, kept=plan.kept)
-    notices, steps = _by_lease(plan.notices), _by_lease(plan.moves)
-    granted = {grant.lease: grant for grant in plan.grants}
-    ended = dict.fromkeys(name for name in (*notices, *steps) if name not in granted)
+    for one in plan.reclaims:
+        for first in range(0, len(one), _PORTION):
+            yield replace(empty, reclaims=(one.part(first, first + _PORTION),))
+    notices, steps = _by_lease(plan.announced), _by_lease(plan.moves)
+    granted, spared = {grant.lease: grant for grant in plan.grants}, {item.lease: item for item in plan.undated}
+    ended = dict.fromkeys(name for name in (*notices, *spared, *steps) if name not in granted)
     for names in portions((*ended, *granted), _PORTION):
         yield replace(
             empty,
-            notices=tuple(item for name in names for item in notices.get(name, ())),
+            announced=tuple(item for name in names for item in notices.get(name, ())),
+            undated=tuple(spared[name] for name in names if name in spared),
             moves=tuple(item for name in names for item in steps.get(name, ())),
             grants=tuple(granted[name] for name in names if name in granted),
         )
@@ -103,6 +108,7 @@ class _Applying:
         self._load()
         for start in plan.job_starts:
             self._start_job(start)
+        self._note_dates()
         for notice in plan.notices:
             self._move(notice.lease, notice.version, notice)
         for move in plan.moves:
@@ -122,7 +128,8 @@ class _Applying:
 
     def _load(self) -> None:
         plan = self.plan
-        wanted = {item.lease for group in (plan.notices, plan.moves, plan.grants) for item in group}
+        wanted = {item.lease for group in (plan.announced, plan.undated, plan.moves, plan.grants) for item in group}
+        wanted |= {lease for one in plan.reclaims for lease in one.leases}
         self.leases = {lease.id: [lease] for lease in leases.some(self.tx, wanted, lock=True)}
         self.jobs = {job.id: [job] for job in jobs.some(self.tx, {item.job for item in plan.job_starts})}
 
@@ -151,6 +158,23 @@ class _Applying:
         if item.event is Event.STOP:
             return lifecycle.stopped(lease, item.cause or Cause.FAILED, at_us=at, reason=item.reason)
         return step(lease, item.event, at=at, reason=item.reason, cause=item.cause)
+
+    def _note_dates(self) -> None:
+        """Leases that later rounds give notice, and those that go on after all: written apart, as they take no step."""
+        dates: list[tuple[LeaseId, int, int | None, str]]
+        dates = [(item.lease, item.version, at, item.reason) for at, item in self.plan.dated]
+        dates += [(item.lease, item.version, None, item.reason) for item in self.plan.undated]
+        moved, told = [], []
+        for name, version, at, reason in dates:
+            chain = self._current(name, version)
+            if chain is not None:
+                lease = lifecycle.dated(self.leases.pop(name)[-1], at, reason=reason)
+                moved.append((chain[-1], lease))
+                kind = "lease.undated" if at is None else "lease.dated"
+                data = {"attempt": lease.attempt, "notice_at_us": at}
+                told.append(Entry(self.plan.at_us, kind, reason, lease.tenant, lease.id, lease.pool, data))
+        leases.save_all(self.tx, moved)
+        events.append(self.tx, told)
 
     def _start_job(self, item: JobStart) -> None:
         chain = self.jobs.get(item.job)
@@ -198,3 +222,16 @@ class _Applying:
     def _instant(self, since_us: int) -> int:
         """When the plan's steps happen: the instant it was decided for, unless the subject has moved later."""
         return max(since_us, self.plan.at_us)
+
+
+def _planned(one: Reclaim) -> Entry:
+    """What a reclaim costs, beside what any would have cost at the least."""
+    figures = {
+        "job": one.job,
+        "gpus": one.gpus,
+        "leases": len(one),
+        "loss_micro": one.loss_micro,
+        "bound_micro": one.bound_micro,
+        "last_deadline_us": max(one.deadlines_us),
+    }
+    return Entry(one.at_us, "reclaim.planned", one.reason, pool=one.pool, data=figures)

@@ -69,6 +69,7 @@ def _lease_order(lease: Lease, workload: Workload, pool: Pool, run_env: RunEnv) 
         workload=workload,
         attempt=lease.attempt,
         volume=lease.id,
+        tenant=lease.tenant,
         kill_at_us=kill_at,
         env=run_env(lease.run),
     )

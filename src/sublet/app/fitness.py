@@ -25,6 +25,17 @@ def take_down(tx: Tx, node: NodeRow, reason: str, *, at_us: int) -> None:
     events.append(tx, [Entry(at_us, "node.down", reason, pool=node.pool, data={"node": node.id})])
 
 
+def leave(tx: Tx, node: NodeRow, mask: int, *, at_us: int) -> None:
+    """Some free GPUs of a node that is down are held by somebody from now on: the owner's scheduler let a job go on there."""
+    spans.close(tx, [(node.id, at_us)])
+    held = mask
+    for span in spans.open_now(tx, node.id):
+        held |= span.mask
+    left = ((1 << node.gpus) - 1) & ~held
+    if left:
+        spans.open_all(tx, [Span(node.pool, node.id, left, "down", node.id, 0, at_us)])
+
+
 def put_up(tx: Tx, node: NodeRow, *, at_us: int) -> None:
     """Offer the node again."""
     if not node.down:

@@ -11,7 +11,7 @@ from time import perf_counter
 
 import structlog
 
-from sublet.app import billing, metering, purge
+from sublet.app import billing, metering, owner_queue, purge
 from sublet.app.apply import apply_pending
 from sublet.app.auctions import Auctioneer
 from sublet.app.audit import Auditor
@@ -24,7 +24,7 @@ from sublet.app.observe import Sight, Steps, observe
 from sublet.app.tally import Tally
 from sublet.core.errors import SubletError
 from sublet.core.ledger import Settlement
-from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US
+from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US, on_grid
 from sublet.engines.protocol import Engine, NodeSeen
 from sublet.store import events, facts
 from sublet.store.database import Database, Tx
@@ -86,6 +86,9 @@ class Loops:
             sight = self._look(now)
             self._tally.observed(observe(self._database, self._mirror, sight))
             self._seen_until_us = sight.at_us
+        if sight is not None:
+            with self._part("owner_queue"):
+                self._tally.observed(owner_queue.follow(self._database, self._mirror, sight))
         with self._part("apply"):
             self._apply()  # what an earlier process decided and did not get to apply
         with self._part("decide"):
@@ -126,7 +129,9 @@ class Loops:
         if now >= self._due.get("nodes", 0):
             nodes = tuple(self._engine.nodes())
             self._due["nodes"] = now + self._rhythm.nodes_us
-        return Sight(now, self._engine.observe(), nodes)
+        runs, looked_us = self._engine.observe(), self._engine.looked_us
+        at = now if looked_us is None else min(now, on_grid(looked_us))
+        return Sight(at, runs, nodes, self._engine.owner_work(), read_us=now)
 
     def _meter(self, until_us: int, *, every_us: int | None = None) -> None:
         """Meter what ran until the last look, never beyond it, and bill it."""

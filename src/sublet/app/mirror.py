@@ -12,17 +12,18 @@ from typing import Any, TypeVar
 import numpy as np
 
 from sublet.app.forecasting import Forecaster
-from sublet.app.world import freed_us, pool_view, tenant_views
+from sublet.app.world import freed_us, pool_view, tenant_views, with_evictions
 from sublet.core.fleet import Masks
 from sublet.core.ids import JobId, LeaseId, NodeId, PoolId, RunId, TenantId
 from sublet.core.lease import HELD, Lease, State
 from sublet.core.ledger import receivable
 from sublet.core.owner import JOB_HELD, JobState, OwnerJob
+from sublet.core.site import Site
 from sublet.core.standing import Standing, standing_of
 from sublet.core.terms import Pool
 from sublet.core.topology import Location, Topology, topology_of
 from sublet.core.view import KeptView, PoolView, TenantView
-from sublet.store import changes, jobs, leases, nodes, pools
+from sublet.store import changes, jobs, leases, nodes, pools, sites
 from sublet.store.changes import Kind, News
 from sublet.store.database import Tx
 from sublet.store.nodes import NodeRow
@@ -40,6 +41,7 @@ class Kept:
     row: PoolRow
     standing: Standing
     freed_us: int  # when the owner's own work last gave GPUs back, or a node came up
+    site: Site | None = None  # what its site bears, where that is bounded
     revision: int = 0  # moves with every change
 
 
@@ -69,14 +71,18 @@ class Mirror:
         self, tx: Tx, forecaster: Forecaster, *, now_us: int, when: Callable[[Kept, PoolView], bool] = lambda *_: True
     ) -> KeptView:
         """What a round may look at: the pools of which `when` says so."""
-        views, standings = [], []
+        views, standings, beside = [], [], []
         for kept in self.pools.values():
             demand, freed = kept.standing.demand, kept.freed_us
-            seen = pool_view(tx, kept.row, forecaster, now_us=now_us, demand=demand, freed_us=freed)
+            seen = pool_view(tx, kept.row, forecaster, now_us=now_us, demand=demand, freed_us=freed, site=kept.site)
             if when(kept, seen):
                 views.append(seen)
                 standings.append(kept.standing)
-        return KeptView(tuple(views), tuple(standings), self.tenants)
+            elif kept.site is not None:
+                beside.append(kept.standing)
+        short = [standing.pool for standing in standings if standing.waiting]
+        tenants = with_evictions(tx, self.tenants, short, now_us=now_us) if short else self.tenants
+        return KeptView(tuple(views), tuple(standings), tenants, tuple(beside))
 
     def _read_everything(self, tx: Tx) -> None:
         mark = changes.here(tx)
@@ -84,10 +90,12 @@ class Mirror:
         self.pools, self.runs, self.unsettled, self._run_of = {}, {}, {}, {}
         live, work = _by_pool(leases.live(tx)), _by_pool(jobs.live(tx))
         self.nodes = {node.id: node for node in nodes.everything(tx)}
+        bounded = {site.id: site for site in sites.everything(tx)}
         for row in pools.everything(tx):
             pool = row.pool.id
             standing = self._standing(row.pool, work.get(pool, ()), live.get(pool, ()))
-            self.pools[pool] = Kept(row, standing, freed_us(tx, pool), revisions.get(pool, 0) + 1)
+            site = bounded.get(row.pool.site)
+            self.pools[pool] = Kept(row, standing, freed_us(tx, pool), site, revisions.get(pool, 0) + 1)
             self._index(standing.jobs.values())
             self._index(standing.leases.values())
         self.tenants = dict(tenant_views(tx, {lease.tenant for here in live.values() for lease in here}))
@@ -107,14 +115,17 @@ class Mirror:
         self._mark = news.mark
 
     def _read_pools(self, tx: Tx) -> None:
+        """Pools, and their sites, whose changes are told as theirs."""
+        bounded = {site.id: site for site in sites.everything(tx)}
         for row in pools.everything(tx):
             kept = self.pools.get(row.pool.id)
             if kept is None:
-                self.pools[row.pool.id] = Kept(row, self._standing(row.pool, (), ()), freed_us(tx, row.pool.id))
-            elif kept.row != row:
+                site = bounded.get(row.pool.site)
+                self.pools[row.pool.id] = Kept(row, self._standing(row.pool, (), ()), freed_us(tx, row.pool.id), site)
+            elif (kept.row, kept.site) != (row, bounded.get(row.pool.site)):
                 if kept.row.pool != row.pool:
                     kept.standing = self._anew(row.pool, kept.standing)
-                kept.row = row
+                kept.row, kept.site = row, bounded.get(row.pool.site)
                 kept.revision += 1
         self.pools = dict(sorted(self.pools.items()))
 
@@ -191,7 +202,9 @@ class Mirror:
 
 
 def _has_run(holder: Lease | OwnerJob) -> bool:
-    return holder.state in HELD if isinstance(holder, Lease) else holder.state in JOB_HELD and not holder.is_hold
+    if isinstance(holder, Lease):
+        return holder.state in HELD
+    return holder.state in JOB_HELD and not (holder.is_hold or holder.is_elsewhere)
 
 
 def _tenants_of(standing: Standing) -> set[TenantId]:

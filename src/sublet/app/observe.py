@@ -5,13 +5,15 @@ from dataclasses import dataclass, replace
 
 from sublet.app import fitness, metering, moves
 from sublet.app.mirror import Mirror
+from sublet.app.notices import announce
 from sublet.core import lifecycle
 from sublet.core.ids import JobId, LeaseId, NodeId, PoolId, RunId
-from sublet.core.lease import HELD, Lease, State
+from sublet.core.lease import HELD, Cause, Lease, State
 from sublet.core.owner import JOB_HELD, JobEvent, JobState, OwnerJob, step_job
+from sublet.core.plan import Notice
 from sublet.core.terms import Pool
 from sublet.core.units import on_grid
-from sublet.engines.protocol import NodeSeen, Phase, Seen
+from sublet.engines.protocol import NodeSeen, OwnerWork, Phase, Seen
 from sublet.store import evidence, jobs, leases, nodes
 from sublet.store.bulk import portions
 from sublet.store.database import Database, Tx
@@ -28,11 +30,22 @@ _LOST = Seen(RunId(""), Phase.EXITED)
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the engine showed. `at_us` was read before looking, so whatever ended by then is in `runs`."""
+    """What the engine showed. `at_us` was read before looking, so whatever ended by then is in `runs`.
+
+    An engine may show a look that it kept for some seconds: `at_us` is then when it looked, and `read_us` when that reached
+    us. Whatever is of our own making, such as a node that we offer no longer, happens then.
+    """
 
     at_us: int
     runs: Mapping[RunId, Seen]
     nodes: Sequence[NodeSeen] = ()
+    work: Sequence[OwnerWork] | None = None  # the owner's jobs in the engine's queue; None: he queues them with us
+    read_us: int | None = None  # None: at once
+
+    @property
+    def now_us(self) -> int:
+        """When it reached us."""
+        return self.at_us if self.read_us is None else self.read_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +97,12 @@ def observe(database: Database, mirror: Mirror, sight: Sight) -> Steps:
 
 
 def _worth_a_look(mirror: Mirror, sight: Sight) -> list[Lease | OwnerJob]:
-    """Whoever may have moved: those that are not simply running, and those whose run is not, is gone, or has saved its work."""
+    """Whoever may have moved: those that are not simply running, and those whose run is not, is gone, is taken or saved."""
     holders, runs = mirror.runs, sight.runs
     moved = {
         run
         for run, seen in runs.items()
-        if (seen.phase is not Phase.RUNNING or seen.checkpoint_us is not None) and run in holders
+        if run in holders and (seen.phase is not Phase.RUNNING or seen.checkpoint_us is not None or seen.taken_us is not None)
     }
     moved |= {one.run for one in mirror.unsettled.values()}
     moved |= holders.keys() - runs.keys()
@@ -117,8 +130,11 @@ def _lease_chain(lease: Lease, pool: Pool, sight: Sight) -> moves.LeaseChain:
     chain = [lease]
     if lease.state in {State.STARTING, State.NOTICED} and lease.started_us is None and seen.started_us is not None:
         chain.append(lifecycle.started(chain[-1], at_us=_instant(seen.started_us, lease.since_us, sight)))
+    if chain[-1].state in {State.STARTING, State.ACTIVE} and seen.taken_us is not None:
+        chain.append(_taken(chain[-1], seen, sight))
     if chain[-1].state in _RUNNING and seen.phase in _GONE:
-        ended = _instant(seen.exited_us or sight.at_us, chain[-1].since_us, sight)
+        known_us = max(chain[-1].since_us, chain[-1].metered_us or 0)  # it was seen running until then
+        ended = _instant(seen.exited_us or sight.at_us, known_us, sight)
         told = _with_checkpoint(chain[-1], seen)
         chain.append(lifecycle.after_exit(told, exit_code=seen.exit_code, at_us=ended))
     if chain[-1].state is State.HANDOVER and seen.phase in _HANDED_OVER:
@@ -126,10 +142,20 @@ def _lease_chain(lease: Lease, pool: Pool, sight: Sight) -> moves.LeaseChain:
     return tuple(chain)
 
 
+def _taken(lease: Lease, seen: Seen, sight: Sight) -> Lease:
+    """The lease once the owner's own scheduler has said that it takes the GPUs: a reclaim like ours, with the same dues."""
+    assert seen.taken_us is not None
+    at = max(_instant(seen.taken_us, lease.since_us, sight), lease.metered_us or 0)
+    ends = seen.exited_us if seen.phase in _GONE and seen.exited_us is not None else seen.taken_by_us
+    reason = "the owner's scheduler preempts it, without waiting for a plan of ours"
+    notice = Notice(lease.id, lease.version, Cause.RECLAIMED, max(at, on_grid(ends or at)), reason)
+    return lifecycle.noticed(lease, notice, at_us=at)
+
+
 def _job_chain(job: OwnerJob, sight: Sight) -> moves.JobChain:
-    """The steps that bring one job of the owner up to what was seen of its run; a hold has none."""
+    """The steps that bring one job of the owner up to what was seen of its run; a hold, or one queued elsewhere, has none."""
     seen = sight.runs.get(job.run)
-    if job.is_hold:
+    if job.is_hold or job.is_elsewhere:
         return (job,)
     if seen is None:
         if job.state is not JobState.RUNNING:
@@ -172,6 +198,7 @@ def _write(tx: Tx, sight: Sight, steps: Steps) -> None:
         chains[i] = _carry(chains[i], n, lease)
     moves.save_leases(tx, chains.values())
     moves.save_jobs(tx, steps.jobs)
+    announce(tx, [lease for chain in chains.values() for lease in chain[1:]], at_us=sight.at_us)
     evidence.put_all(tx, _hand_overs(sight, steps))
 
 
@@ -191,7 +218,7 @@ def _quarantine(tx: Tx, sight: Sight, steps: Steps) -> None:
         found = "; ".join(f"{key}: {value}" for key, value in seen.evidence.items())
         reason = f"quarantined: the hand-over of {holder.id} failed ({found or 'no detail'})"
         for node, _ in holder.placement:
-            fitness.take_down(tx, rows[node], reason, at_us=sight.at_us)
+            fitness.take_down(tx, rows[node], reason, at_us=sight.now_us)
 
 
 def _hand_overs(sight: Sight, steps: Steps) -> Iterator[HandOver]:
@@ -231,6 +258,6 @@ def _changed_nodes(rows: Mapping[NodeId, NodeRow], sight: Sight) -> list[tuple[N
 def _note_health(tx: Tx, changed: Sequence[tuple[NodeRow, NodeSeen]], sight: Sight) -> None:
     for row, seen in changed:
         if seen.healthy:
-            fitness.put_up(tx, row, at_us=sight.at_us)
+            fitness.put_up(tx, row, at_us=sight.now_us)
         else:
-            fitness.take_down(tx, row, fitness.UNHEALTHY + (seen.detail or "no detail"), at_us=sight.at_us)
+            fitness.take_down(tx, row, fitness.UNHEALTHY + (seen.detail or "no detail"), at_us=sight.now_us)

@@ -19,6 +19,7 @@ from sublet.core.market import stock_of
 from sublet.core.owner_first import serve_owner
 from sublet.core.promise import broken_by, promisable
 from sublet.core.round import decide
+from sublet.core.staggering import limit_lending
 from sublet.core.supply import Supply, published_floor, risk_bound, risk_share_of
 from sublet.core.tables import CLASS_CODE, CLASSES
 from sublet.core.terms import ClassTerms, Pool, term_of
@@ -62,11 +63,12 @@ def for_sale(tx: Tx, forecaster: Forecaster, mirror: Mirror, *, now_us: int) -> 
     with mirror.lock:
         mirror.catch_up(tx)
         view = mirror.view(tx, forecaster, now_us=now_us)
-        for pool in view.pools:
-            here = Ground(pool, view.standing(pool.pool.id))
+        grounds = [Ground(pool, view.standing(pool.pool.id)) for pool in view.pools]
+        for here in grounds:
             draft = Draft(now_us)
             serve_owner(view, here, draft)
             make_way(here, draft)
+            limit_lending(view, grounds, here)
             found += _of_pool(here, now_us)
     return found
 

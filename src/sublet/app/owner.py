@@ -7,10 +7,10 @@ import numpy as np
 from sublet.app import moves, names, requests, world
 from sublet.app.forecasting import Forecaster
 from sublet.app.tasks import LeaseRequest
-from sublet.core.errors import Invalid
+from sublet.core.errors import Conflict, Invalid
 from sublet.core.ids import JobId
 from sublet.core.lease import Lease
-from sublet.core.owner import JobEvent, JobState, OwnerJob, step_job
+from sublet.core.owner import ELSEWHERE, JobEvent, JobState, OwnerJob, step_job
 from sublet.core.placement import can_ever_fit
 from sublet.core.plan import Plan
 from sublet.core.round import decide
@@ -31,11 +31,16 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a reclaim would do now. `placed`: enough GPUs are free at once; `obstacles`: why it would not be served in full."""
+    """What a reclaim would do now.
+
+    `placed`: enough GPUs are free at once; `obstacles`: why it would not be served in full; `bound_micro`: no choice of leases
+    would lose less.
+    """
 
     gpus: int
     placed: bool
     endings: tuple[Ending, ...]
+    bound_micro: int
     obstacles: tuple[str, ...]
 
 
@@ -80,11 +85,13 @@ def preview(tx: Tx, forecaster: Forecaster, job: OwnerJob, *, now_us: int) -> Pr
     view = world.read_view(tx, forecaster, now_us=now_us, pool=job.pool)
     plan = decide(replace(view, jobs=(*view.jobs, job)), now=now_us)
     leases = {lease.id: lease for lease in view.leases}
-    mine = [notice for notice in plan.notices if notice.job == job.id]
+    mine = [one for one in plan.reclaims if one.job == job.id]
+    endings = [notice for one in mine for _, notice in one.endings()]
     return Preview(
         gpus=job.gpus,
         placed=any(start.job == job.id for start in plan.job_starts),
-        endings=tuple(Ending(leases[n.lease], n.deadline_us, n.loss_micro, n.reason) for n in mine),
+        endings=tuple(Ending(leases[n.lease], n.deadline_us, n.loss_micro, n.reason) for n in endings),
+        bound_micro=sum(one.bound_micro for one in mine),
         obstacles=_obstacles(plan, job),
     )
 
@@ -92,6 +99,9 @@ def preview(tx: Tx, forecaster: Forecaster, job: OwnerJob, *, now_us: int) -> Pr
 def cancel(tx: Tx, job: JobId, *, now_us: int) -> OwnerJob:
     """End a job of the owner, or give a hold's GPUs back; harmless when it is over."""
     found = jobs.get(tx, job)
+    if found.is_elsewhere:
+        hint = f"cancel it there: scancel {found.id.removeprefix(ELSEWHERE).rpartition('-')[0]}"
+        raise Conflict(f"{job} is queued with your own scheduler, which starts and ends it", field="job", hint=hint)
     at = max(now_us, found.since_us)
     if found.state is JobState.WAITING:
         chain = [found, step_job(found, JobEvent.CANCEL, at=at, reason="cancelled by the owner")]

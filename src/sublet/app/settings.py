@@ -34,6 +34,16 @@ class Settings(BaseSettings):
     slots: int | None = Field(
         default=None, ge=1, le=64, description="slots of the local engine; none: this machine's GPUs or CPUs"
     )
+    slurm_shared: Path | None = Field(default=None, description="directory that this machine and every node see alike")
+    slurm_partition: str = Field(default="surplus", description="where leases queue")
+    slurm_account: str = Field(default="", description="whom leases are charged to in Slurm; {tenant}: the tenant")
+    slurm_qos: str = Field(default="", description="their quality of service in Slurm")
+    slurm_rest_url: str = Field(default="", description="address of slurmrestd; empty: the command-line tools")
+    slurm_token_file: Path | None = Field(default=None, description="its JSON web token, read again when it changes")
+    slurm_user: str = Field(default="", description="whose token it is; empty: the user that runs Sublet")
+    slurm_python: str = Field(default="python3", description="Python 3.11 or later on the nodes")
+    slurm_epilog: bool = Field(default=False, description="the nodes run Sublet's epilog; without its word no node is clean")
+    slurm_name: str = Field(default="sublet", description="tells this installation's jobs from another's in one cluster")
     tick_ms: int = Field(default=500, ge=10, le=60_000, description="the loops run at least this often")
     meter_ms: int = Field(default=10_000, ge=10, le=3_600_000, description="usage is recorded at least this often")
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -1,7 +1,7 @@
 """Reading the world: one state of the database as the view that a round decides on."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,8 +12,10 @@ from sublet.core.fleet import Fleet, Masks, Placement
 from sublet.core.ids import NodeId, PoolId, TenantId
 from sublet.core.lease import HELD, Lease
 from sublet.core.owner import JOB_HELD, OwnerJob
+from sublet.core.site import Site
+from sublet.core.terms import Pool
 from sublet.core.view import PoolView, Quota, TenantView, View
-from sublet.store import jobs, leases, ledger, nodes, pools, tenants
+from sublet.store import jobs, leases, ledger, nodes, pools, sites, tenants, usage
 from sublet.store.database import Tx
 from sublet.store.nodes import NodeRow
 from sublet.store.pools import PoolRow
@@ -24,21 +26,39 @@ def read_view(tx: Tx, forecaster: Forecaster, *, now_us: int, pool: PoolId | Non
     live_leases = tuple(leases.live(tx, pool=pool))
     live_jobs = tuple(jobs.live(tx, pool=pool))
     rows = [row for row in pools.everything(tx) if pool in {None, row.pool.id}]
+    bounded = {site.id: site for site in sites.everything(tx)}
     demand = {row.pool.id: demand_of(job for job in live_jobs if job.pool == row.pool.id) for row in rows}
     return View(
         fleet=fleet_of(nodes.everything(tx, pool=pool), [row.pool.id for row in rows], live_leases, live_jobs),
         pools=tuple(
-            pool_view(tx, row, forecaster, now_us=now_us, demand=demand[row.pool.id], freed_us=freed_us(tx, row.pool.id))
+            pool_view(
+                tx,
+                row,
+                forecaster,
+                now_us=now_us,
+                demand=demand[row.pool.id],
+                freed_us=freed_us(tx, row.pool.id),
+                site=bounded.get(row.pool.site),
+            )
             for row in rows
         ),
         jobs=live_jobs,
         leases=live_leases,
-        tenants=tenant_views(tx, {lease.tenant for lease in live_leases}),
+        tenants=with_evictions(
+            tx, tenant_views(tx, {lease.tenant for lease in live_leases}), [row.pool for row in rows], now_us=now_us
+        ),
     )
 
 
 def pool_view(
-    tx: Tx, row: PoolRow, forecaster: Forecaster, *, now_us: int, demand: int | None = None, freed_us: int = 0
+    tx: Tx,
+    row: PoolRow,
+    forecaster: Forecaster,
+    *,
+    now_us: int,
+    demand: int | None = None,
+    freed_us: int = 0,
+    site: Site | None = None,
 ) -> PoolView:
     """A pool as a round finds it; `demand` is the owner's now (None: as last known), `freed_us` when he last gave GPUs back."""
     return PoolView(
@@ -49,6 +69,7 @@ def pool_view(
         forecaster.forecasts(tx, row.pool, now_us=now_us, demand=demand),
         freed_us,
         shifts=forecaster.shifts(row.pool),
+        site=site,
     )
 
 
@@ -66,6 +87,15 @@ def tenant_views(tx: Tx, wanted: Iterable[TenantId]) -> Mapping[TenantId, Tenant
         quotas.setdefault(row.tenant, {})[row.pool] = Quota(row.nominal, row.borrowing_limit)
     suspended = tenants.suspended(tx)
     return {name: TenantView(name, headrooms.get(name), quotas.get(name), name in suspended) for name in names}
+
+
+def with_evictions(
+    tx: Tx, known: Mapping[TenantId, TenantView], of: Iterable[Pool], *, now_us: int
+) -> Mapping[TenantId, TenantView]:
+    """The tenants with how often the owner evicted them from those of these pools that bound it, within their windows."""
+    since = {pool.id: now_us - pool.evictions_window_us for pool in of if pool.evictions_per_tenant is not None}
+    counted = usage.evictions(tx, since) if since else {}
+    return {**known, **{name: replace(known[name], evictions=had) for name, had in counted.items() if name in known}}
 
 
 @dataclass(slots=True)

@@ -9,8 +9,10 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from sublet.app import logging as logs
+from sublet.app import settings as settings_file
 from sublet.app.settings import Settings
 from sublet.cli.output import Json, show, table
+from sublet.cli.server import Config
 
 STAGES = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
 _TOLD = {
@@ -96,6 +98,29 @@ def core(
         result = measured(gpus, rounds, lambda what, share: bar.update(task, description=what, completed=share))
         bar.update(task, completed=1.0)
     show(result, as_json, lambda: table(("figure", "measured"), _flat("core", result)))
+
+
+@commands.command()
+def slurm(
+    *,
+    config: Config = None,
+    leases: Annotated[
+        int, typer.Option(min=0, max=100_000, help="Leases of one GPU to queue first, held; they are taken back.")
+    ] = 0,
+    passes: Annotated[int, typer.Option(min=1, max=1_000, help="Passes that are timed.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """What one pass over your Slurm cluster costs: time, slurmctld's share of it, and calls."""
+    from sublet.app.slurm import named_cluster  # noqa: PLC0415 (engines, which other commands need not load)
+    from sublet.bench.slurm import measure as measured  # noqa: PLC0415
+
+    logs.configure(Settings(log_level="error"))
+    cluster = named_cluster(settings_file.load(config))
+    with Progress(*STAGES, console=Console(stderr=True)) as bar:
+        task = bar.add_task("slurm", total=1.0)
+        result = measured(cluster, leases, passes, lambda what, share: bar.update(task, description=what, completed=share))
+        bar.update(task, completed=1.0)
+    show(result, as_json, lambda: table(("figure", "measured"), _flat("slurm", result)))
 
 
 @commands.command()

@@ -14,7 +14,7 @@ from typer._click.exceptions import ClickException, UsageError  # typer carries 
 
 import sublet
 from sublet.app.complaints import InvalidFields
-from sublet.cli import blocks, events, keys, leases, ledger, market, offers, owner, pools, server, study, tenants
+from sublet.cli import blocks, events, keys, leases, ledger, market, offers, owner, pools, server, sites, slurm, study, tenants
 from sublet.cli.client import ApiError, Unreachable
 from sublet.cli.output import errors
 from sublet.cli.root import Root
@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (server, study, offers, leases, blocks, market, owner, pools, tenants, keys, ledger, events):
+for part in (server, study, offers, leases, blocks, market, owner, pools, sites, tenants, keys, ledger, events, slurm):
     part.register(app)
 
 

@@ -4,15 +4,33 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+import numpy as np
+
 from sublet.core.fleet import Masks, Placement
 from sublet.core.ids import LeaseId, TenantId
 from sublet.core.lease import Cause, Event, Lease
 from sublet.core.owner import JobState, OwnerJob
 from sublet.core.placement import Room
-from sublet.core.plan import Alarm, Entitled, Grant, JobStart, Kept, Move, Notice, Plan, PriceSet, ReserveSet, Wait
+from sublet.core.plan import (
+    Alarm,
+    Entitled,
+    Grant,
+    JobStart,
+    Kept,
+    Move,
+    Notice,
+    Plan,
+    PriceSet,
+    Reclaim,
+    ReserveSet,
+    Undated,
+    Wait,
+)
 from sublet.core.standing import Standing
 from sublet.core.view import PoolView
 
+_MANY = 4
+"""A placement on more nodes is taken out of the rooms in one sweep."""
 _NUMBERS = dict.fromkeys(map(ord, "0123456789."))
 
 
@@ -25,7 +43,9 @@ class Draft:
     job_starts: list[JobStart] = field(default_factory=list)
     entitled: list[Entitled] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
+    reclaims: list[Reclaim] = field(default_factory=list)
+    announced: list[Notice] = field(default_factory=list)
+    undated: list[Undated] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     grants: list[Grant] = field(default_factory=list)
     waits: list[Wait] = field(default_factory=list)
@@ -61,7 +81,9 @@ class Draft:
             tuple(self.job_starts),
             tuple(self.entitled),
             tuple(self.kept),
-            tuple(self.notices),
+            tuple(self.reclaims),
+            tuple(self.announced),
+            tuple(self.undated),
             tuple(self.moves),
             tuple(self.grants),
             tuple(self.waits),
@@ -87,7 +109,8 @@ class Ground:
     def __init__(self, view: PoolView, standing: Standing) -> None:
         """The rooms at the beginning of a round."""
         self.view, self.standing = view, standing
-        self.noticed: set[LeaseId] = set()  # by this very plan
+        self.noticed = np.zeros(len(standing.held.rows), np.bool_)  # by this very plan: bool[rows of `standing.held`]
+        self.granted = 0  # GPUs, by this very plan
         self._free = standing.free
         self.now = Room(standing.nodes, standing.slots, self._free.copy(), standing.row_of, standing.topology)
         self._later: dict[str, Room] = {}
@@ -108,12 +131,24 @@ class Ground:
         return self._room("alone", lambda: standing.fit & ~standing.owner)
 
     @property
+    def lent(self) -> int:
+        """GPUs that leases hold, those granted in this round among them."""
+        return self.standing.lent + self.granted
+
+    @property
     def capacity(self) -> int:
         """GPUs fit for use, whoever holds them."""
         return self.standing.capacity
 
     def give(self, placement: Placement) -> None:
         """Take GPUs for a job out of each room that has them."""
+        if len(placement) > _MANY:
+            masks, row_of = np.zeros(len(self._free), np.uint64), self.standing.row_of
+            rows = [(row, mask) for node, mask in placement if (row := row_of.get(node)) is not None]
+            for row, mask in rows:
+                masks[row] |= mask
+            self.withhold(masks)
+            return
         for room in self._rooms():
             room.drop(placement)
         self._taken.append(placement)

@@ -147,6 +147,7 @@ class Lease:
     started_us: int | None = None
     noticed_us: int | None = None
     deadline_us: int | None = None
+    notice_at_us: int | None = None  # dated: the owner takes it back, and its notice is to be given then
     stopped_us: int | None = None  # billing ended here at the latest
     checkpoint_us: int | None = None  # the last one the workload proved, over all attempts
     metered_us: int | None = None  # usage is recorded up to here

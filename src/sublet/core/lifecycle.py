@@ -49,6 +49,11 @@ def noticed(lease: Lease, notice: Notice, *, at_us: int) -> Lease:
     return step(lease, Event.NOTICE, at=at_us, reason=notice.reason, **told)
 
 
+def dated(lease: Lease, at_us: int | None, *, reason: str) -> Lease:
+    """The lease with the instant at which it is to be given its notice; None: it is not taken back after all."""
+    return changed(lease, notice_at_us=at_us, reason=reason, version=lease.version + 1)
+
+
 def stopped(lease: Lease, cause: Cause, *, at_us: int, reason: str) -> Lease:
     """The lease once the engine has to end it; it is not billed from here on. A cause that was announced stands."""
     return step(lease, Event.STOP, at=at_us, reason=reason, stopped_us=at_us, cause=lease.cause or cause)
@@ -120,6 +125,7 @@ def _again(lease: Lease, event: Event, at_us: int, reason: str, **data: int) -> 
         started_us=None,
         noticed_us=None,
         deadline_us=None,
+        notice_at_us=None,
         stopped_us=None,
         metered_us=None,
         exit_code=None,

@@ -1,5 +1,8 @@
 """The owner's own work: jobs that come first, and the table that moves them.
 
+A job may also be queued *elsewhere*, with the owner's own scheduler (Slurm, say). Leases end for it as for any other, but that
+scheduler starts it, where it likes; we only follow.
+
 A *hold* is a job without a workload: the owner takes GPUs out of the market and keeps them until it is released.
 """
 
@@ -12,6 +15,9 @@ from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, PoolId, RunId, job_run
 from sublet.core.transitions import walked
 from sublet.core.values import changed
+
+ELSEWHERE = "queue-"
+"""Begins the id of a job that is queued elsewhere."""
 
 
 class JobState(StrEnum):
@@ -78,6 +84,11 @@ class OwnerJob:
     def run(self) -> RunId:
         """The engine's name for it."""
         return job_run(self.id)
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the owner's own scheduler queues, starts and ends it."""
+        return self.id.startswith(ELSEWHERE)
 
     @property
     def gpus_per_node(self) -> int:

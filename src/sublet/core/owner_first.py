@@ -6,27 +6,29 @@ import numpy as np
 import numpy.typing as npt
 
 from sublet.core.draft import Draft, Ground
-from sublet.core.ids import JobId
+from sublet.core.ids import JobId, LeaseId
 from sublet.core.kernels.cover import free_up
-from sublet.core.lease import Cause
 from sublet.core.owner import OwnerJob
-from sublet.core.plan import Alarm, Entitled, JobStart, Kept, Notice
-from sublet.core.reclaim import Shortage, Victims, make_room, reclaimable
+from sublet.core.placement import can_ever_fit
+from sublet.core.plan import Alarm, Entitled, JobStart, Kept, Reclaim
+from sublet.core.reclaim import Shortage, make_room, reclaimable
 from sublet.core.view import AnyView
 
 Shape = tuple[int, int]
 """GPUs on each node, nodes."""
 
 
-def serve_owner(view: AnyView, ground: Ground, draft: Draft) -> None:
+def serve_owner(view: AnyView, ground: Ground, draft: Draft, *, sharers: int = 1) -> None:
     """Start, or reclaim for, each waiting job of the owner, oldest first.
+
+    `sharers`: for so many jobs in all pools the round may have to choose whom to end.
 
     A job that would not fit even if nothing were leased waits for the owner's own work, and nothing is reclaimed for it.
     GPUs that wait for a job's others to come back are taken out of the market and stay that job's over the rounds: every
     eviction serves the job it was made for.
     """
     if ground.standing.waiting:
-        serving = _Serving(view, ground, draft)
+        serving = _Serving(view, ground, draft, sharers)
         for job in ground.standing.waiting.values():
             serving.serve(job)
 
@@ -34,9 +36,10 @@ def serve_owner(view: AnyView, ground: Ground, draft: Draft) -> None:
 class _Serving:
     """The owner's queue in one round. Shapes that were seen not to fit are not tried again while nothing came free."""
 
-    def __init__(self, view: AnyView, ground: Ground, draft: Draft) -> None:
+    def __init__(self, view: AnyView, ground: Ground, draft: Draft, sharers: int) -> None:
         """What is kept for a waiting job, and is still free or on its way back, is out of the others' reach."""
         self.view, self.ground, self.draft = view, ground, draft
+        self.sharers = sharers
         self.budget = ground.view.pool.reclaim_limit
         self.hopeless: set[Shape] = set()  # does not fit even if nothing were leased; nor does any larger one
         self.nowhere: set[Shape] = set()  # does not fit what is free now
@@ -56,16 +59,26 @@ class _Serving:
     @cached_property
     def nominal(self) -> npt.NDArray[np.int64]:
         """int64[tenants]: the nominal quota of each tenant, by its number."""
-        known = [self.view.tenants.get(tenant) for tenant in self.ground.standing.tenants]
-        quotas = [0 if tenant is None else tenant.quota(self.ground.view.pool.id).nominal for tenant in known]
-        return np.array(quotas, np.int64)
+        known, pool = [self.view.tenants.get(tenant) for tenant in self.ground.standing.tenants], self.ground.view.pool.id
+        return np.array([tenant.quota(pool).nominal if tenant and tenant.quotas else 0 for tenant in known], np.int64)
+
+    def _evictions_left(self) -> npt.NDArray[np.int64] | None:
+        """int64[tenants]: evictions that each tenant has left before its leases go last; None: the pool does not bound them."""
+        pool, standing = self.ground.view.pool, self.ground.standing
+        if pool.evictions_per_tenant is None:
+            return None
+        known = [self.view.tenants.get(tenant) for tenant in standing.tenants]
+        had = [(tenant.evictions or {}).get(pool.id, 0) if tenant else 0 for tenant in known]
+        now = np.bincount(standing.held.rows["tenant"][self.ground.noticed], minlength=len(known))
+        left: npt.NDArray[np.int64] = pool.evictions_per_tenant - np.array(had, np.int64) - now
+        return left
 
     def serve(self, job: OwnerJob) -> None:
         """Start it, leave it what is kept for it, or reclaim for it."""
         ground, shape = self.ground, (job.gpus_per_node, job.nodes)
         kept = job.id in self.kept
         if kept:
-            if self._has_to_wait(job, shape):
+            if job.is_elsewhere or self._has_to_wait(job, shape):
                 return
             ground.restore(job.placement)
         elif self._is_hopeless(shape):
@@ -77,7 +90,10 @@ class _Serving:
         if entitled is None:
             entitled = min(self.draft.now_us, max(job.submitted_us, ground.view.owner_freed_us))
             self.draft.entitled.append(Entitled(job.id, entitled))
-        if found is not None:
+        if found is not None and job.is_elsewhere:
+            self.draft.kept.append(Kept(job.id, found, "GPUs are free for it; its own scheduler starts it"))
+            ground.give(found)
+        elif found is not None:
             self.draft.job_starts.append(JobStart(job.id, job.version, found, "GPUs are free"))
             ground.give(found)
             if kept:  # what was kept for it and not used is there for the others
@@ -86,8 +102,9 @@ class _Serving:
         elif kept:
             ground.give(job.placement)
         else:
-            shortage = _shortage(ground, self.draft, job, entitled, self.nominal)
-            self.budget = _reclaim(ground, self.draft, shortage, self.budget)
+            due_us = entitled + ground.view.pool.promise.within_us
+            shortage = self._shortage(job, due_us)
+            self.budget = _reclaim(ground, self.draft, shortage, due_us, self.budget)
 
     def _has_to_wait(self, job: OwnerJob, shape: Shape) -> bool:
         """Whether it is certain that a job for which GPUs are kept cannot start yet, neither there nor elsewhere."""
@@ -111,26 +128,27 @@ class _Serving:
 
     def _has_no_chance(self, shape: Shape) -> bool:
         """Whether it would not fit even if nothing were leased."""
-        if self.ground.alone.find(gpus_per_node=shape[0], nodes=shape[1]) is not None:
+        if can_ever_fit(self.ground.alone.free, gpus_per_node=shape[0], nodes=shape[1], whole=False):
             return False
         self.hopeless.add(shape)
         return True
 
+    def _shortage(self, job: OwnerJob, due_us: int) -> Shortage:
+        """What it lacks, and the leases that end for it."""
+        ground, standing = self.ground, self.ground.standing
+        who = reclaimable(
+            standing,
+            now_us=self.draft.now_us,
+            due_us=due_us,
+            forced=job.forced,
+            nominal=self.nominal,
+            budget=self._evictions_left(),
+            spared=ground.noticed,
+        )
+        return make_room(job, ground.future, who, standing.held.keys, before=ground.alone.free, sharers=self.sharers)
 
-def _shortage(ground: Ground, draft: Draft, job: OwnerJob, entitled_us: int, nominal: npt.NDArray[np.int64]) -> Shortage:
-    standing = ground.standing
-    who = reclaimable(
-        standing,
-        now_us=draft.now_us,
-        due_us=entitled_us + ground.view.pool.promise.within_us,
-        forced=job.forced,
-        nominal=nominal,
-        spared=ground.noticed,
-    )
-    return make_room(job, ground.future, who, standing.held.keys, before=ground.alone.free)
 
-
-def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, budget: int | None) -> int | None:
+def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, due_us: int, budget: int | None) -> int | None:
     """Give notice to a shortage's victims within the safety limit; what is left of the limit."""
     job, placement = shortage.job, shortage.placement
     if placement is None:
@@ -147,21 +165,35 @@ def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, budget: int | Non
         draft.alarms.append(Alarm("reclaim.over_limit", job.pool, reason))
         ground.give(placement)  # what is free of it is not lent: the reclaim must not grow while it waits for a person
         return budget
-    _give_notice(ground, draft, job, shortage.victims)
     standing, future = ground.standing, ground.future
+    if len(shortage.victims):
+        draft.reclaims.append(_reclaim_of(ground, draft, shortage, due_us))
+        ground.noticed[shortage.victims.rows] = True
     free_up(standing.holds.rows, shortage.victims.rows, len(standing.held.rows), future.free, future.slots)
     ground.give(placement)
     draft.kept.append(Kept(job.id, placement, f"kept for it; {len(shortage.victims)} leases end to free them"))
     return None if budget is None else max(0, budget - gpus)
 
 
-def _give_notice(ground: Ground, draft: Draft, job: OwnerJob, victims: Victims) -> None:
-    """To each of them, with its reason."""
-    leases, now = ground.standing.leases, draft.now_us
-    why = f"the owner's job {job.id} needs {job.gpus} GPUs; ending this lease in"
-    for name, earliest, loss, late in victims:
-        deadline = min(earliest, max(now, leases[name].ends_us or earliest))  # a notice does not outlast what it ends
-        wait = f"{(deadline - now) / 1e6:g} s loses least ({loss / 1e6:.6f}{', after the promised time' if late else ''})"
-        version = draft.version(leases[name])
-        draft.notices.append(Notice(name, version, Cause.RECLAIMED, deadline, f"{why} {wait}", job.id, loss))
-        ground.noticed.add(name)
+def _reclaim_of(ground: Ground, draft: Draft, shortage: Shortage, due_us: int) -> Reclaim:
+    """The ends of a shortage's victims as an item of the plan: each is told now."""
+    job, who, rows = shortage.job, shortage.victims.who, shortage.victims.rows
+    losses, deadlines = who.loss_micro[rows].tolist(), who.deadline_us[rows].copy()
+    for i in np.flatnonzero(who.rows["ends_us"][rows] < deadlines):  # a notice does not outlast what it ends
+        ends_us = ground.standing.leases[LeaseId(shortage.victims.names[rows[i]])].ends_us
+        deadlines[i] = min(int(deadlines[i]), max(draft.now_us, int(deadlines[i]) if ends_us is None else ends_us))
+    return Reclaim(
+        job=job.id,
+        pool=job.pool,
+        at_us=draft.now_us,
+        due_us=due_us,
+        gpus=job.gpus,
+        leases=tuple(shortage.victims.leases),
+        versions=tuple(who.rows["version"][rows].tolist()),
+        notices_us=(draft.now_us,) * len(rows),
+        deadlines_us=tuple(deadlines.tolist()),
+        losses_micro=tuple(losses),
+        late=tuple(who.late[rows].tolist()),
+        loss_micro=sum(losses),
+        bound_micro=shortage.bound_micro,
+    )

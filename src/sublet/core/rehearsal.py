@@ -12,9 +12,11 @@ from sublet.core.lease import Access, Lease, LeaseClass, State
 from sublet.core.owner import OwnerJob
 from sublet.core.plan import Plan
 from sublet.core.round import decide
+from sublet.core.site import Site
 from sublet.core.standing import Standing
 from sublet.core.terms import Pool
 from sublet.core.units import HOUR_US, SECOND_US
+from sublet.core.values import changed
 from sublet.core.view import KeptView, PoolView, TenantView
 
 READY_SOON = "getting ready to decide; the first time on a machine this takes some 20 s"
@@ -37,7 +39,8 @@ def rehearse() -> tuple[Plan, Plan]:
     for number, nodes in enumerate((1, 1, 1, 2)):
         owner.put_job(_job(pool, number, nodes))
     market.put_lease(_lease(pool, 20, State.REQUESTED))
-    serves = decide(KeptView((view,), (owner,), tenants), now=_NOW)
+    bounded = changed(view, site=Site(pool.site, ramp_kw_per_min=2, save_gb_s=200))
+    serves = decide(KeptView((bounded,), (owner,), tenants), now=_NOW)
     lends = decide(KeptView((view,), (market,), tenants), now=_NOW)
     return serves, lends
 

@@ -17,9 +17,10 @@ def rests_until_us(view: PoolView, standing: Standing, *, now_us: int) -> int:
     """The first instant after `now_us` at which a round may decide otherwise, if neither the view nor the standing changes.
 
     `now_us` itself where the pool must not rest: while a job of the owner waits, or a block that starts soon, every round looks
-    for its GPUs.
+    for its GPUs; and where a site bears only so much, what may be lent depends on other pools.
     """
-    if standing.waiting or starts_soon(standing, now_us=now_us):
+    shares = view.site is not None and len(standing.queue) > 0
+    if standing.waiting or shares or starts_soon(standing, now_us=now_us):
         return now_us
     starts, ends = next_start_us(standing, after_us=now_us), next_end_us(standing, after_us=now_us)
     ahead = [starts, ends, view.price_at_us + view.pool.price_period_us]

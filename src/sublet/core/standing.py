@@ -142,13 +142,16 @@ class Standing:
         again = old is not None and old.attempt != lease.attempt
         if old is not None and (again or old.state is not lease.state):
             self._leave(old, lease, again=again)
+        if old is not None and not again and ends_anyway(old) and lease.state in HELD and not ends_anyway(lease):
+            self._take(self.coming, old.placement)
         if lease.state is State.ENDED:
             if self.leases.pop(lease.id, None) is not None:
                 del self._order[lease.id]
             return
         self.leases[lease.id] = lease
-        was = None if old is None or again else old.state
-        self._enter(lease, fresh=was not in HELD, ends=was not in ENDING)
+        was = None if again else old
+        fresh, ends = was is None or was.state not in HELD, was is None or not ends_anyway(was)
+        self._enter(lease, fresh=fresh, ends=ends)
 
     def put_all(self, jobs: Sequence[OwnerJob], leases: Sequence[Lease]) -> None:
         """Many at once, each as it is now, oldest first. What one gave back another may hold already: so that comes first."""
@@ -202,7 +205,7 @@ class Standing:
                 self.lent += lease.gpus
                 self._give(self.leased, lease.placement)
                 self.holds.add(row, [(self.row_of[node], mask) for node, mask in lease.placement])
-            if ends and lease.state in ENDING:
+            if ends and ends_anyway(lease):
                 self._give(self.coming, lease.placement)
 
     def _held_row(self, lease: Lease) -> tuple[object, ...]:
@@ -218,6 +221,7 @@ class Standing:
             self.tenant_number(lease.tenant),
             lease.gpus,
             lease.nodes,
+            lease.version,
             self._order[lease.id],
             lease.price_micro or 0,
             lease.term_us or self.pool.hold_us,
@@ -228,6 +232,7 @@ class Standing:
             lease.exempt_until_us,
             lease.grace_us,
             NEVER if lease.deadline_us is None else lease.deadline_us,
+            NEVER if lease.notice_at_us is None else lease.notice_at_us,
             ends,
         )
 
@@ -287,6 +292,11 @@ def standing_of(
     for lease in leases:
         standing.put_lease(lease)
     return standing
+
+
+def ends_anyway(lease: Lease) -> bool:
+    """Whether its GPUs are on their way back without a further decision: it ends, or is dated to."""
+    return lease.state in ENDING or (lease.notice_at_us is not None and lease.state in HELD)
 
 
 def _wants(job: OwnerJob) -> int:

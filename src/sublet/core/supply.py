@@ -18,7 +18,7 @@ class Supply:
     lent: int
     free: int  # free GPUs that no waiting job of the owner needs
     reserve: int
-    lendable: int  # free - reserve, within the lending limit
+    lendable: int  # free - reserve, within the lending limit and what the site can give back in time
 
 
 def reserve_for(view: PoolView, demand: int) -> int:
@@ -32,7 +32,7 @@ def reserve_for(view: PoolView, demand: int) -> int:
 def supply(view: PoolView, *, capacity: int, demand: int, lent: int, free: int, reserve: int) -> Supply:
     """The pool's supply; GPUs counted by the caller from the fleet arrays."""
     room = max(0, free - reserve)
-    for limit in (view.pool.lending_limit, risk_limit(view, capacity=capacity)):
+    for limit in (view.pool.lending_limit, risk_limit(view, capacity=capacity), view.ramp_limit):
         if limit is not None:
             room = min(room, max(0, limit - lent))
     return Supply(capacity, demand, lent, free, reserve, room)

@@ -27,6 +27,7 @@ HELD_ROW = np.dtype(
         ("tenant", np.int32),  # number of the tenant, given by the standing
         ("gpus", np.int32),
         ("nodes", np.int32),
+        ("version", np.int32),
         ("order", np.int64),  # leases are looked at in this order
         ("price_micro", np.int64),  # a GPU-hour; 0 without one
         ("term_us", np.int64),  # its term, or the stretch that is paid ahead
@@ -37,6 +38,7 @@ HELD_ROW = np.dtype(
         ("exempt_us", np.int64),
         ("grace_us", np.int64),
         ("deadline_us", np.int64),  # NEVER without one
+        ("notice_at_us", np.int64),  # a later round gives it notice then, for a reclaim that was planned; NEVER otherwise
         ("ends_us", np.int64),  # the end of its term or of its funds, whichever is earlier; NEVER without one
     ]
 )

@@ -114,6 +114,8 @@ class Pool:
     lending_risk: float | None = None  # lend no more than the owner leaves over with at most this risk; None: whatever is idle
     lending_horizon_us: int = 4 * HOUR_US  # the time over which that risk is judged
     reclaim_limit: int | None = None  # GPUs one plan may reclaim unless forced; None: no limit
+    evictions_per_tenant: int | None = None  # a tenant with more reclaims in the window below is taken last; None: no bound
+    evictions_window_us: int = 24 * HOUR_US
     victim_order: str = "least_loss"  # a key of VICTIM_ORDERS
     restart_us: int = MINUTE_US  # assumed cost of a restart, in the victim's loss
     backoff_us: int = MINUTE_US  # a reclaimed lease waits this long, doubling

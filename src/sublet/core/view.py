@@ -11,6 +11,7 @@ from sublet.core.forecast import WindowMax
 from sublet.core.ids import PoolId, TenantId
 from sublet.core.lease import Lease
 from sublet.core.owner import OwnerJob
+from sublet.core.site import Site
 from sublet.core.standing import Standing, standing_of
 from sublet.core.terms import Pool
 from sublet.core.topology import nowhere_known, topology_of
@@ -37,6 +38,7 @@ class TenantView:
     headroom_micro: int | None = None
     quotas: Mapping[PoolId, Quota] | None = None
     suspended: bool = False
+    evictions: Mapping[PoolId, int] | None = None  # reclaims of its leases within the pool's window, where it bounds them
 
     def quota(self, pool: PoolId) -> Quota:
         """Its quota in a pool; without one it may borrow whatever is lendable."""
@@ -56,6 +58,8 @@ class PoolView:
     recalled: float = 0.0  # share of past guarded windows that were reclaimed, for the expected cost of reclaims
     shifts: Mapping[int, float] = field(default_factory=dict)  # by horizon (µs): by how much calibration moves the level
     feedback: float = 1.0  # times what `lending_risk` leaves to be lent, where reclaims are to move it
+    site: Site | None = None  # what its site bears, where the owner bounds that
+    ramp_limit: int | None = None  # GPUs lent at once at most so that the site can give them back in time; set in the round
     closed: bool = False  # the market is not held in this round: the owner is served, nobody is admitted or granted
 
     @property
@@ -77,6 +81,10 @@ class AnyView(Protocol):
     def tenants(self) -> Mapping[TenantId, TenantView]:
         """Every tenant that has a lease in them."""
 
+    @property
+    def beside(self) -> tuple[Standing, ...]:
+        """Pools that the round is not about, but whose leases count at sites that bear only so much."""
+
     def standing(self, pool: PoolId) -> Standing:
         """Who holds and who waits in a pool."""
 
@@ -90,6 +98,7 @@ class View:
     jobs: tuple[OwnerJob, ...]
     leases: tuple[Lease, ...]
     tenants: Mapping[TenantId, TenantView]
+    beside: tuple[Standing, ...] = ()
 
     def standing(self, pool: PoolId) -> Standing:
         """The pool's standing, made from its live jobs and leases."""
@@ -109,11 +118,16 @@ class KeptView:
     """The world of some pools, kept current by events; what a round changes comes back as events, too."""
 
     def __init__(
-        self, pools: tuple[PoolView, ...], standings: tuple[Standing, ...], tenants: Mapping[TenantId, TenantView]
+        self,
+        pools: tuple[PoolView, ...],
+        standings: tuple[Standing, ...],
+        tenants: Mapping[TenantId, TenantView],
+        beside: tuple[Standing, ...] = (),
     ) -> None:
         """`standings` of these pools, in the same order. Whoever keeps it puts what changed into them."""
         self.pools = pools
         self.tenants = tenants
+        self.beside = beside
         self._standings = {view.pool.id: standing for view, standing in zip(pools, standings, strict=True)}
 
     def standing(self, pool: PoolId) -> Standing:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sublet.core.units import SECOND_US, on_grid
-from sublet.demo.terms import GUARDED_US
+from sublet.demo.terms import HERE, Pace
 
 TENANTS = {
     "aurora": "trains a model, checkpoints and resumes",
@@ -30,14 +30,20 @@ class Wish:
     task: dict[str, Any]
 
 
-def wishes(*, length_us: int, slots: int, gpu_model: str, seed: int) -> tuple[Wish, ...]:
-    """Everything that the tenants ask for, in order of time; the same arguments give the same wishes."""
+def wishes(
+    *, length_us: int, slots: int, gpu_model: str, seed: int, pace: Pace = HERE, python: str = "python"
+) -> tuple[Wish, ...]:
+    """Everything that the tenants ask for, in order of time; the same arguments give the same wishes.
+
+    `slots` is the most that one of them may ask four times of: a fourth of it has to fit one node.
+    """
     rng = np.random.default_rng([seed, 1])
-    every = [_training(slots, gpu_model), *_guarded(rng, length_us, slots, gpu_model), *_low(rng, length_us, slots, gpu_model)]
+    every = [_training(slots, gpu_model, python)]
+    every += [*_guarded(rng, length_us, slots, gpu_model, pace), *_low(rng, length_us, slots, gpu_model, pace)]
     return tuple(sorted(every, key=lambda wish: (wish.at_us, wish.tenant)))
 
 
-def _training(slots: int, gpu_model: str) -> Wish:
+def _training(slots: int, gpu_model: str, python: str) -> Wish:
     """One lease for the whole day; the price is no object."""
     gpus = max(1, slots // 4)
     return Wish(
@@ -46,13 +52,13 @@ def _training(slots: int, gpu_model: str) -> Wish:
         {
             "name": "train",
             "resources": {"accelerators": {gpu_model: gpus}},
-            "run": "python -m sublet.demo.training",
+            "run": f"{python} -m sublet.demo.training",
             "lease": {"class": "spot", "max_price": 2.4, "checkpoint": {"every": 1}},
         },
     )
 
 
-def _guarded(rng: np.random.Generator, length_us: int, slots: int, gpu_model: str) -> Iterator[Wish]:
+def _guarded(rng: np.random.Generator, length_us: int, slots: int, gpu_model: str, pace: Pace) -> Iterator[Wish]:
     """One guarded lease after the other."""
     at = SECOND_US
     number = 1
@@ -65,20 +71,20 @@ def _guarded(rng: np.random.Generator, length_us: int, slots: int, gpu_model: st
                 "name": f"serve-{number}",
                 "resources": {"accelerators": {gpu_model: max(1, slots // 8)}},
                 "run": "exec sleep 3600",
-                "lease": {"class": "guarded", "hours": f"{GUARDED_US / SECOND_US:g}s", "max_price": bid, "restart": False},
+                "lease": {"class": "guarded", "hours": f"{pace.guarded_us / SECOND_US:g}s", "max_price": bid, "restart": False},
             },
         )
-        at += GUARDED_US + int(rng.uniform(1.5, 3.0) * SECOND_US)
+        at += pace.guarded_us + int(rng.uniform(1.5, 3.0) * pace.stretch * SECOND_US)
         number += 1
 
 
-def _low(rng: np.random.Generator, length_us: int, slots: int, gpu_model: str) -> Iterator[Wish]:
+def _low(rng: np.random.Generator, length_us: int, slots: int, gpu_model: str, pace: Pace) -> Iterator[Wish]:
     """Many small tasks at low bids."""
     at = SECOND_US // 2
     number = 1
     while at < length_us * _LATEST_SHARE:
         bid = round(float(rng.uniform(0.12, 0.9)), 2)
-        run_s = round(float(rng.uniform(4.0, 9.0)), 2)
+        run_s = round(float(rng.uniform(4.0, 9.0)) * pace.stretch, 2)
         gpus = int(rng.integers(1, max(2, slots // 4) + 1))
         yield Wish(
             on_grid(at),
@@ -90,5 +96,5 @@ def _low(rng: np.random.Generator, length_us: int, slots: int, gpu_model: str) -
                 "lease": {"class": "spot", "max_price": bid},
             },
         )
-        at += int(rng.uniform(2.0, 4.5) * SECOND_US)
+        at += int(rng.uniform(2.0, 4.5) * pace.stretch * SECOND_US)
         number += 1

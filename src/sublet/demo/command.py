@@ -40,6 +40,7 @@ def demo(
     data_dir: Annotated[Path, typer.Option(help="Where everything is kept; made anew by each run.")] = _DEFAULT.data_dir,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port of the API and the page; 0 takes a free one.")] = 0,
     plain: Annotated[bool, typer.Option("--plain", "--no-view", help="Lines instead of the live view.")] = False,
+    engine: Annotated[str, typer.Option(help="`slurm`: the cluster that your settings name; else this machine.")] = "",
     keep: Annotated[bool, typer.Option("--keep", help="Stay up after the day, so that the page can be looked at.")] = False,
     as_json: Json = False,
 ) -> int:
@@ -47,7 +48,7 @@ def demo(
     from sublet.demo import report  # noqa: PLC0415 (a control plane and a trace, which other commands need not load)
     from sublet.demo.run import run_demo  # noqa: PLC0415
 
-    options = Options(slots, speed, hours, trace, seed, data_dir, port, live=not plain, keep=keep)
+    options = Options(slots, speed, hours, trace, seed, data_dir, port, live=not plain, keep=keep, engine=engine)
     logs.configure(Settings(log_level="error"))
     screen = Console(stderr=as_json, highlight=False)
 

@@ -1,7 +1,7 @@
 """The day itself: the owner and the tenants act at their instants, through the public API and nothing else."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -10,7 +10,7 @@ from sublet.cli.client import Client
 from sublet.core.errors import Unavailable
 from sublet.core.units import SECOND_US
 from sublet.demo.cast import Wish
-from sublet.demo.schedule import OwnerPiece, Schedule, seconds_of
+from sublet.demo.schedule import OwnerPiece, Schedule
 from sublet.demo.stage import Stage
 
 REFRESH_S = 0.25
@@ -23,9 +23,8 @@ Watch = Callable[[int], None]
 
 @dataclass(slots=True)
 class Played:
-    """What came of the day's requests: the ids, in order."""
+    """What came of the tenants' requests: the ids, in order."""
 
-    jobs: list[str] = field(default_factory=list)
     leases: dict[str, list[str]] = field(default_factory=dict)  # by tenant
 
 
@@ -37,7 +36,7 @@ def play(stage: Stage, schedule: Schedule, wishes: tuple[Wish, ...], watch: Watc
     for act in acts:
         _wait_until(began, act.at_us, watch)
         if isinstance(act, OwnerPiece):
-            played.jobs.append(stage.owner.post("/v1/jobs", _owner_task(stage, act))["id"])
+            stage.queue.submit(act)
         else:
             made = stage.tenants[act.tenant].post("/v1/leases", act.task)
             played.leases[act.tenant].append(made["id"])
@@ -51,8 +50,7 @@ def wind_down(stage: Stage, *, length_us: int, watch: Watch) -> None:
     for client in stage.tenants.values():
         for lease in _open(client, "/v1/leases"):
             client.delete(f"/v1/leases/{lease['id']}")
-    for job in _open(stage.owner, "/v1/jobs"):
-        stage.owner.delete(f"/v1/jobs/{job['id']}")
+    stage.queue.clear()
     while time.monotonic() - began < _END_S:
         if not _open(stage.owner, "/v1/leases") and not _open(stage.owner, "/v1/jobs"):
             return
@@ -93,16 +91,6 @@ def _wait_until(began: float, at_us: int, watch: Watch) -> None:
         watch(round(into_s * SECOND_US))
         spent_s = time.monotonic() - began - into_s
         time.sleep(max(0.0, min(left_s, REFRESH_S) - spent_s))
-
-
-def _owner_task(stage: Stage, piece: OwnerPiece) -> Mapping[str, Any]:
-    """A job of the owner: a real process that holds its GPUs and leaves the processor alone."""
-    return {
-        "name": piece.name,
-        "resources": {"accelerators": {stage.gpu_model: piece.gpus}},
-        "run": f"exec sleep {seconds_of(piece):.3f}",
-        "lease": {"pool": stage.pool},
-    }
 
 
 def _open(client: Client, path: str) -> list[Any]:

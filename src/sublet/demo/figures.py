@@ -21,7 +21,6 @@ from sublet.demo.director import Played
 from sublet.demo.learning import Learning
 from sublet.demo.options import Options
 from sublet.demo.stage import Stage
-from sublet.demo.terms import PROMISE_US
 from sublet.store import usage as usage_rows
 
 
@@ -132,7 +131,7 @@ class Summary:
             "resumed": self.resumed,
             "lost_gpu_s": self.lost_gpu_s,
             "owner_delay_s": asdict(self.owner.delay),
-            "promise_s": seconds(PROMISE_US),
+            "promise_s": seconds(options.pace.promise_us),
             "promises_broken": self.owner.promises_broken,
             "owner_jobs": {name: getattr(self.owner, name) for name in ("jobs", "started", "never_started")},
             **asdict(self.money),
@@ -186,7 +185,7 @@ def draw(
         reclaims=sum(one.cause is Cause.RECLAIMED for one in attempts),
         resumed=_resumed(attempts),
         lost_gpu_s=_lost(attempts),
-        owner=owner_figures(jobs, within_us=PROMISE_US),
+        owner=owner_figures(jobs, within_us=options.pace.promise_us),
         tenants=tuple(_tenant(name, played, attempts, books, bill) for name, bill in bills.items()),
         money=Money(
             total["revenue_micro"],

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sublet.core.errors import Invalid
+from sublet.demo.terms import Pace
 
 SLOTS_MAX = 64
 SPEED_MAX = 100_000.0
@@ -25,6 +26,13 @@ class Options:
     port: int = 0  # 0: a free one
     live: bool = True  # draw the view, where there is a terminal
     keep: bool = False  # stay up afterwards, for the page
+    engine: str = ""  # slurm: the cluster that the settings name; empty: this machine
+    largest: int | None = None  # GPUs of one node; None: all slots
+
+    @property
+    def pace(self) -> Pace:
+        """How long everything takes there."""
+        return Pace(3) if self.engine == "slurm" else Pace()
 
     @property
     def length_s(self) -> float:

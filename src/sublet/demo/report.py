@@ -10,12 +10,10 @@ from rich.text import Text
 from sublet.core.units import MICRO
 from sublet.demo.figures import Summary
 from sublet.demo.learning import Learning
-from sublet.demo.terms import PROMISE_US
 from sublet.demo.view import COLOURS, spark
 
 _WIDE = 40
 _CURVE = 48
-PROMISE_S = PROMISE_US / MICRO
 
 
 def show(screen: Console, summary: Summary) -> None:
@@ -84,18 +82,18 @@ def _money(summary: Summary) -> RenderableType:
 
 
 def _waiting(summary: Summary) -> RenderableType:
-    owner = summary.owner
+    owner, promise_s = summary.owner, summary.options.pace.promise_us / MICRO
     made = Table.grid(padding=(0, 2))
     for name, delay_s in (
         ("half of the jobs", owner.delay.p50),
         ("99 of 100", owner.delay.p99),
         ("the longest", owner.delay.max),
     ):
-        filled = min(_WIDE, round(delay_s / PROMISE_S * _WIDE))
-        colour = "green" if delay_s <= PROMISE_S else "red"
+        filled = min(_WIDE, round(delay_s / promise_s * _WIDE))
+        colour = "green" if delay_s <= promise_s else "red"
         bar = Text("█" * filled, style=colour) + Text("░" * (_WIDE - filled), style="bright_black")
         made.add_row(name, bar, f"{delay_s:.2f} s")
-    made.add_row("the promise", Text("█" * _WIDE, style="bright_black"), f"{PROMISE_S:g} s")
+    made.add_row("the promise", Text("█" * _WIDE, style="bright_black"), f"{promise_s:g} s")
     broken = owner.promises_broken
     said, style = (f"{broken} promises were broken", "bold red") if broken else ("no promise was broken", "bold green")
     jobs = Text.assemble(f"{owner.jobs} jobs, {owner.started} started; ", (said, style))

@@ -1,14 +1,18 @@
 """One demo from beginning to end."""
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
+from sublet.app import settings as settings_file
 from sublet.app.settings import Settings
+from sublet.app.slurm import named_cluster
 from sublet.cli.root import Server
 from sublet.core.rehearsal import READY_SOON, rehearse
 from sublet.demo import options as checking
@@ -18,9 +22,11 @@ from sublet.demo.director import Guard, play, wind_down
 from sublet.demo.figures import Summary, draw
 from sublet.demo.learning import read
 from sublet.demo.options import Options
+from sublet.demo.queues import fleet_of
 from sublet.demo.schedule import Schedule, lay_out
 from sublet.demo.stage import Stage, built
 from sublet.demo.view import prologue, viewing
+from sublet.engines.slurm.tools import Tools
 from sublet.traces import read_jobs
 
 PACKAGED = Path(__file__).parent.parent / "traces" / "philly_day.parquet"
@@ -31,6 +37,7 @@ Afterwards = Callable[[Stage, Summary], None]
 
 def run_demo(options: Options, open_server: Callable[[Settings], Server], *, screen: Console, then: Afterwards) -> Summary:
     """Play a day and return its figures. `screen` shows how it goes; `then` is called while everything still stands."""
+    options = _on_cluster(options) if options.engine == "slurm" else options
     checking.check(options)
     table = read_jobs(options.trace or PACKAGED)
     day = lay_out(table, slots=options.slots, speed=options.speed, hours=options.hours, seed=options.seed)
@@ -46,9 +53,23 @@ def run_demo(options: Options, open_server: Callable[[Settings], Server], *, scr
             deaf()
 
 
+def _on_cluster(options: Options) -> Options:
+    """The options for the cluster that the settings name: as many slots as it has GPUs, and a third of the speed."""
+    cluster = named_cluster(settings_file.load())
+    gpus, largest = fleet_of(Tools(timeout_s=cluster.timeout_s))
+    return replace(options, slots=gpus, largest=largest, speed=options.speed / options.pace.stretch)
+
+
 def _played(stage: Stage, options: Options, day: Schedule, screen: Console) -> Summary:
     clock = stage.server.plane.clock
-    asked = wishes(length_us=day.length_us, slots=options.slots, gpu_model=stage.gpu_model, seed=options.seed)
+    asked = wishes(
+        length_us=day.length_us,
+        slots=min(options.slots, 4 * (options.largest or options.slots)),
+        gpu_model=stage.gpu_model,
+        seed=options.seed,
+        pace=options.pace,
+        python=sys.executable if options.engine else "python",
+    )
     begin_us = clock.now_us()
     with viewing(screen, stage, options, day) as drawing:
         watch = Guard(stage, drawing)

@@ -1,6 +1,6 @@
 """The control plane of a demo, its people and their keys: everything that has to stand before the day begins."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 from sublet.app import settings as settings_file
 from sublet.app.keys import OWNER_KEY_FILE
 from sublet.app.settings import Settings
+from sublet.app.slurm import named_cluster
 from sublet.cli.client import Client
 from sublet.cli.root import Server
 from sublet.core.ids import PoolId
@@ -15,10 +16,12 @@ from sublet.core.occupancy import Level
 from sublet.demo import house
 from sublet.demo.cast import TENANTS
 from sublet.demo.options import Options
+from sublet.demo.queues import OurQueue, OwnerQueue, SlurmQueue
 from sublet.demo.schedule import Schedule
 from sublet.demo.terms import pool_terms
 from sublet.engines.local.devices import find_devices
 from sublet.engines.registry import ENGINES, EngineOptions
+from sublet.engines.slurm.tools import Tools
 from sublet.store import pools, spans
 
 TICK_MS = 100
@@ -35,6 +38,8 @@ class Stage:
     owner: Client
     tenants: dict[str, Client]
     key: str  # the owner's, for the page
+    queue: OwnerQueue
+    first_slot: Mapping[str, int]  # of each node, where all slots lie in a row
 
     @property
     def page_url(self) -> str:
@@ -60,26 +65,44 @@ def built(options: Options, open_server: Callable[[Settings], Server], day: Sche
         closing.callback(server.stop)
         key = (settings.data_dir / OWNER_KEY_FILE).read_text().strip()
         owner = closing.enter_context(Client(server.settings.base_url, key))
-        owner.put(f"/v1/pools/{pool}", pool_terms())
+        owner.put(f"/v1/pools/{pool}", pool_terms(options.pace))
         tenants = {tenant: closing.enter_context(_moved_in(owner, tenant)) for tenant in TENANTS}
-        yield Stage(server, pool, gpu_model, owner, tenants, key)
+        queue = _queue(options, owner, pool, gpu_model)
+        closing.callback(queue.clear)
+        yield Stage(server, pool, gpu_model, owner, tenants, key, queue, _first_slots(server))
+
+
+def _queue(options: Options, owner: Client, pool: PoolId, gpu_model: str) -> OwnerQueue:
+    if options.engine != "slurm":
+        return OurQueue(owner, pool, gpu_model)
+    assert options.largest is not None, "a cluster's options name its nodes' size"
+    return SlurmQueue(Tools(timeout_s=named_cluster(settings_file.load()).timeout_s), options.largest)
+
+
+def _first_slots(server: Server) -> Mapping[str, int]:
+    found, at = {}, 0
+    for node in sorted(server.plane.engine.nodes(), key=lambda node: node.id):
+        found[str(node.id)] = at
+        at += node.gpus
+    return found
 
 
 def _settings(options: Options) -> Settings:
+    on_cluster = options.engine == "slurm"
     given = {
         "data_dir": options.data_dir.resolve(),
         "database": "",
         "host": "127.0.0.1",
         "port": options.port,
         "public_url": "",
-        "engine": _engine(options.slots),
+        "engine": options.engine or _engine(options.slots),
         "slots": options.slots,
         "tick_ms": TICK_MS,
         "meter_ms": METER_MS,
         "seed": options.seed,
         "log_level": "error",
     }
-    return settings_file.changed(Settings(), given)
+    return settings_file.changed(settings_file.load() if on_cluster else Settings(), given)
 
 
 def _engine(slots: int) -> str:
@@ -108,5 +131,5 @@ def _moved_in(owner: Client, tenant: str) -> Client:
 def _end_leftovers(settings: Settings, directory: Path) -> None:
     """End what a demo that was killed has left running, before its records are thrown away."""
     engine = house.left_running(directory)
-    if engine is not None:
+    if engine is not None and settings.engine != "slurm":
         house.end_runs(ENGINES[settings.engine](EngineOptions(state=engine, slots=settings.slots)))

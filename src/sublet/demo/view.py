@@ -22,7 +22,6 @@ from sublet.demo.director import Watch
 from sublet.demo.options import Options
 from sublet.demo.schedule import Schedule
 from sublet.demo.stage import Stage
-from sublet.demo.terms import NOTICE_US, PROMISE_US
 from sublet.traces import JobTable
 
 COLOURS = {
@@ -67,7 +66,8 @@ class Scene:
         self.seq = page["last"]
         self.fresh = [event for event in page["items"] if event["kind"].startswith(_TOLD)]
         self.told.extend(self.fresh)
-        self.slots = dict(_held(self.leases, jobs))
+        first = stage.first_slot
+        self.slots = {first[node] + gpu: whose for node, gpu, whose in _held(self.leases, jobs)}
 
     def counts(self, slots: int) -> Mapping[str, int]:
         """GPUs by state, as the bar shows them."""
@@ -78,19 +78,20 @@ class Scene:
         return {**found, "reserve": kept, "idle": free - kept}
 
 
-def _held(leases: list[Any], jobs: list[Any]) -> Iterator[tuple[int, tuple[str, str]]]:
+def _held(leases: list[Any], jobs: list[Any]) -> Iterator[tuple[str, int, tuple[str, str]]]:
+    """(node, GPU, (state, whose)) of everything that is held."""
     for lease in leases:
         if lease["state"] not in _RUNNING | _ENDING:
             continue
         state = {"active": "leased", "noticed": "noticed"}.get(lease["state"], "handover")
         for place in lease["placement"]:
-            yield from ((gpu, (state, lease["tenant"])) for gpu in place["gpus"])
+            yield from ((place["node"], gpu, (state, lease["tenant"])) for gpu in place["gpus"])
     for job in jobs:
         if job["state"] in {"waiting", "ended"}:
             continue
         state = "handover" if job["state"] == "handover" else "owner"
         for place in job["placement"]:
-            yield from ((gpu, (state, job["name"])) for gpu in place["gpus"])
+            yield from ((place["node"], gpu, (state, job["name"])) for gpu in place["gpus"])
 
 
 def prologue(screen: Console, options: Options, table: JobTable, day: Schedule) -> None:
@@ -107,7 +108,8 @@ def prologue(screen: Console, options: Options, table: JobTable, day: Schedule) 
     _say(screen, "trace", name)
     for remark in remarks:
         _say(screen, "", remark)
-    promise = f"notice {NOTICE_US / SECOND_US:g} s, GPUs back within {PROMISE_US / SECOND_US:g} s"
+    pace = options.pace
+    promise = f"notice {pace.notice_us / SECOND_US:g} s, GPUs back within {pace.promise_us / SECOND_US:g} s"
     _say(screen, "terms", f"{promise}: a pool's terms with seconds for minutes")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from sublet.core.errors import Invalid, NotFound
 from sublet.core.ids import NodeId, RunId
 from sublet.core.units import SECOND_US
-from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, Phase, Seen, StartOrder, StopOrder
+from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, OwnerWork, Phase, Seen, StartOrder, StopOrder
 
 _NEVER = 2**63 - 1
 KILLED = -9
@@ -46,6 +46,7 @@ class _Run:
     save_at_us: int | None = None
     notice: NoticeOrder | None = None
     verdict: Phase | None = None
+    taken: tuple[int, int] | None = None  # (said, done) by the owner's own scheduler
     output: bytes = b""
     seen: Seen | None = None  # what was last shown of it, as long as nothing happens to it
     until_us: int = 0  # when the clock alone next changes that
@@ -78,11 +79,22 @@ class FakeEngine:
             nodes = [NodeSeen(NodeId(f"node-{number:05d}"), gpus, gpu_model) for number in range(nodes)]
         self._nodes = {node.id: node for node in nodes}
         self.volumes: set[str] = set()
+        self.queue: list[OwnerWork] | None = None
 
     @property
     def capabilities(self) -> Capabilities:
         """Everything, for nothing."""
-        return Capabilities(name="fake", isolation="nothing runs, so nothing is separated", survives_control_plane=False)
+        return Capabilities(
+            name="fake",
+            isolation="nothing runs, so nothing is separated",
+            survives_control_plane=False,
+            owner_queue=self.queue is not None,
+        )
+
+    @property
+    def looked_us(self) -> int | None:
+        """Always now."""
+        return None
 
     def nodes(self) -> Sequence[NodeSeen]:
         """All nodes, those that crashed too."""
@@ -172,6 +184,10 @@ class FakeEngine:
         run.until_us = min((at for at in ahead if at > now), default=_NEVER) if run.exited is None else _NEVER
         return run.seen
 
+    def owner_work(self) -> Sequence[OwnerWork] | None:
+        """What a test put into `queue`; None: the owner's jobs are queued with us."""
+        return None if self.queue is None else list(self.queue)
+
     def forget(self, runs: Sequence[RunId]) -> None:
         """Drop runs that have a verdict."""
         for name in runs:
@@ -197,6 +213,14 @@ class FakeEngine:
         alive = self._known(run)
         if alive.exited is None:
             alive.exited = (self._clock(), code, "")
+
+    def take(self, run: RunId, *, by_us: int) -> None:
+        """The owner's own scheduler takes the GPUs: it says so now, and ends the run then."""
+        alive = self._known(run)
+        if alive.exited is None:
+            alive.taken = (self._clock(), by_us)
+            alive.kills["preempted"] = by_us
+            self._advance(alive)
 
     def checkpoint(self, run: RunId) -> None:
         """The workload marks a checkpoint now."""
@@ -267,7 +291,15 @@ class FakeEngine:
         if run.exited is None:
             if now < run.ready_us:
                 return Seen(run.name, Phase.STARTING)
-            return Seen(run.name, Phase.RUNNING, started_us=run.ready_us, checkpoint_us=run.saved_us)
+            said, by = run.taken or (None, None)
+            return Seen(
+                run.name,
+                Phase.RUNNING,
+                started_us=run.ready_us,
+                checkpoint_us=run.saved_us,
+                taken_us=said,
+                taken_by_us=by,
+            )
         at, code, reason = run.exited
         started = run.ready_us if run.order is not None and run.ready_us <= at and "before" not in reason else None
         phase = run.verdict or Phase.EXITED
@@ -279,4 +311,5 @@ class FakeEngine:
             exit_code=code if started is not None else None,
             checkpoint_us=run.saved_us,
             evidence={"ended_by": reason} if reason else {},
+            taken_us=None if run.taken is None or reason != "preempted" else run.taken[0],
         )

@@ -36,6 +36,8 @@ class Seen:
     exit_code: int | None = None  # negative: ended by that signal; None: unknown
     checkpoint_us: int | None = None  # the last checkpoint the workload marked
     evidence: Mapping[str, str] = field(default_factory=dict)  # of the hand-over, or of what went wrong
+    taken_us: int | None = None  # the owner's own scheduler takes its GPUs, without an order of ours, and said so then
+    taken_by_us: int | None = None  # and when that will be at the earliest, while it still runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,23 @@ class NodeSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnerWork:
+    """A job in the owner's own queue, which the engine's scheduler starts and ends without asking us."""
+
+    id: str  # stable as long as it is there, the same for no other job
+    name: str
+    gpus: int
+    nodes: int
+    submitted_us: int
+    gpu_model: str = ""  # that it insists on; empty: any
+    started_us: int | None = None
+    ended_us: int | None = None
+    exit_code: int | None = None
+    held: tuple[tuple[NodeId, int], ...] = ()  # (node, GPUs) of a job that ran or runs; which of a node's GPUs is not said
+    able: bool = True  # a waiting job that would start if there were GPUs: not held back by a limit, a date or another job
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What this engine can do, as one value."""
 
@@ -61,6 +80,7 @@ class Capabilities:
     grace_max_us: int | None = None
     survives_control_plane: bool = True
     notice_ways: tuple[str, ...] = ("signal", "file", "environment")
+    owner_queue: bool = False  # the owner's jobs are queued there, and `owner_work` tells of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +93,7 @@ class StartOrder:
     workload: Workload
     attempt: int = 1
     volume: str | None = None
+    tenant: str = ""  # whose lease it is
     is_owner: bool = False  # the owner's job: not confined as a stranger
     kill_at_us: int | None = None  # end it then even if no further order comes (end of term or of funds)
     env: Mapping[str, str] = field(default_factory=dict)  # set by the control plane, wins over the workload's
@@ -103,6 +124,10 @@ class Engine(Protocol):
     def capabilities(self) -> Capabilities:
         """What it can do."""
 
+    @property
+    def looked_us(self) -> int | None:
+        """As of when the last `observe` is true, where a look is costly and kept for a while; None: as of its call."""
+
     def nodes(self) -> Sequence[NodeSeen]:
         """All nodes, with their health now."""
 
@@ -120,6 +145,9 @@ class Engine(Protocol):
 
     def observe(self) -> Mapping[RunId, Seen]:
         """Every run known, in one call."""
+
+    def owner_work(self) -> Sequence[OwnerWork] | None:
+        """The owner's jobs as of the last `observe`, waiting and running; None where he queues them with us."""
 
     def forget(self, runs: Sequence[RunId]) -> None:
         """Drop the records of finished runs; the control plane has stored what it needs."""

@@ -10,6 +10,8 @@ from sublet.engines.fake import FakeEngine
 from sublet.engines.local.devices import CpuSlots, find_devices
 from sublet.engines.local.engine import LocalEngine
 from sublet.engines.protocol import Engine
+from sublet.engines.slurm.make import make as make_slurm
+from sublet.engines.slurm.site import Cluster
 
 
 def wall_clock_us() -> int:
@@ -25,6 +27,7 @@ class EngineOptions:
     slots: int | None = None  # None: what the machine has
     hidden: tuple[Path, ...] = ()  # directories of the control plane that no tenant may see
     clock: Callable[[], int] = wall_clock_us
+    cluster: Cluster | None = None  # where the Slurm engine finds its cluster
 
 
 def _fake(options: EngineOptions) -> Engine:
@@ -40,10 +43,18 @@ def _cpu(options: EngineOptions) -> Engine:
     return LocalEngine(options.state, devices=slots, name="cpu", hidden=options.hidden)
 
 
+def _slurm(options: EngineOptions) -> Engine:
+    if options.cluster is None:
+        hint = "set slurm_shared to a directory that this machine and every node see under the same path"
+        raise Invalid("the engine slurm needs a directory shared with the nodes", field="slurm_shared", hint=hint)
+    return make_slurm(options.cluster)
+
+
 ENGINES: Mapping[str, Callable[[EngineOptions], Engine]] = {
     "fake": _fake,
     "local": _local,
     "cpu": _cpu,  # the local engine on CPU slots, also where the machine has GPUs
+    "slurm": _slurm,  # jobs of a cluster that the owner goes on using
 }
 
 

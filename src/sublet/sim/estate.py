@@ -3,7 +3,9 @@
 Leases and jobs are moved by `core.lifecycle` and `core.owner`, as the running system moves them; there is no other state.
 """
 
+from collections import defaultdict, deque
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +33,8 @@ class Estate:
         self.standing = Standing(scene.pool, scene.nodes, slots)
         self.account = Account(scene.capacity, scene.from_us)
         tenants = {wish.tenant for wish in scene.standing} | {wish.tenant for _, wish in scene.listed}
-        self._tenants: Mapping[TenantId, TenantView] = {name: TenantView(name) for name in tenants}
+        self._tenants: dict[TenantId, TenantView] = {name: TenantView(name) for name in tenants}
+        self._evicted: dict[TenantId, deque[int]] = defaultdict(deque)  # when, within the pool's window
         self._habits = scene.habits
         self._pool = PoolView(
             scene.pool, price_micro=scene.pool.price_micro, price_at_us=scene.from_us, reserve=0, forecasts={}, closed=True
@@ -98,6 +101,19 @@ class Estate:
         if lease.state in HELD or (before is not None and before.state in HELD):
             self.account.move(None if before is None else gpu_state(before), gpu_state(lease), lease.gpus)
         self.standing.put_lease(lease)
+
+    def note_eviction(self, lease: Lease, now_us: int) -> None:
+        """The owner took a lease back: it counts for its tenant, where the pool bounds that."""
+        if self._pool.pool.evictions_per_tenant is not None:
+            self._evicted[lease.tenant].append(now_us)
+
+    def count_evictions(self, now_us: int) -> None:
+        """Let the next round know how many evictions each tenant had within the window."""
+        pool = self._pool.pool
+        for name, when in self._evicted.items():
+            while when and when[0] <= now_us - pool.evictions_window_us:
+                when.popleft()
+            self._tenants[name] = replace(self._tenants[name], evictions={pool.id: len(when)})
 
     def note_checkpoints(self, now_us: int) -> None:
         """What the engine has seen: the last checkpoint of everything that runs. It matters only to who is reclaimed."""

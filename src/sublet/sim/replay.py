@@ -207,6 +207,8 @@ class Replay:
         lease = lifecycle.after_exit(lease, exit_code=code, at_us=self._now, checkpoint_us=safe)
         self.estate.put_lease(lease)
         self._works.ended(lease, safe_us=safe)
+        if lease.cause is Cause.RECLAIMED:
+            self.estate.note_eviction(lease, self._now)
         self.tally.attempt_ended(self.scene.pool, lease)
         if self._quota is not None:
             self._quota.ended(self._now, failed=lease.cause is Cause.RECLAIMED and code != 0)
@@ -302,11 +304,12 @@ class Replay:
         """One round, and everything that it decided."""
         if self.estate.standing.placeless:
             self.estate.note_checkpoints(self._now)
+            self.estate.count_evictions(self._now)
         plan = decide(self.estate.view(market=self._market_due), now=self._now, explain=False)
         self.tally.rounds += 1
         self._round_due = False
         self._apply(plan)
-        if self._due_us == NEVER or plan.notices or plan.moves or plan.grants:
+        if self._due_us == NEVER or plan.reclaims or plan.announced or plan.moves or plan.grants or plan.undated:
             self._look_ahead()
         if self._market_due and self._now % HOUR_US < self.scene.market_us:
             self._note_hour()
@@ -319,8 +322,7 @@ class Replay:
             self.estate.put_job(changed(self.estate.job(job), entitled_us=at_us))
         for kept in plan.kept:
             self.estate.put_job(changed(self.estate.job(kept.job), placement=kept.placement))
-        for notice in plan.notices:
-            self._notice(notice)
+        self._give_notice(plan)
         for move in _moves_of(plan):
             self._move(move)
         for grant in plan.grants:
@@ -331,6 +333,14 @@ class Replay:
             self.estate.set_pool(reserve=reserve.gpus)
         for alarm in plan.alarms:
             self.tally.alarms[alarm.kind] += 1
+
+    def _give_notice(self, plan: Plan) -> None:
+        for at_us, notice in plan.dated:
+            self.estate.put_lease(lifecycle.dated(self._live(notice.lease), at_us, reason=notice.reason))
+        for item in plan.undated:
+            self.estate.put_lease(lifecycle.dated(self._live(item.lease), None, reason=item.reason))
+        for notice in plan.notices:
+            self._notice(notice)
 
     def _notice(self, notice: Notice) -> None:
         lease = lifecycle.noticed(self._live(notice.lease), notice, at_us=self._now)

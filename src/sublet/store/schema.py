@@ -76,6 +76,13 @@ pools = Table(
     Column("created_us", BigInteger, nullable=False),
 )
 
+sites = Table(
+    "sites",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("settings", Text, nullable=False),  # core.site.Site as JSON
+)
+
 nodes = Table(
     "nodes",
     metadata,
@@ -130,6 +137,7 @@ leases = Table(
     Column("started_us", BigInteger),
     Column("noticed_us", BigInteger),
     Column("deadline_us", BigInteger),
+    Column("notice_at_us", BigInteger),
     Column("stopped_us", BigInteger),
     Column("checkpoint_us", BigInteger),
     Column("metered_us", BigInteger),
@@ -189,6 +197,7 @@ attempts = Table(  # a finished attempt of a lease: what it was granted, why and
     Column("settled", Boolean, nullable=False, default=False),  # charged, refunded, credited, its hold voided
     Index("ix_attempts_settled", "settled"),
     Index("ix_attempts_tenant_stopped_us", "tenant", "stopped_us"),
+    Index("ix_attempts_pool_stopped_us", "pool", "stopped_us"),
 )
 
 jobs = Table(

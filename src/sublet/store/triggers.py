@@ -30,6 +30,7 @@ WATCHED = (
     Watched("jobs", "job", "id", ("version", "placement", "entitled_us")),
     Watched("nodes", "node", "id", ("down", "pool", "gpus", "rack", "pod")),
     Watched("pools", "pool", "id", ("settings", "price_micro", "price_at_us", "reserve")),
+    Watched("sites", "pool", "id", ("settings",)),  # what it bears is news for its pools, which are few: they are read anew
     Watched("tenants", "tenant", "id", ("suspended",)),
     Watched("quotas", "tenant", "tenant", ("nominal", "borrowing_limit")),
     Watched(

@@ -1,10 +1,10 @@
 """Metered intervals and finished attempts, and the marks on a lease that say how far its time and funds are counted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, select, tuple_, update
+from sqlalchemy import Connection, bindparam, exists, func, select, tuple_, union_all, update
 
 from sublet.core.errors import Stale
 from sublet.core.ids import LeaseId, PoolId, TenantId
@@ -19,6 +19,7 @@ from sublet.store.schema import attempts, leases, transfers, usage
 _USAGE = [column for column in usage.columns if column.name != "billed"]
 _USAGE_NAMES = tuple(column.name for column in _USAGE)
 _read_usage = attrgetter(*_USAGE_NAMES)
+_ENDING = (State.NOTICED.value, State.STOPPING.value)  # an attempt that is over is among the attempts
 _RUNNING = (State.ACTIVE.value, State.NOTICED.value)
 _OF_CHARGE = (
     (transfers.c.lease == usage.c.lease) & (transfers.c.usage_seq == usage.c.seq) & (transfers.c.purpose == Purpose.USAGE)
@@ -180,3 +181,19 @@ def open_before(tx: Connection, tenant: TenantId, to_us: int) -> int:
     endings = (attempts.c.tenant == tenant) & (attempts.c.stopped_us < to_us) & attempts.c.settled.is_(False)
     pairs = ((leases, running), (usage, charges), (attempts, endings))
     return sum(tx.execute(select(func.count()).select_from(table).where(which)).scalar_one() for table, which in pairs)
+
+
+def evictions(tx: Connection, since_us: Mapping[PoolId, int]) -> dict[TenantId, dict[PoolId, int]]:
+    """How many leases the owner took back from each tenant after an instant of each of these pools, those that end now too."""
+    found: dict[TenantId, dict[PoolId, int]] = {}
+    for pool, since in since_us.items():
+        over = select(attempts.c.tenant).where(
+            (attempts.c.pool == pool) & (attempts.c.stopped_us > since) & (attempts.c.cause == Cause.RECLAIMED)
+        )
+        under_way = select(leases.c.tenant).where(
+            (leases.c.pool == pool) & leases.c.state.in_(_ENDING) & (leases.c.cause == Cause.RECLAIMED)
+        )
+        both = union_all(over, under_way).subquery()
+        for tenant, many in tx.execute(select(both.c.tenant, func.count()).group_by(both.c.tenant)):
+            found.setdefault(TenantId(tenant), {})[pool] = many
+    return found

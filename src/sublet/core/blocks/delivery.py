@@ -13,7 +13,7 @@ from sublet.core.blocks.calendar import is_kept, kept_leases, kept_until, node_s
 from sublet.core.blocks.contract import hold_of
 from sublet.core.draft import Draft, Ground
 from sublet.core.fleet import Masks, Placement
-from sublet.core.ids import JobId, LeaseId
+from sublet.core.ids import JobId
 from sublet.core.lease import HELD, Cause, Event, Lease, State
 from sublet.core.owner import OwnerJob
 from sublet.core.placement import Room
@@ -197,9 +197,9 @@ def _stand_in(block: Lease) -> OwnerJob:
 
 def _give_notice(ground: Ground, draft: Draft, block: Lease, shortage: Shortage) -> None:
     """To whoever holds the nodes of a block that starts soon."""
-    leases = ground.standing.leases
-    for name, deadline, loss, _ in shortage.victims:
-        why = f"the block {block.id} that was sold on these nodes starts in {(block.not_before_us - draft.now_us) / 1e6:g} s"
-        version = draft.version(leases[LeaseId(name)])
-        draft.notices.append(Notice(name, version, Cause.RECLAIMED, deadline, why, loss_micro=loss))
-        ground.noticed.add(name)
+    leases, who, rows = ground.standing.leases, shortage.victims.who, shortage.victims.rows
+    why = f"the block {block.id} that was sold on these nodes starts in {(block.not_before_us - draft.now_us) / 1e6:g} s"
+    for name, row in zip(shortage.victims.leases, rows.tolist(), strict=True):
+        deadline, loss = int(who.deadline_us[row]), int(who.loss_micro[row])
+        draft.announced.append(Notice(name, draft.version(leases[name]), Cause.RECLAIMED, deadline, why, loss_micro=loss))
+    ground.noticed[rows] = True

@@ -1,8 +1,9 @@
-"""Which leases end so that a gang fits: a cover of what its nodes lack, at the least cost.
+"""Which leases end so that a gang fits: one cover of what its nodes lack, at little cost.
 
 One node is solved exactly: it has 64 GPUs at most, so a table over the GPUs still missing is small. A gang takes the cheapest
 node, and again, until it is served; a lease once chosen costs nothing on its other nodes. Costs are compared as (cost, leases
-within their tenants' nominal quotas, GPUs that end); among equals younger leases and fuller nodes go first.
+within their tenants' nominal quotas, GPUs that end); among equals younger leases and fuller nodes go first. What a lease counts
+on each of its nodes is the caller's: `kernels.cheapest` tries several ways.
 
 Rows are those of `tables.HELD_ROW` and `tables.HOLD_ROW`; nodes are rows of the standing.
 """
@@ -19,12 +20,20 @@ from sublet.core.kernels.money import Whole
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Lists = tuple[tuple[Ints, Ints], tuple[Ints, Ints]]
+"""The parts by node and by lease, as `lists_of` gives them."""
+Parts = tuple[Ints, Ints, Ints]
+"""(lease, node, gpus), int64[parts] each: what ending a lease frees on a node."""
+Shape = tuple[int, int]
+"""(need, nodes): so many GPUs on each of so many nodes."""
 Table = tuple[Bools, Ints, npt.NDArray[np.uint64]]
 """By GPUs that a node still lacks: whether they can be had, at which cost (int64[65, 3]), by which of its parts (bits)."""
+Offers = tuple[Bools, Ints, npt.NDArray[np.uint64]]
+"""By node: whether it can have what it needs, at which cost (int64[nodes, 3]), by which of its parts (bits)."""
 
 
 @njit(cache=True)
-def _lists(keys: Ints, many: int) -> tuple[Ints, Ints]:
+def lists_of(keys: Ints, many: int) -> tuple[Ints, Ints]:
     """(start int64[many + 1], items int64[len(keys)]): for each key below `many` the indices that have it, in order."""
     start = np.zeros(many + 1, np.int64)
     for key in keys:
@@ -39,10 +48,10 @@ def _lists(keys: Ints, many: int) -> tuple[Ints, Ints]:
 
 
 @njit(cache=True)
-def _parts(rows: Any, holds: Any, may: Bools, fit: npt.NDArray[np.uint64]) -> tuple[Ints, Ints, Ints]:
-    """(lease, node, gpus), int64[p] each: what ending the leases that may end would free where, the youngest leases first."""
+def parts_of(rows: Any, holds: Any, may: Bools, fit: npt.NDArray[np.uint64]) -> Parts:
+    """What ending the leases that may end would free where, the youngest leases first."""
     n = len(rows)
-    granted, order, rank = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+    granted, order = np.empty(n, np.int64), np.empty(n, np.int64)
     for i in range(n):
         granted[i], order[i] = -rows[i]["granted_us"], rows[i]["order"]
     rising = True
@@ -50,36 +59,36 @@ def _parts(rows: Any, holds: Any, may: Bools, fit: npt.NDArray[np.uint64]) -> tu
         rising = rising and order[i - 1] <= order[i]
     by_order = np.arange(n) if rising else np.argsort(order, kind="mergesort")
     youngest = by_order[np.argsort(granted[by_order], kind="mergesort")]
-    for i in range(n):
-        rank[youngest[i]] = i
-    many = 0
-    picked, place = np.empty(len(holds), np.int64), np.empty(len(holds), np.int64)
+    many, picked, lease = 0, np.empty(len(holds), np.int64), np.empty(len(holds), np.int64)
     for h in range(len(holds)):
-        lease = holds[h]["lease"]
-        if lease >= 0 and may[lease] and holds[h]["mask"] & fit[holds[h]["node"]] != 0:
-            picked[many], place[many] = h, rank[lease]
+        hold = holds[h]
+        if hold["lease"] >= 0 and may[hold["lease"]] and hold["mask"] & fit[hold["node"]] != 0:
+            picked[many], lease[many] = h, hold["lease"]
             many += 1
-    picked = picked[:many][np.argsort(place[:many], kind="mergesort")]
+    start, items = lists_of(lease[:many], n)
     lease_of, node_of, gpus = np.empty(many, np.int64), np.empty(many, np.int64), np.empty(many, np.int64)
-    for i in range(many):
-        hold = holds[picked[i]]
-        lease_of[i], node_of[i], gpus[i] = hold["lease"], hold["node"], popcount(hold["mask"] & fit[hold["node"]])
+    at = 0
+    for i in youngest:
+        for j in range(start[i], start[i + 1]):
+            hold = holds[picked[items[j]]]
+            lease_of[at], node_of[at], gpus[at] = i, hold["node"], popcount(hold["mask"] & fit[hold["node"]])
+            at += 1
     return lease_of, node_of, gpus
 
 
 @njit(cache=True)
-def _offer(
-    node: Whole, need: Whole, free: Ints, by_node: tuple[Ints, Ints], parts: tuple[Ints, Ints, Ints], costs: Ints, table: Table
+def offer(
+    node: Whole, need: Whole, free: Ints, by_node: tuple[Ints, Ints], parts: Parts, costs: Ints, table: Table
 ) -> tuple[bool, Whole, Whole, Whole]:
     """(whether it can be had, cost): the cheapest choice among a node's leases that leaves it with `need` free GPUs.
 
-    `free`: int64[nodes]; `parts` of leases that were chosen already free 0 GPUs. `costs`: int64[leases, 3]. The choice is left
-    in `table`: bit i is the i-th part of the node.
+    `free`: int64[nodes]; `parts` of leases that were chosen already free 0 GPUs. `costs`: int64[parts, 3], what a lease counts
+    on each of its nodes. The choice is left in `table`: bit i is the i-th part of the node.
     """
     known, cost, bits = table
     missing = max(0, need - free[node])
     start, items = by_node
-    lease_of, _, gpus = parts
+    gpus = parts[2]
     known[0], bits[0] = True, np.uint64(0)
     cost[0, 0], cost[0, 1], cost[0, 2] = 0, 0, 0
     for wanted in range(1, missing + 1):
@@ -90,14 +99,15 @@ def _offer(
     if most < missing:
         return False, np.int64(0), np.int64(0), np.int64(0)
     for j in range(start[node], start[node + 1]):
-        frees, lease = gpus[items[j]], lease_of[items[j]]
+        part = items[j]
+        frees = gpus[part]
         if frees == 0:
             continue
         for wanted in range(missing, 0, -1):
             before = max(0, wanted - frees)
             if not known[before]:
                 continue
-            a, b, c = cost[before, 0] + costs[lease, 0], cost[before, 1] + costs[lease, 1], cost[before, 2] + costs[lease, 2]
+            a, b, c = cost[before, 0] + costs[part, 0], cost[before, 1] + costs[part, 1], cost[before, 2] + costs[part, 2]
             if known[wanted] and (cost[wanted, 0], cost[wanted, 1], cost[wanted, 2]) <= (a, b, c):
                 continue
             known[wanted] = True
@@ -107,7 +117,7 @@ def _offer(
 
 
 @njit(cache=True)
-def _chosen_on(node: Whole, bits: np.uint64, by_node: tuple[Ints, Ints], lease_of: Ints) -> Ints:
+def chosen_on(node: Whole, bits: np.uint64, by_node: tuple[Ints, Ints], lease_of: Ints) -> Ints:
     """The leases whose parts of the node these bits are."""
     start, items = by_node
     leases, many = np.empty(popcount(bits), np.int64), 0
@@ -119,7 +129,7 @@ def _chosen_on(node: Whole, bits: np.uint64, by_node: tuple[Ints, Ints], lease_o
 
 
 @njit(cache=True)
-def _end(leases: Ints, lists: tuple[Ints, Ints], parts: tuple[Ints, Ints, Ints], free: Ints, chosen: Bools) -> Ints:
+def end(leases: Ints, lists: tuple[Ints, Ints], parts: Parts, free: Ints, chosen: Bools) -> Ints:
     """Count these leases as ended: their parts free nothing any more. The nodes that gain by it."""
     start, items = lists
     many = 0
@@ -137,30 +147,30 @@ def _end(leases: Ints, lists: tuple[Ints, Ints], parts: tuple[Ints, Ints, Ints],
 
 
 @njit(cache=True)
-def _serve(
-    need: int,
-    nodes: int,
-    free: Ints,
-    lists: tuple[tuple[Ints, Ints], tuple[Ints, Ints]],
-    parts: tuple[Ints, Ints, Ints],
-    costs: Ints,
-    chosen: Bools,
-) -> bool:
-    """Choose leases node by node until `nodes` have `need` GPUs; False if there are not so many. Changes `free` and `chosen`.
+def all_offers(need: int, free: Ints, by_node: tuple[Ints, Ints], parts: Parts, costs: Ints) -> Offers:
+    """The offer of each node."""
+    table = (np.zeros(65, np.bool_), np.zeros((65, 3), np.int64), np.zeros(65, np.uint64))
+    can, bits, offers = np.zeros(len(free), np.bool_), np.zeros(len(free), np.uint64), np.empty((len(free), 3), np.int64)
+    for node in range(len(free)):
+        can[node], offers[node, 0], offers[node, 1], offers[node, 2] = offer(node, need, free, by_node, parts, costs, table)
+        bits[node] = table[2][max(0, need - free[node])]
+    return can, offers, bits
 
-    `lists`: the parts by node and by lease. A node's offer is worked out anew only when a lease on it was chosen.
+
+@njit(cache=True)
+def serve(shape: Shape, free: Ints, lists: Lists, parts: Parts, costs: Ints, given: Offers, chosen: Bools) -> bool:
+    """Choose leases node by node until `shape` is served; False if it cannot be. Changes `free`, `chosen`, GPUs of `parts`.
+
+    `given`: the nodes' offers, used up here. A node's offer is worked out anew only when a lease on it was chosen.
     """
+    need, nodes = shape
     by_node, by_lease = lists
+    open_, offers, bits = given
     table = (np.zeros(65, np.bool_), np.zeros((65, 3), np.int64), np.zeros(65, np.uint64))
     heap: Any = [(np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0)) for _ in range(0)]
-    offers = np.zeros((len(free), 3), np.int64)
-    open_ = np.zeros(len(free), np.bool_)
     for node in range(len(free)):
-        can, a, b, c = _offer(node, need, free, by_node, parts, costs, table)
-        if can:
-            open_[node] = True
-            offers[node, 0], offers[node, 1], offers[node, 2] = a, b, c
-            heap.append((a, b, c, free[node], np.int64(node)))
+        if open_[node]:
+            heap.append((offers[node, 0], offers[node, 1], offers[node, 2], free[node], np.int64(node)))
     heapify(heap)
     for _ in range(nodes):
         while heap:
@@ -172,23 +182,22 @@ def _serve(
         if not heap:
             return False
         served = heappop(heap)[4]
-        _offer(served, need, free, by_node, parts, costs, table)
         open_[served] = False
-        leases = _chosen_on(served, table[2][max(0, need - free[served])], by_node, parts[0])
-        for near in _end(leases, by_lease, parts, free, chosen):
+        leases = chosen_on(served, bits[served], by_node, parts[0])
+        for near in end(leases, by_lease, parts, free, chosen):
             if open_[near]:
-                can, a, b, c = _offer(near, need, free, by_node, parts, costs, table)
+                can, a, b, c = offer(near, need, free, by_node, parts, costs, table)
                 if can:
                     offers[near, 0], offers[near, 1], offers[near, 2] = a, b, c
+                    bits[near] = table[2][max(0, need - free[near])]
                 heappush(heap, (offers[near, 0], offers[near, 1], offers[near, 2], free[near], near))
     return True
 
 
 @njit(cache=True)
-def _without_surplus(
-    need: int, nodes: int, free: Ints, by_lease: tuple[Ints, Ints], parts: tuple[Ints, Ints, Ints], loss: Ints, chosen: Bools
-) -> Ints:
-    """The chosen less those without whom as many nodes are served, dearest first."""
+def without_surplus(shape: Shape, free: Ints, by_lease: tuple[Ints, Ints], parts: Parts, loss: Ints, chosen: Bools) -> Ints:
+    """The chosen less those without whom as many nodes are served, dearest first. `parts` as they were; changes `free`."""
+    need, nodes = shape
     start, items = by_lease
     kept = np.flatnonzero(chosen)
     kept = kept[np.argsort(-loss[kept], kind="mergesort")]
@@ -221,47 +230,3 @@ def free_up(holds: Any, rows: Ints, leases: int, free: npt.NDArray[np.uint64], f
         lease = holds[h]["lease"]
         if lease >= 0 and ends[lease]:
             free[holds[h]["node"]] |= holds[h]["mask"] & fit[holds[h]["node"]]
-
-
-@njit(cache=True)
-def cover(
-    rows: Any,
-    holds: Any,
-    room: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]],
-    choice: tuple[Bools, Ints, Bools],
-    shape: tuple[int, int],
-    shared: tuple[bool, ...],
-) -> tuple[bool, Ints]:
-    """(whether there is a cover, rows of the leases to end): so that `nodes` x `need` GPUs come free, none superfluous.
-
-    `room`: (free, fit) uint64[nodes], what is free or on its way back, and what is fit for use. `choice`: (may, cost, borrowed)
-    by lease. `shape`: (need, nodes). Of the searches in `shared` the one that comes out cheapest: where it is true the cost of
-    a lease is divided among its nodes. Without it is best where one node of a lease is wanted, with it where many are.
-    """
-    may, cost, borrowed = choice
-    n, nodes = len(rows), len(room[0])
-    lease_of, node_of, gpus = _parts(rows, holds, may, room[1])
-    lists = (_lists(node_of, nodes), _lists(lease_of, n))
-    best, best_cost, found = np.empty(0, np.int64), (np.int64(0), np.int64(0), np.int64(0)), False
-    apart = len(lease_of) == 0 or np.max(np.diff(lists[1][0])) <= 1  # no lease has two nodes: both searches are the same
-    for divided in shared:
-        if found and apart:
-            break
-        costs = np.empty((n, 3), np.int64)
-        for i in range(n):
-            spans = lists[1][0][i + 1] - lists[1][0][i]
-            costs[i, 0] = cost[i] // spans if divided and spans > 1 else cost[i]
-            costs[i, 1], costs[i, 2] = np.int64(not borrowed[i]), np.int64(rows[i]["gpus"])
-        free = np.empty(nodes, np.int64)
-        for node in range(nodes):
-            free[node] = popcount(room[0][node])
-        chosen = np.zeros(n, np.bool_)
-        if not _serve(shape[0], shape[1], free, lists, (lease_of, node_of, gpus.copy()), costs, chosen):
-            return False, best
-        ends = _without_surplus(shape[0], shape[1], free, lists[1], (lease_of, node_of, gpus), cost, chosen)
-        total = (np.int64(0), np.int64(0), np.int64(0))
-        for row in ends:
-            total = (total[0] + cost[row], total[1] + np.int64(not borrowed[row]), total[2] + np.int64(rows[row]["gpus"]))
-        if not found or total < best_cost:
-            best, best_cost, found = ends, total, True
-    return found, best

@@ -24,20 +24,22 @@ _NEVER = np.int64(NEVER)
 def due_us(row: Any, lead_us: Whole, start_us: Whole, stop_us: Whole, handover_us: Whole) -> Whole:
     """When time alone asks for a decision about this lease; NEVER if it does not.
 
-    Noticed: its deadline. Active: `lead_us` (at most its own grace) before its end. Starting, stopping, in hand-over: when it
-    has been so for longer than the bound given.
+    Noticed: its deadline. Before that: the instant of its notice, if it is dated. Active: also `lead_us` (at most its own
+    grace) before its end. Starting, stopping, in hand-over: when it has been so for longer than the bound given.
     """
-    if row["state"] == _NOTICED:
+    state, since = row["state"], np.int64(row["since_us"])
+    if state == _NOTICED:
         return np.int64(row["deadline_us"])
-    if row["state"] == _ACTIVE and row["ends_us"] != _NEVER:
-        return np.int64(row["ends_us"]) - min(np.int64(row["grace_us"]), lead_us)
-    if row["state"] == _STARTING:
-        return np.int64(row["since_us"]) + start_us + 1
-    if row["state"] == _STOPPING:
-        return np.int64(row["since_us"]) + stop_us + 1
-    if row["state"] == _HANDOVER:
-        return np.int64(row["since_us"]) + handover_us + 1
-    return _NEVER
+    if state == _STOPPING:
+        return since + stop_us + 1
+    if state == _HANDOVER:
+        return since + handover_us + 1
+    at = np.int64(row["notice_at_us"])
+    if state == _ACTIVE and row["ends_us"] != _NEVER:
+        return min(at, np.int64(row["ends_us"]) - min(np.int64(row["grace_us"]), lead_us))
+    if state == _STARTING:
+        return min(at, since + start_us + 1)
+    return at
 
 
 @njit(cache=True)
@@ -90,6 +92,8 @@ def locked(rows: Rows, now_us: int, within_us: int, after_us: int, unbreakable: 
             continue
         if row["deadline_us"] != _NEVER:
             wait = max(0, row["deadline_us"] - now_us)
+        elif row["notice_at_us"] != _NEVER:
+            wait = max(max(0, row["notice_at_us"] - now_us) + np.int64(row["grace_us"]), row["exempt_us"] - now_us)
         else:
             wait = max(np.int64(row["grace_us"]), row["exempt_us"] - now_us)
         if unbreakable[row["lease_class"]] or wait + after_us > within_us:
@@ -105,8 +109,13 @@ def unlocks_us(rows: Rows, now_us: int, within_us: int, after_us: int, unbreakab
         row = rows[i]
         if not row["used"] or unbreakable[row["lease_class"]]:
             continue
-        ends = row["exempt_us"] if row["deadline_us"] == _NEVER else row["deadline_us"]
-        at = np.int64(ends) + after_us - within_us
+        if row["deadline_us"] != _NEVER:
+            ends = np.int64(row["deadline_us"])
+        elif row["notice_at_us"] != _NEVER:
+            ends = max(np.int64(row["notice_at_us"]) + np.int64(row["grace_us"]), np.int64(row["exempt_us"]))
+        else:
+            ends = np.int64(row["exempt_us"])
+        at = ends + after_us - within_us
         if now_us < at < next_us:
             next_us = at
     return next_us
@@ -133,7 +142,7 @@ def weigh(
     for i in range(n):
         row = rows[i]
         reclaimable = row["state"] == _RESERVED or row["state"] == _STARTING or row["state"] == _ACTIVE
-        if not (row["used"] and reclaimable and breakable[row["lease_class"]]):
+        if not (row["used"] and reclaimable and row["notice_at_us"] == _NEVER and breakable[row["lease_class"]]):
             continue
         may[i] = True
         end = max(now_us + row["grace_us"], np.int64(row["exempt_us"]))
@@ -170,4 +179,17 @@ def borrowed(rows: Rows, nominal: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_
         if rows[i]["used"] and excess[rows[i]["tenant"]] > 0:
             over[i] = True
             excess[rows[i]["tenant"]] -= rows[i]["gpus"]
+    return over
+
+
+@njit(cache=True)
+def over_budget(
+    rows: Rows, may: npt.NDArray[np.bool_], weight: npt.NDArray[np.int64], left: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """bool[n]: leases whose end would be one too many for their tenant, all but the `left` (by tenant) that weigh least."""
+    over, still = np.zeros(len(rows), np.bool_), left.copy()
+    for i in np.argsort(weight, kind="mergesort"):
+        if rows[i]["used"] and may[i]:
+            over[i] = still[rows[i]["tenant"]] <= 0
+            still[rows[i]["tenant"]] -= 1
     return over

@@ -5,32 +5,30 @@ down how it ended. The engine only writes orders and reads records, so a fresh o
 directory. Where systemd starts the control plane, its unit needs `KillMode=process`, or a restart ends the keepers, too.
 """
 
-import errno
 import fcntl
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sublet.core.errors import Invalid, NotFound, SubletError, Unavailable
+from sublet.core.errors import Invalid, NotFound
 from sublet.core.ids import RunId
 from sublet.engines.local import environment, output, records
 from sublet.engines.local.devices import Devices
-from sublet.engines.local.handover import hand_over, remove_tree
+from sublet.engines.local.handover import hand_over
 from sublet.engines.local.observation import Observer, never_started
 from sublet.engines.local.preparation import apply_limits, prepare
 from sublet.engines.local.rundir import RunDir, keeper_lives, locked_orders, put_orders, try_lock, wake
 from sublet.engines.local.survey import survey
-from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, Phase, Seen, StartOrder, StopOrder
+from sublet.engines.local.trees import remove_tree
+from sublet.engines.orders import each, on_disk, remove, safe_name
+from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, OwnerWork, Phase, Seen, StartOrder, StopOrder
 
 LOG_BYTES = 64 << 20
 KEEPER = Path(__file__).with_name("keeper.py")
-_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _NEVER = "stopped before it was started"
 
 Item = TypeVar("Item")
@@ -78,6 +76,11 @@ class LocalEngine:
         """What it can do, as found on this machine."""
         return Capabilities(name=self._name, isolation=self._isolation, gangs=False)
 
+    @property
+    def looked_us(self) -> int | None:
+        """Always now."""
+        return None
+
     def nodes(self) -> Sequence[NodeSeen]:
         """This machine."""
         devices = self._site.devices
@@ -110,17 +113,21 @@ class LocalEngine:
             names = [RunId(entry.name) for entry in os.scandir(self._site.runs) if not entry.name.startswith(".")]
             return {name: self._observer.see(name, self._site.run(name), now_us=now) for name in names}
 
+    def owner_work(self) -> Sequence[OwnerWork] | None:
+        """None: this machine has no queue but ours."""
+        return None
+
     def forget(self, runs: Sequence[RunId]) -> None:
         """Remove the directories of runs whose hand-over has a verdict; others are kept."""
         for name in runs:
             run = self._run(name)
             if run.cleaned.exists():
-                self._remove(run.path)
+                remove(run.path)
                 self._observer.forget(name, run)
 
     def discard(self, volume: str) -> None:
         """Remove a volume."""
-        self._remove(self._site.volumes / _safe(volume, "volume"))
+        remove(self._site.volumes / safe_name(volume, "volume"))
 
     def logs(self, run: RunId, *, offset: int = 0) -> Iterator[bytes]:
         """Output from `offset`, or from the oldest byte kept."""
@@ -130,7 +137,7 @@ class LocalEngine:
         return output.read(directory, offset)
 
     def _run(self, name: RunId) -> RunDir:
-        return self._site.run(_safe(name, "run"))
+        return self._site.run(safe_name(name, "run"))
 
     def _start(self, order: StartOrder) -> None:
         run = self._run(order.run)
@@ -156,7 +163,7 @@ class LocalEngine:
             have = f"{self._site.node} with {self._site.devices.count} slots"
             raise Invalid(f"run {order.run} wants slots {mask:#x} of {node}; there is {have}", field="placement")
         if order.volume is not None:
-            _safe(order.volume, "volume")
+            safe_name(order.volume, "volume")
         environment.check(order)
 
     def _notify(self, order: NoticeOrder) -> None:
@@ -218,17 +225,6 @@ class LocalEngine:
         shared = any(other.scratch.stat().st_uid == uid and not other.exited.exists() for other in others)
         return None if shared else uid
 
-    def _remove(self, path: Path) -> None:
-        """Rename away first, so that nobody meets a half-removed directory."""
-        if not path.exists():
-            return
-        old = path.with_name(f".old-{path.name}")
-        remove_tree(old)
-        path.rename(old)
-        problem = remove_tree(old)
-        if problem:
-            raise Unavailable(f"{path} could not be removed: {problem}")
-
     def _booting(self, name: RunId) -> bool:
         """Whether a keeper that we started ourselves is still on its way to the lock."""
         self._reap()
@@ -244,30 +240,10 @@ class LocalEngine:
                 self._children.pop(name, None)
 
     def _each(self, items: Sequence[Item], act: Callable[[Item], None]) -> None:
-        """Act on all; one that fails does not stop the others. The first failure is raised when all had their turn."""
-        failures: list[SubletError] = []
-        for item in items:
-            try:
-                with self._on_disk():
-                    act(item)
-            except SubletError as failure:
-                failures.append(failure)
-        if failures:
-            for other in failures[1:]:
-                failures[0].add_note(other.message)
-            raise failures[0]
+        each(items, act, self._on_disk)
 
-    @contextmanager
-    def _on_disk(self) -> Iterator[None]:
-        """Say what a failing disk means to a person."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno in _FULL:
-                raise Unavailable(
-                    f"{self._state} is full; nothing was begun", hint=f"free space below {self._state} and try again"
-                ) from error
-            raise Unavailable(f"{self._state}: {error}", hint="check that the directory exists and can be written") from error
+    def _on_disk(self) -> AbstractContextManager[None]:
+        return on_disk(self._state)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -291,13 +267,6 @@ def _spawn_keeper(run: RunDir) -> int:
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
     return os.posix_spawn(sys.executable, words, {"LANG": "C.UTF-8"}, file_actions=files, setsid=True)
-
-
-def _safe(name: str, field: str) -> str:
-    """A name that is a plain file name."""
-    if not _SAFE.fullmatch(name):
-        raise Invalid(f"{name!r} cannot name a {field} here", field=field, hint="use letters, digits, '.', '_' and '-'")
-    return name
 
 
 def _now_us() -> int:

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,8 +97,8 @@ def check_signal(name: str) -> str:
     return short
 
 
-def script(order: StartOrder, env: Mapping[str, str]) -> str:
-    """The shell script of a run.
+def script(order: StartOrder, env: Mapping[str, str], *, first: Sequence[str] = (), ready: bool = True) -> str:
+    """The shell script of a run. `first`: lines before its command; `ready`: it tells the keeper that it runs.
 
     The shell outlives the notice (its trap does nothing), so that a workload in the foreground can save its work and choose
     the exit code. A command of its own that traps the signal replaces ours. The last line keeps the shell from replacing
@@ -107,7 +107,9 @@ def script(order: StartOrder, env: Mapping[str, str]) -> str:
     workload = order.workload
     signals = " ".join(sorted({"TERM", check_signal(workload.notice_signal)}))
     lines = [f"trap : {signals}", *(f"export {name}={shlex.quote(value)}" for name, value in env.items())]
-    lines += [f"printf {READY.decode()} >&{READY_FD}", f"exec {READY_FD}>&-"]
+    lines += first
+    if ready:
+        lines += [f"printf {READY.decode()} >&{READY_FD}", f"exec {READY_FD}>&-"]
     if workload.setup.strip():
         lines += [workload.setup, "sublet_setup=$?", 'if [ "$sublet_setup" -ne 0 ]; then exit "$sublet_setup"; fi']
     lines += [workload.run, "exit $?"]

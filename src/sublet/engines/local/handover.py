@@ -5,9 +5,7 @@ the run left in shared temporary directories is removed; the devices are checked
 """
 
 import os
-import shutil
 import signal
-import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from sublet.engines.local import limits, processes
 from sublet.engines.local.devices import Devices
 from sublet.engines.local.environment import MARK_NAME
 from sublet.engines.local.rundir import RunDir
+from sublet.engines.local.trees import remove_tree
 
 KILL_S = 3.0
 SHARED_TEMPORARY = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))  # noqa: S108 - looked through, never used
@@ -81,29 +80,3 @@ def _owned(directory: Path, uid: int) -> list[Path]:
         except FileNotFoundError:
             continue
     return found
-
-
-def remove_tree(path: Path) -> str:
-    """Remove a file or directory whatever its modes; empty if it is gone, else what stands in the way."""
-    for last_try in (False, True):
-        try:
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            if last_try:
-                return f"{path.name}: {error.strerror}"
-            _open_up(path)
-        else:
-            break
-    return ""
-
-
-def _open_up(path: Path) -> None:
-    """Undo modes that keep even their owner out of a directory."""
-    for directory, names, _ in os.walk(path, topdown=True, onerror=lambda _: None):
-        for name in [".", *names]:
-            inner = Path(directory) / name
-            if stat.S_ISDIR(inner.lstat().st_mode):
-                inner.chmod(stat.S_IRWXU)

@@ -49,6 +49,8 @@ class Life:
 class Keeper:
     """Starts one run and sees it through."""
 
+    heartbeat_ms = HEARTBEAT_MS
+
     def __init__(self, run: RunDir, lock: int) -> None:
         self._run = run
         self._lock = lock
@@ -73,11 +75,10 @@ class Keeper:
         """Claim, run, enforce, record. A claimed run is never started a second time."""
         claim = {"keeper": os.getpid(), "born": _born(), "boot": processes.boot_id(), "at_us": self._life.claimed_us}
         self._run.publish(self._run.claim, claim)
-        with locked_orders(self._run, write=False) as (_, orders):
-            if "stop" in orders:
-                self._life.error = "stopped before it was started"
-                self._record_exit()
-                return
+        if "stop" in self._orders():
+            self._life.error = "stopped before it was started"
+            self._record_exit()
+            return
         try:
             launch.adopt_orphans()
             self._child = launch.launch(self._spec)
@@ -96,7 +97,7 @@ class Keeper:
         self._record_exit()
 
     def _turn(self) -> None:
-        for fd, _ in self._poll.poll(self._deadlines.wait_ms(HEARTBEAT_MS)):
+        for fd, _ in self._poll.poll(self._deadlines.wait_ms(self.heartbeat_ms)):
             self._react(fd)
         os.utime(self._lock)
         self._reap()
@@ -134,9 +135,13 @@ class Keeper:
             reason = self._ready_text.removeprefix(launch.FAILED).decode(errors="replace")
             self._life.error = f"could not be started: {reason or 'its sandbox or shell failed, see its log'}"
 
-    def _read_orders(self) -> None:
+    def _orders(self) -> dict[str, Any]:
         with locked_orders(self._run, write=False) as (_, orders):
-            notice, stop = orders.get("notice"), orders.get("stop")
+            return orders
+
+    def _read_orders(self) -> None:
+        orders = self._orders()
+        notice, stop = orders.get("notice"), orders.get("stop")
         if notice and self._deadlines.set("notice", notice["deadline_us"]):
             self._tell(notice)
             if not self._life.notice_seen:

@@ -1,0 +1,122 @@
+"""Jobs as Slurm tells of them (data v0.0.38): `squeue --json` and slurmrestd's `/jobs` have the same shape."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sublet.engines.slurm.hostlist import expand
+
+WAITING = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD"})
+ON_NODES = frozenset({"RUNNING", "SUSPENDED", "COMPLETING", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING"})
+FINAL = frozenset(
+    {
+        "COMPLETED",
+        "CANCELLED",
+        "FAILED",
+        "TIMEOUT",
+        "NODE_FAIL",
+        "PREEMPTED",
+        "BOOT_FAIL",
+        "DEADLINE",
+        "OUT_OF_MEMORY",
+        "REVOKED",
+    }
+)
+COMPLETING = "COMPLETING"
+
+_GPUS = re.compile(r"(?:^|,)(?:gres[:/])?gpu(?::([A-Za-z][^:(,=]*))?(?:[:=](\d+))?(?=[(,]|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job. Instants are whole seconds since the epoch, 0: not yet. `held`: GPUs of each node it has, in their order."""
+
+    id: int
+    name: str
+    comment: str
+    user: str
+    partition: str
+    state: str
+    reason: str
+    gpus: int  # that it asks for in all; 0: none
+    gpu_type: str  # that it asks for; empty: any
+    nodes: int
+    held: tuple[tuple[str, int], ...]
+    exclusive: bool  # it shares its nodes with nobody
+    submit_s: int
+    start_s: int
+    end_s: int
+    exit_status: int  # as of wait(2)
+    array: int  # the job array it belongs to; 0: none
+    task: int | None  # its number in the array
+    tasks: str  # the numbers that still wait in this one record: `3-100%3`
+    tasks_at_once: int  # of an array; 0: as many as fit
+    restarts: int
+    preempt_s: int  # when Slurm began to preempt it: its grace runs
+    wants: str  # nodes that it insists on
+    features: str
+
+
+def read(documents: Iterable[Mapping[str, Any]]) -> list[Job]:
+    """The jobs of an answer."""
+    return [_job(document) for document in documents]
+
+
+def _job(of: Mapping[str, Any]) -> Job:
+    nodes = max(1, of["node_count"] or 1)
+    gpus, gpu_type = _asked(of, nodes)
+    return Job(
+        id=of["job_id"],
+        name=of["name"] or "",
+        comment=of["comment"] or "",
+        user=of["user_name"] or "",
+        partition=of["partition"] or "",
+        state=of["job_state"],
+        reason=of["state_reason"] or "",
+        gpus=gpus,
+        gpu_type=gpu_type,
+        nodes=nodes,
+        held=_held(of),
+        exclusive=of["shared"] == "none",
+        submit_s=of["submit_time"] or 0,
+        start_s=of["start_time"] or 0,
+        end_s=of["end_time"] or 0,
+        exit_status=of["exit_code"] or 0,
+        array=of["array_job_id"] or 0,
+        task=of["array_task_id"],
+        tasks=of["array_task_string"] or "",
+        tasks_at_once=of["array_max_tasks"] or 0,
+        restarts=of["restart_cnt"] or 0,
+        preempt_s=of["preempt_time"] or 0,
+        wants=of["required_nodes"] or "",
+        features=of["features"] or "",
+    )
+
+
+def gpus_in(text: str) -> tuple[int, str]:
+    """(GPUs, their type) in a list of generic resources: `gres:gpu:h100:2`, `gpu:2`, `gpu:h100:8(S:0-1)`, `gres/gpu=4`."""
+    total, kind = 0, ""
+    for found in _GPUS.finditer(text):
+        total += int(found[2] or 1)
+        kind = kind or (found[1] or "")
+    return total, kind
+
+
+def _asked(of: Mapping[str, Any], nodes: int) -> tuple[int, str]:
+    """GPUs in all. A request may be by job, node, task or socket; sockets count once a node, which is the least it can be."""
+    for name, times in (("tres_per_job", 1), ("tres_per_node", nodes), ("tres_per_task", max(1, of["tasks"] or 1))):
+        gpus, kind = gpus_in(of[name] or "")
+        if gpus:
+            return gpus * times, kind
+    gpus, kind = gpus_in(of["tres_per_socket"] or "")
+    return gpus * nodes, kind
+
+
+def _held(of: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:
+    if not of["nodes"]:
+        return ()
+    names = expand(of["nodes"])
+    detail = [gpus_in(text)[0] for text in of["gres_detail"] or ()]
+    detail += [0] * (len(names) - len(detail))
+    return tuple(zip(names, detail, strict=False))

@@ -1,0 +1,110 @@
+"""A cluster through Slurm's own command-line tools, which read `slurm.conf` (or `SLURM_CONF`) as for everybody."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+from sublet.core.errors import Invalid, Unavailable
+from sublet.engines.slurm import jobs as reading_jobs
+from sublet.engines.slurm import nodes as reading_nodes
+from sublet.engines.slurm.jobs import Job
+from sublet.engines.slurm.nodes import Node
+from sublet.engines.slurm.transport import WARN_SIGNAL, Refused, Submission
+from sublet.engines.slurm.versions import PARSERS
+
+NEEDED = ("sbatch", "squeue", "scancel", "sinfo", "scontrol")
+JOBS_A_CALL = 1_000
+_AWAY = ("unable to contact", "connection refused", "timed out", "zero bytes", "connection reset", "socket", "munge")
+_GONE = ("invalid job id", "already completing", "already completed", "already finished")
+
+
+class Tools:
+    """Each call starts a program; a look at 10,000 jobs costs about as much as one through slurmrestd."""
+
+    def __init__(self, *, timeout_s: float) -> None:
+        missing = [name for name in NEEDED if shutil.which(name) is None]
+        if missing:
+            hint = "install Slurm's client programs on this machine (Debian: slurm-client)"
+            raise Invalid(f"Slurm's tools are not installed here: {', '.join(missing)}", field="engine", hint=hint)
+        self._timeout_s = timeout_s
+
+    def version(self) -> str:
+        """As `sinfo --version` prints it."""
+        return self.run("sinfo", "--version").strip()
+
+    def jobs(self) -> list[Job]:
+        """All jobs, those that ended lately too."""
+        return reading_jobs.read(self._document("squeue", "--json")["jobs"])
+
+    def nodes(self) -> list[Node]:
+        """All nodes, those hidden too; alike ones share a line."""
+        return reading_nodes.read_lines(self.run("sinfo", "-h", "-a", "-e", f"--Format={reading_nodes.COLUMNS}"))
+
+    def submit(self, job: Submission) -> int:
+        """`sbatch`, the script on its standard input. Nothing of our own environment goes along."""
+        options = {
+            "job-name": job.name,
+            "comment": job.comment,
+            "partition": job.partition,
+            "account": job.account,
+            "qos": job.qos,
+            "nodes": str(len(job.nodes)),
+            "nodelist": ",".join(job.nodes),
+            "gres": job.gres,
+            "ntasks-per-node": "1",
+            "cpus-per-task": str(job.cpus),
+            "mem": f"{job.memory_mib}M",
+            "time": str(job.minutes),
+            "output": job.output,
+            "open-mode": "append",
+            "chdir": "/",
+            "export": "NIL",
+            "signal": f"B:{WARN_SIGNAL}@{job.warn_s}",
+        }
+        words = [f"--{name}={value}" for name, value in options.items() if value]
+        words += ["--hold"] if job.held else []
+        said = self.run("sbatch", "--parsable", "--no-requeue", *words, text=job.script)
+        return int(said.strip().split(";")[0])
+
+    def signal(self, jobs: Sequence[int], name: str) -> None:
+        """`scancel --batch --signal`."""
+        self._end(["--batch", f"--signal={name}"], jobs)
+
+    def cancel(self, jobs: Sequence[int]) -> None:
+        """`scancel`."""
+        self._end([], jobs)
+
+    def run(self, *words: str, text: str | None = None) -> str:
+        """What a tool prints. Raises `Unavailable` if slurmctld does not answer, `Refused` if it says no."""
+        try:
+            done = subprocess.run(
+                words, input=text, capture_output=True, text=True, timeout=self._timeout_s, check=False, errors="replace"
+            )
+        except subprocess.TimeoutExpired as error:
+            hint = "is slurmctld up? `scontrol ping` says"
+            raise Unavailable(f"{words[0]} did not answer within {self._timeout_s:g} s", hint=hint) from error
+        if done.returncode == 0:
+            return done.stdout
+        said = (done.stderr.strip() or done.stdout.strip()).replace("\n", "; ")
+        if any(word in said.lower() for word in _AWAY):
+            raise Unavailable(f"{words[0]}: {said}", hint="is slurmctld up? `scontrol ping` says")
+        raise Refused(f"{words[0]}: {said}")
+
+    def _end(self, words: Sequence[str], jobs: Sequence[int]) -> None:
+        """In portions that fit a command line."""
+        for first in range(0, len(jobs), JOBS_A_CALL):
+            try:
+                self.run("scancel", *words, *(str(job) for job in jobs[first : first + JOBS_A_CALL]))
+            except Refused as refusal:
+                if not any(word in refusal.message.lower() for word in _GONE):
+                    raise
+
+    def _document(self, *words: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.run(*words))
+        said = document.get("meta", {}).get("plugin", {}).get("type", "")
+        if not any(said.endswith(parser) for parser in PARSERS.values()):
+            hint = f"known: {', '.join(sorted(PARSERS.values()))}; see engines/slurm/versions.py"
+            raise Invalid(f"{words[0]} --json speaks {said or 'an unknown version'}, which is not known here", hint=hint)
+        return document

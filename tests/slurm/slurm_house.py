@@ -1,0 +1,116 @@
+"""A control plane on a real cluster, its loops turned by the test."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from slurm_cluster import Cluster
+from sublet.app import audit
+from sublet.app import leases as leasing
+from sublet.app.clock import Clock
+from sublet.app.control import ControlPlane
+from sublet.app.loops import Rhythm
+from sublet.app.settings import Settings
+from sublet.app.tasks import LeaseRequest
+from sublet.core.ids import LeaseId, PoolId, TenantId
+from sublet.core.lease import Lease, LeaseClass, State
+from sublet.core.ledger import tenant_accounts
+from sublet.core.owner import OwnerJob
+from sublet.core.terms import TERMS
+from sublet.core.units import HOUR_US, SECOND_US
+from sublet.core.usage import Attempt
+from sublet.core.workload import Workload
+from sublet.engines.slurm.make import make
+from sublet.engines.slurm.site import Cluster as Site
+from sublet.store import jobs, leases, ledger, pools, tenants, usage
+from sublet.store.database import Database
+from sublet.store.tenants import Tenant
+
+ADA = TenantId("ada")
+SLEEPS = "trap 'exit 85' TERM; while :; do sleep 0.1; done"
+
+
+class SlurmHouse:
+    """One tenant, one pool: the GPUs of the cluster. Notices of a few seconds, and nothing held in reserve."""
+
+    def __init__(self, made: Cluster, site: Site, url: str, folder: Path, *, grace_s: int = 3) -> None:
+        self.cluster, self.site, self.url, self.folder = made, site, url, folder
+        self.database = Database(url)
+        self.began_us = time.time_ns() // 1_000
+        self.plane = self._open()
+        with self.database.write() as tx:
+            tenants.insert_one(tx, Tenant(ADA, ADA, "USD", self.plane.clock.now_us()))
+            ledger.open_accounts(tx, tenant_accounts(ADA, "USD"))
+            (row,) = pools.everything(tx)
+            self.pool: PoolId = row.pool.id
+            spot = replace(TERMS[LeaseClass.SPOT], grace_us=grace_s * SECOND_US, exempt_us=0)
+            terms = {**TERMS, LeaseClass.SPOT: spot}
+            easy = replace(row.pool, terms=terms, forecast="last_week_peak", backoff_us=SECOND_US, stop_us=2 * SECOND_US)
+            pools.put(tx, easy, now_us=self.plane.clock.now_us())
+
+    def _open(self) -> ControlPlane:
+        settings = Settings(data_dir=self.folder, database=self.url)
+        rhythm = Rhythm(meter_us=SECOND_US, audit_us=HOUR_US, purge_us=HOUR_US, nodes_us=SECOND_US)
+        return ControlPlane(settings, self.database, make(self.site), Clock(), rhythm=rhythm)
+
+    def reopen(self) -> None:
+        """As after a crash of the control plane."""
+        self.plane.stop()
+        self.plane = self._open()
+
+    def close(self) -> None:
+        self.plane.stop()
+        self.database.close()
+
+    def ask(self, gpus: int = 1, *, nodes: int = 1, run: str = SLEEPS, **terms: Any) -> LeaseId:
+        asked = LeaseRequest(Workload(run=run), gpus_per_node=gpus, nodes=nodes, bid_micro=9_000_000, **terms)
+        with self.database.write() as tx:
+            return leasing.request(tx, self.plane.forecaster, asked, tenant=ADA, now_us=self.plane.clock.now_us()).id
+
+    def release_all(self) -> None:
+        with self.database.read() as tx:
+            live = leases.live(tx)
+        for lease in live:
+            with self.database.write() as tx:
+                leasing.release(tx, lease.id, tenant=None, now_us=self.plane.clock.now_us())
+        self.until(lambda: not self.live(), said="all leases to end")
+
+    def lease(self, lease: LeaseId) -> Lease:
+        with self.database.read() as tx:
+            return leases.get(tx, lease)
+
+    def live(self) -> list[Lease]:
+        with self.database.read() as tx:
+            return list(leases.live(tx))
+
+    def jobs(self) -> list[OwnerJob]:
+        with self.database.read() as tx:
+            return jobs.page(tx)
+
+    def attempts(self, lease: LeaseId) -> list[Attempt]:
+        with self.database.read() as tx:
+            return usage.attempts_of(tx, [lease])
+
+    def tick(self) -> None:
+        self.plane.loops.tick()
+
+    def until(self, what: Callable[[], Any], *, within_s: float = 40, said: str = "") -> float:
+        """Turn the loops until something holds; how long that took in seconds."""
+        began = time.monotonic()
+        while not what():
+            if time.monotonic() - began > within_s:
+                told = [(one.id, one.state, one.cause, one.reason) for one in self.live()]
+                raise AssertionError(f"not within {within_s} s: {said}; {told}; failing: {self.plane.loops.failing}")
+            self.tick()
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def until_active(self, *wanted: LeaseId) -> None:
+        self.until(lambda: all(self.lease(one).state is State.ACTIVE for one in wanted), said="active leases")
+
+    def findings(self) -> list[str]:
+        self.plane.loops.settle()
+        with self.database.read() as tx:
+            return audit.findings(tx, from_us=self.began_us, now_us=self.plane.clock.now_us())

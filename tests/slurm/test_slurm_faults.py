@@ -1,0 +1,198 @@
+"""Crashes at every joint: no lease is lost, and none runs twice."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from engine_rigs import Rig
+from slurm_house import SlurmHouse
+
+from conftest import engine_on
+from slurm_cluster import Cluster
+from sublet.core.errors import Unavailable
+from sublet.core.ids import RunId
+from sublet.core.lease import State
+from sublet.engines.protocol import Phase
+from sublet.engines.slurm.engine import JOB_RECORD, SlurmEngine
+from sublet.engines.slurm.site import Cluster as Site
+from sublet.engines.slurm.site import mark_of
+from sublet.engines.slurm.tools import Tools
+from sublet.engines.slurm.transport import Submission
+
+ONCE = 'echo "$SLURM_JOB_ID" >>"$SUBLET_CHECKPOINT_DIR/ran"; exec sleep 60'
+
+
+def rig_on(site: Site, engine: SlurmEngine | None = None) -> Rig:
+    now = lambda: time.time_ns() // 1_000  # noqa: E731
+    return Rig("slurm", engine or engine_on(site), now, lambda: time.sleep(0.02), site.shared)
+
+
+def ran(site: Site) -> list[str]:
+    """The Slurm jobs in which the workload of `ONCE` really ran."""
+    return (site.shared / "volumes" / "lease" / "ran").read_text().split()
+
+
+def jobs_of(made: Cluster, site: Site, run: str) -> list[str]:
+    said = made.run("squeue", "-h", "-t", "all", "-o", "%i %T %k")
+    return [line.split()[1] for line in said.splitlines() if line.split()[-1] == mark_of(site, run)]
+
+
+def test_a_fresh_engine_takes_over_what_runs(one_node: Cluster, on: Callable[..., Site]) -> None:
+    site = on(one_node)
+    first = rig_on(site)
+    run = first.start(ONCE)
+    first.until(run, Phase.RUNNING)
+    second = rig_on(site)
+    assert second.seen(run) == first.seen(run)
+    second.start(ONCE)
+    assert len(jobs_of(one_node, site, run)) == 1
+    second.end_all()
+    assert len(ran(site)) == 1
+
+
+def test_a_crash_between_queueing_a_job_and_writing_that_down_queues_no_second(
+    one_node: Cluster, on: Callable[..., Site]
+) -> None:
+    site = on(one_node)
+    first = rig_on(site)
+    run = first.start(ONCE)
+    (site.shared / "runs" / run / JOB_RECORD).unlink()
+    second = rig_on(site)
+    second.start(ONCE)
+    second.until(run, Phase.RUNNING)
+    assert len(jobs_of(one_node, site, run)) == 1
+    second.end_all()
+
+
+def test_an_answer_that_got_lost_queues_no_second_job(
+    one_node: Cluster, on: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = on(one_node)
+    rig = rig_on(site)
+    honest = Tools.submit
+
+    def loses_the_answer(self: Tools, job: Submission) -> int:
+        honest(self, job)
+        raise Unavailable("sbatch did not answer")
+
+    monkeypatch.setattr(Tools, "submit", loses_the_answer)
+    with pytest.raises(Unavailable):
+        rig.start(ONCE)
+    monkeypatch.setattr(Tools, "submit", honest)
+    run = rig.start(ONCE)
+    rig.until(run, Phase.RUNNING)
+    assert len(jobs_of(one_node, site, run)) == 1
+    rig.end_all()
+
+
+def test_of_two_jobs_of_one_run_one_runs(one_node: Cluster, on: Callable[..., Site], monkeypatch: pytest.MonkeyPatch) -> None:
+    site = on(one_node)
+    rig = rig_on(site)
+    honest = Tools.submit
+    monkeypatch.setattr(Tools, "submit", lambda self, job: (honest(self, job), honest(self, job))[1])
+    run = rig.start(ONCE)
+    rig.until(run, Phase.RUNNING)
+    one_node.until(lambda: jobs_of(one_node, site, run).count("RUNNING") == 1 and "PENDING" not in jobs_of(one_node, site, run))
+    rig.end_all()
+    assert len(ran(site)) == 1
+
+
+def test_a_job_that_somebody_requeues_does_not_run_again(one_node: Cluster, on: Callable[..., Site]) -> None:
+    site = on(one_node)
+    rig = rig_on(site)
+    run = rig.start(ONCE)
+    rig.until(run, Phase.RUNNING)
+    number = (site.shared / "runs" / run / "taken").readlink().name
+    one_node.run("scontrol", "update", f"jobid={number}", "requeue=1")
+    one_node.run("scontrol", "requeue", number)
+    one_node.until(lambda: one_node.state(int(number)) in {"COMPLETED", "CANCELLED"}, within_s=40)
+    assert rig.seen(run).phase is Phase.EXITED
+    rig.end_all()
+    assert len(ran(site)) == 1
+
+
+def test_a_job_that_an_operator_cancels_ends_as_such(one_node: Cluster, on: Callable[..., Site]) -> None:
+    site = on(one_node)
+    rig = rig_on(site)
+    run = rig.start("exec sleep 60")
+    rig.until(run, Phase.RUNNING)
+    one_node.run("scancel", (site.shared / "runs" / run / "taken").readlink().name)
+    seen = rig.until(run, Phase.EXITED)
+    assert "CANCELLED" in seen.evidence["slurm"]
+    rig.end_all()
+
+
+def test_no_python_on_the_node_is_said(one_node: Cluster, on: Callable[..., Site]) -> None:
+    site = on(one_node, python="/opt/no/such/python3")
+    rig = rig_on(site)
+    run = rig.start("true")
+    seen = rig.until(run, Phase.EXITED)
+    assert seen.started_us is None and "/opt/no/such/python3" in seen.evidence["error"]
+    rig.end_all()
+
+
+def test_a_hanging_slurmrestd_is_passed_by(one_node: Cluster, on: Callable[..., Site]) -> None:
+    site = on(one_node, rest=True, timeout_s=1.0)
+    rig = rig_on(site)
+    run = rig.start(ONCE)
+    rig.until(run, Phase.RUNNING)
+    daemon = one_node.processes["slurmrestd"].pid
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        for _ in range(40):
+            assert rig.seen(run).phase is Phase.RUNNING
+            rig.step()
+        assert time.monotonic() - began < 4, "one wait of a second, then the tools"
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    rig.end_all()
+
+
+@pytest.fixture
+def house(eight_nodes: Cluster, on: Callable[..., Site], sqlite_template: Path, tmp_path: Path) -> Iterator[SlurmHouse]:
+    database = tmp_path / "sublet.db"
+    database.write_bytes(sqlite_template.read_bytes())
+    eight_nodes.preempts(on=False)
+    made = SlurmHouse(eight_nodes, on(eight_nodes, timeout_s=2.0), f"sqlite:///{database}", tmp_path / "data")
+    yield made
+    made.release_all()
+    assert made.findings() == []
+    made.close()
+
+
+def test_leases_live_through_the_death_of_slurmctld(house: SlurmHouse) -> None:
+    leased = [house.ask(4) for _ in range(4)]
+    house.until_active(*leased)
+    time.sleep(5)  # slurmctld saves its state every few seconds
+    house.cluster.kill("slurmctld")
+    house.tick()
+    house.until(lambda: "observe" in house.plane.loops.failing, said="the failure to be said")
+    assert "is slurmctld up?" in house.plane.loops.failing["observe"]
+    house.cluster.start("slurmctld")
+    house.until(lambda: not house.plane.loops.failing, said="it to be over")
+    house.reopen()
+    for _ in range(20):
+        house.tick()
+        time.sleep(0.1)
+    assert {house.lease(one).state for one in leased} == {State.ACTIVE}
+    assert {house.lease(one).attempt for one in leased} == {1}
+
+
+def test_a_lease_whose_node_is_lost_comes_again_elsewhere_and_its_old_run_is_ended(house: SlurmHouse) -> None:
+    lease = house.ask(4, run='echo "$SUBLET_ATTEMPT" >>"$SUBLET_CHECKPOINT_DIR/ran"; exec sleep 300')
+    house.until_active(lease)
+    ((node, _),) = house.lease(lease).placement
+    old = house.lease(lease).run
+    house.cluster.kill(str(node))
+    house.until(lambda: house.lease(lease).attempt == 2, within_s=90, said="the next attempt")
+    house.until_active(lease)
+    assert node not in {name for name, _ in house.lease(lease).placement}
+    record = house.site.shared / "runs" / RunId(old) / "exit.json"
+    assert record.exists(), "the agent of the lost run has ended it"
+    assert (house.site.shared / "volumes" / lease / "ran").read_text().split() == ["1", "2"]
+    house.cluster.start(str(node))
+    house.cluster.until_responding()
