@@ -93,7 +93,7 @@ def core(
     rounds: Annotated[int, typer.Option(min=1, max=1_000, help="Whole rounds that are timed.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """How long deciding takes for a large fleet: whole rounds, a reclaim of a tenth, a clearing of 100,000 bids."""
+    """How long deciding takes for a large fleet: rounds, a reclaim of a tenth, 100,000 bids, grants; how well leases lie."""
     from sublet.bench.core import measure as measured  # noqa: PLC0415 (numba, which other commands need not load)
 
     logs.configure(Settings(log_level="error"))

@@ -49,6 +49,8 @@ class NodeSeen:
     gpu_model: str  # honestly `cpu` where a slot is no GPU
     healthy: bool = True
     detail: str = ""
+    rack: str = ""  # where it stands, if the engine knows; "" if not
+    pod: str = ""  # of racks
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,8 @@ nodes = Table(
     Column("down", Boolean, nullable=False, default=False),
     Column("reason", Text, nullable=False, default=""),
     Column("since_us", BigInteger, nullable=False),  # in the fleet from here on: capacity counts from it
+    Column("rack", String(64), nullable=False, server_default=""),  # "": not known
+    Column("pod", String(64), nullable=False, server_default=""),
     Index("ix_nodes_pool_gpus", "pool", "gpus"),
 )
 
