@@ -76,12 +76,21 @@ def test_one_leads_and_the_next_one_raises_the_epoch(shared: Database, elections
 def test_a_silent_leader_leads_no_longer(shared: Database, elections: Callable[..., Election]) -> None:
     one, two = elections("one", 1_000), elections("two")
     old = led(shared, won(one))
+    assert one.still_leads()
     until(lambda: two.stand(now_us=8) is not None)
     assert not one.still_leads() and two.still_leads()
     with pytest.raises(Fenced), old.write() as tx:
         events.append(tx, [Entry(1, "test.never")])
     with shared.read() as tx:
         assert events.page(tx) == []
+
+
+@pytest.mark.postgres
+def test_who_has_not_begun_is_not_silent(elections: Callable[..., Election]) -> None:
+    one, two = elections("one", 1_000), elections("two")
+    won(one)
+    time.sleep(2.5)
+    assert two.stand(now_us=8) is None and one.still_leads()
 
 
 @pytest.mark.postgres

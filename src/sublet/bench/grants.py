@@ -61,8 +61,7 @@ def measure(*, url: str, folder: Path, leases: int, repeats: int, followers: int
     database = Database(url)
     clock = Clock()
     engine = FakeEngine(clock=clock.now_us, nodes=-(-leases // 8), gpus=8)
-    settings = Settings(data_dir=folder, database=url, takeover_ms=600_000)  # it ticks by hand and says nothing in between
-    plane = ControlPlane(settings, database, engine, clock)
+    plane = ControlPlane(Settings(data_dir=folder, database=url), database, engine, clock)
     try:
         with database.write() as tx:
             tenants.insert_one(tx, Tenant(_TENANT, "bench", "USD", clock.now_us()))

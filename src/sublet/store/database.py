@@ -12,11 +12,12 @@ import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspect
+from sqlalchemy import Connection, Engine, MetaData, NullPool, create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sublet.core.errors import Conflict, Unavailable
+from sublet.store import schema
 
 log = structlog.get_logger(__name__)
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -128,8 +129,10 @@ class Database:
 
     def unmake(self) -> None:
         """Drop all tables of the schema, and what is in them."""
-        with answerable():
-            command.downgrade(_alembic(self._engine), "base")
+        with self.write() as tx:
+            ours = MetaData()
+            ours.reflect(tx, only=lambda name, _: name in {*schema.metadata.tables, "alembic_version"})
+            ours.drop_all(tx)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

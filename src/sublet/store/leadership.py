@@ -107,8 +107,6 @@ class Election:
         with self._in_session() as session:
             if not session.exec_driver_sql(f"SELECT pg_try_advisory_lock({_LEADS})").scalar_one():
                 return None
-            if (session.dialect.server_version_info or ()) >= _IDLE_SESSIONS_SINCE:
-                session.exec_driver_sql(f"SET idle_session_timeout = {self._silent_ms}")
             session.exec_driver_sql(f"SET lock_timeout = {2 * _STILL_MS}")  # as long as a transaction of the last one may stand
             session.exec_driver_sql(f"LISTEN {_CHANNEL}")
             raised = {"epoch": leadership.c.epoch + 1, "holder": self._name, "since_us": now_us}
@@ -116,14 +114,18 @@ class Election:
             return Leader(int(epoch), self._name, now_us)
 
     def still_leads(self) -> bool:
-        """Whether the session that leads is alive; asking keeps it from being silent."""
+        """Whether the session that leads is alive. Asking keeps it from being silent.
+
+        Silence counts from the first time on: a leader that still compiles what it decides by is not taken for a paused one.
+        """
         if not self.contested:
             return True
         if self._session is None:
             return False
         try:
             with self._in_session() as session:
-                session.exec_driver_sql("SELECT 1")
+                listens = (session.dialect.server_version_info or ()) >= _IDLE_SESSIONS_SINCE
+                session.exec_driver_sql(f"SET idle_session_timeout = {self._silent_ms}" if listens else "SELECT 1")
         except SubletError:
             return False
         return True
