@@ -60,11 +60,16 @@ def db_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         path = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "sublet.db")
         yield f"sqlite:///{path}"
         return
-    url = request.getfixturevalue("postgres_url")
+    yield request.getfixturevalue("postgres_db")
+
+
+@pytest.fixture
+def postgres_db(postgres_url: str) -> Iterator[str]:
+    """The URL of a migrated, empty database on PostgreSQL."""
     name = f"sublet_{next(_numbers)}"
-    administer(url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
-    yield f"{url}/{name}"
-    administer(url, f"DROP DATABASE {name} WITH (FORCE)")
+    administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}")
+    yield f"{postgres_url}/{name}"
+    administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -80,3 +80,24 @@ def administer(url: str, statement: str) -> None:
     """One statement outside any transaction, such as CREATE DATABASE."""
     with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+def restart(url: str) -> None:
+    """Stop the server and start it again, as for an update; everybody's connection breaks."""
+    with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
+        row = connection.execute("SHOW data_directory").fetchone()
+    assert row is not None
+    home = Path(row[0]).parent
+    command = [
+        *_as_postgres(),
+        str(_programs() / "pg_ctl"),
+        "-D",
+        row[0],
+        "-m",
+        "fast",
+        "-w",
+        "-l",
+        str(home / "log"),
+        "restart",
+    ]
+    subprocess.run(command, cwd=home, capture_output=True, check=True, timeout=_TIMEOUT_S)

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -30,11 +31,14 @@ class Server:
         self.settings = settings.model_copy(update={"port": self._socket.getsockname()[1]})
         _make(settings.data_dir)
         data_dir = settings.data_dir.resolve()
-        options = EngineOptions(data_dir / "engine", settings.slots, (data_dir,), cluster=cluster_of(settings))
+        state = settings.engine_state
+        options = EngineOptions(state, settings.slots, (data_dir, state), cluster=cluster_of(settings))
         self._database = Database(settings.database_url)
-        self.plane = ControlPlane(self.settings, self._database, ENGINES[settings.engine](options), Clock())
+        make, clock = partial(ENGINES[settings.engine], options), Clock()
+        self.plane = ControlPlane(self.settings, self._database, make(), clock, renew_engine=make)
         with self._database.write() as tx:
             keys.ensure_owner_key(tx, data_dir, now_us=self.plane.clock.now_us())
+            self.owner_key = keys.owner_key_place(tx)
         api = create_app(self.plane)
         router = getattr(sublet.console, "router", None)
         if router is not None:

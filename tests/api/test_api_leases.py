@@ -215,6 +215,22 @@ def test_a_node_that_is_taken_down_is_not_offered(doors: Doors) -> None:
     assert refused(doors.owner.put("/v1/nodes/nope/down", json={"down": True}), 404)["field"] == "node"
 
 
+def test_the_owner_says_where_nodes_stand(everywhere: Doors) -> None:
+    items = [{"node": "node-00000", "rack": "r1", "pod": "p1"}, {"node": "node-00001", "rack": "r2"}]
+    good(everywhere.owner.put("/v1/nodes/locations", json={"items": items}))
+    nodes = {node["id"]: node for node in good(everywhere.owner.get("/v1/nodes"))["items"]}
+    assert [(node["rack"], node["pod"]) for node in nodes.values()] == [("r1", "p1"), ("r2", "")]
+    for wrong, field in (("no-such", "node"), ("node-00000", "items.1.rack")):
+        rack = "r/1" if wrong == "node-00000" else "r9"
+        body = {"items": [{"node": "node-00000", "rack": "r7"}, {"node": wrong, "rack": rack}]}
+        answer = everywhere.owner.put("/v1/nodes/locations", json=body)
+        assert answer.status_code in {404, 422} and field in answer.text
+    assert good(everywhere.owner.get("/v1/nodes"))["items"][0]["rack"] == "r1", "all of them or none"
+    assert everywhere.tenant("acme").put("/v1/nodes/locations", json={"items": items}).status_code == 403
+    told = [one for one in good(everywhere.owner.get("/v1/events"))["items"] if one["kind"] == "node.located"]
+    assert [one["data"] for one in told] == [{"nodes": 2}], "what changes nothing is no event"
+
+
 def test_a_pool_keeps_what_is_not_named(everywhere: Doors) -> None:
     before = good(everywhere.owner.get("/v1/pools/h100"))["settings"]
     change = {

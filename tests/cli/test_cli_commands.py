@@ -91,10 +91,24 @@ def test_an_owners_day(sublet: Sublet, doors: Doors) -> None:
     assert sublet("owner", "cancel", job["id"], "--yes", "--json").json["state"] == "stopping"
     assert sublet("pool", "down", "node-00000", "--reason", "fan", "--json").json["down"]
     assert "fan" in sublet("pool", "nodes").out and "is up" in sublet("pool", "up", "node-00000").out
+    assert "rack r1, pod p1" in sublet("pool", "label", "node-00000", "--rack", "r1", "--pod", "p1").out
+    assert "no known place" in sublet("pool", "label", "node-00001").out
     assert sublet("ledger", "check", "--json").json == {"balanced": True, "findings": []}
     assert "option" in sublet("ledger", "export").out and sublet("ledger", "transfers", "--json").json["items"] == []
     assert sublet("ledger", "statement", "--json").json[0]["currency"] == "USD"
     assert "spot" in sublet("offers").out and sublet("offers", "--json").json[0]["pool"] == "h100"
+
+
+def test_nodes_stand_where_a_file_says(sublet: Sublet, tmp_path: Path) -> None:
+    """A byte order mark, columns that nobody asked for and blanks do no harm."""
+    file = tmp_path / "racks.csv"
+    file.write_text("\ufeffpod,serial,node,rack\np1,77,node-00000, r1\np1,78,node-00001,r1\n", encoding="utf-8")
+    assert "2 nodes stand in 1 racks and 1 pods" in sublet("pool", "topology", str(file)).out
+    assert {(node["rack"], node["pod"]) for node in sublet("pool", "nodes", "--json").json} == {("r1", "p1")}
+    for text, said in (("node,place\nnode-00000,r1\n", "columns"), ("node,rack\n", "no node"), ("node,rack\nx9,r1\n", "x9")):
+        file.write_text(text)
+        refused = sublet("pool", "topology", str(file))
+        assert refused.code == 2 and said in refused.err
 
 
 def test_a_reclaim_shows_its_victims_first(sublet: Sublet, doors: Doors) -> None:

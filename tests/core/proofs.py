@@ -11,6 +11,7 @@ from builders import node
 from world import gpus
 
 from sublet.core.fleet import Placement
+from sublet.core.ids import NodeId
 from sublet.core.lease import HELD, Cause, Lease, LeaseClass, State
 from sublet.core.owner import JobState, OwnerJob
 from sublet.core.plan import JobStart, Kept, Notice, Plan
@@ -162,6 +163,28 @@ def money_and_limits_hold(view: View, plan: Plan) -> None:
     assert not new or new <= len(usable(view) - held(view) - kept) - reserve
 
 
+def nobody_waits_for_room_that_is_there(view: View, plan: Plan) -> None:
+    """GPUs left idle though a job fits: who is told that there is no room would not fit what the round leaves free."""
+    if any(alarm.kind == "reclaim.over_limit" for alarm in plan.alarms):
+        return  # GPUs are held back that no item names
+    free = usable(view) - held(view)
+    placed = [job.placement for job in view.jobs if job.state is JobState.WAITING] + [item.placement for item in for_jobs(plan)]
+    for placement in [*placed, *(grant.placement for grant in plan.grants)]:
+        free -= gpus(placement)
+    by_node, granted, waits = (
+        Counter(where for where, _ in free),
+        {x.lease for x in plan.grants},
+        {x.lease: x for x in plan.waits},
+    )
+    sizes = dict(zip(view.fleet.nodes, (int(s).bit_count() for s in view.fleet.slots), strict=True))
+    for lease in view.leases:
+        said = waits[lease.id].reason if lease.id in waits else ""
+        if lease.id not in granted and ("together on one node" in said or "whole node" in said or "other winners" in said):
+            need, whole = lease.gpus_per_node, lease.whole_nodes
+            fitting = [where for where, n in by_node.items() if (n == need == sizes[NodeId(where)] if whole else n >= need)]
+            assert len(fitting) < lease.nodes
+
+
 def one_price_and_nobody_above_the_bid(view: View, plan: Plan) -> None:
     """One price a pool and round, at least the published floor, moving within its bounds, and for nobody above the bid."""
     seen, leases = view.pools[0], {x.id: x for x in view.leases}
@@ -212,6 +235,7 @@ ROUND_CHECKS = (
     reclaims_respect_contracts,
     every_eviction_is_needed_and_used,
     money_and_limits_hold,
+    nobody_waits_for_room_that_is_there,
     one_price_and_nobody_above_the_bid,
     plans_explain_themselves,
 )

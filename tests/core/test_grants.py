@@ -1,18 +1,22 @@
 """The kernel that hands GPUs out, against the plain way of doing it: one winner, one room, one purse at a time."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placing import Ask, PlainNode, bins_for, nodes_for
 
 from sublet.core import fleet, rating
 from sublet.core.ids import NodeId
 from sublet.core.kernels import grants, money
 from sublet.core.kernels import queue as codes
+from sublet.core.kernels.fragments import scrap
+from sublet.core.packing import _EXPECTED, CROWDING, STRANGE
 from sublet.core.placement import Room
-from sublet.core.tables import NEVER, QUEUE_ROW
+from sublet.core.tables import CLASSES, NEVER, QUEUE_ROW
 from sublet.core.units import HOUR_US, MINUTE_US
 
 settings.register_profile("core", deadline=None, derandomize=True, max_examples=200)
@@ -65,30 +69,40 @@ def in_the_way(one: Winner, at: dict[str, Any], spare: int, holding: int, unlock
     return next((code for code, is_there in walls.items() if is_there), codes.FREE_TO_BID)
 
 
+def plain_nodes(free: list[int], before: list[int]) -> list[PlainNode]:
+    """Three nodes stand in one rack, the others in none."""
+    locations = [("p", "r")] * 3 + [("p", "")] * (NODES - 3)
+    return [
+        PlainNode(255, mask, owner.bit_count(), location=location)
+        for mask, owner, location in zip(free, before, locations, strict=True)
+    ]
+
+
 def handed_out(winners: list[Winner], free: list[int], before: list[int], at: dict[str, Any]) -> list[tuple[Any, ...]]:
     """(code, price, hold, placement) of each, the slow way. Products 0 and 1 are of one class."""
-    nodes = tuple(NodeId(str(i)) for i in range(NODES))
-    room = Room(nodes, np.full(NODES, 255, np.uint64), np.array(free, np.uint64))
+    nodes = plain_nodes(free, before)
     spare, holding, spent, unlocked = list(at["spare"]), list(at["holding"]), [0, 0], at["unlocked"]
     found: list[tuple[Any, ...]] = []
     for one in winners:
         gpus, tenant, product = one["need"] * one["nodes"], one["tenant"], one["product"]
         code, price, hold, placement = in_the_way(one, at, spare[product], holding[tenant], unlocked), 0, 0, None
         if code == codes.FREE_TO_BID:
-            open_to_it = room.copy()
-            open_to_it.free &= ~np.array(at["barred"][product] if at["barred"] else [0] * NODES, np.uint64)
-            placement = open_to_it.find(
-                gpus_per_node=one["need"], nodes=one["nodes"], whole=one["whole"], before=np.array(before, np.uint64)
-            )
-            if placement is None:
+            closed = at["barred"][product] if at["barred"] else [0] * NODES
+            there = [replace(other, free=other.free & ~mask) for other, mask in zip(nodes, closed, strict=True)]
+            rows = nodes_for(there, Ask(one["need"], one["nodes"], one["whole"], CLASSES[product // 2]), _EXPECTED.tolist())
+            if rows is None:
                 code = codes.NO_ROOM_LEFT
             else:
+                placement = [(row, fleet.lowest_bits(there[row].free, one["need"])) for row in rows]
                 price = min(at["price"] * at["whole"][product] // at["over"][product], one["bid_micro"])
                 hold = rating.hold_micro(gpus, one["window_us"], price)
                 if spent[tenant] + hold > at["headroom"][tenant]:
                     code, placement = codes.OVER_BUDGET, None
         if placement is not None:
-            room.take(placement)
+            for row, mask in placement:
+                leased = nodes[row].leased
+                nodes[row].free ^= mask
+                leased[CLASSES[product // 2]] = leased.get(CLASSES[product // 2], 0) + one["need"]
             spent[tenant] += hold
             holding[tenant] += gpus
             unlocked -= gpus if one["locks"] else 0
@@ -137,7 +151,8 @@ def test_winners_get_their_gpus_one_after_the_other(
         (ints(at["spare"]), ints([0, 0, 1]), at["unlocked"]),
         (np.array(at["suspended"]), ints(at["quota"]), ints(at["holding"])),
         (ints(at["headroom"]), ints([0, 0])),
-        (np.array(free, np.uint64), np.full(NODES, 255, np.uint64), np.array(before, np.uint64)),
+        bins_for(plain_nodes(free, before)),
+        (scrap(_EXPECTED, 9, CROWDING), STRANGE),
         np.array(at["barred"], np.uint64).reshape(-1, NODES),
     )
     placed = iter(zip(node.tolist(), mask.tolist(), strict=True))
@@ -145,7 +160,7 @@ def test_winners_get_their_gpus_one_after_the_other(
         assert code[i] == what
         if placement is not None:
             assert (pays[i], holds[i]) == (price, hold)
-            assert [(NodeId(str(row)), bits) for row, bits in (next(placed) for _ in placement)] == list(placement)
+            assert [next(placed) for _ in placement] == placement
     assert next(placed, None) is None
 
 

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from sublet.app import audit, billing, metering
 from sublet.app import leases as leasing
 from sublet.app import owner as owning
 from sublet.app.clock import Clock
@@ -20,8 +22,9 @@ from sublet.core.ledger import tenant_accounts
 from sublet.core.owner import JobState
 from sublet.core.terms import Breaking, ClassTerms, Pool, Promise
 from sublet.core.units import SECOND_US
+from sublet.core.usage import UsageKind
 from sublet.core.workload import Workload
-from sublet.store import jobs, leases, ledger, pools, tenants
+from sublet.store import jobs, leases, ledger, pools, tenants, usage
 from sublet.store.database import Database
 from sublet.store.tenants import Tenant
 
@@ -65,12 +68,8 @@ class Day:
     def __post_init__(self) -> None:
         self.database = Database(self.url)
         self.forecaster = Forecaster()
-        script = Path(__file__).with_name("zygote.py")
-        self.zygote = subprocess.Popen(
-            [sys.executable, str(script), str(self.folder), self.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
         (self.folder / "marks").mkdir()
-        self.pid = self._start()
+        self._begin()
         self.began_us = self.clock.now_us()
         with self.database.write() as tx:
             pool = quick(pools.everything(tx)[0].pool)
@@ -78,6 +77,16 @@ class Day:
             for name in TENANTS:
                 tenants.insert_one(tx, Tenant(name, name, "USD", self.began_us))
                 ledger.open_accounts(tx, tenant_accounts(name, "USD"))
+
+    def _begin(self) -> None:
+        self._open_zygote("zygote.py")
+        self.pid = self._start()
+
+    def _open_zygote(self, name: str) -> None:
+        script = Path(__file__).with_name(name)
+        self.zygote = subprocess.Popen(
+            [sys.executable, str(script), str(self.folder), self.url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def _line(self) -> str:
         assert self.zygote.stdout is not None
@@ -170,3 +179,23 @@ class Day:
         self.zygote.stdin.close()
         self.zygote.wait(timeout=10)
         self.database.close()
+
+
+def nothing_ran_twice(day: Day) -> None:
+    places = (day.folder / "engine" / "volumes", day.folder / "marks")
+    marks = {path.name: len(path.read_text()) // 2 for place in places for path in place.rglob("*.[0-9]*")}
+    assert len(marks) > len(day.jobs)
+    assert {run: times for run, times in marks.items() if times != 1} == {}
+
+
+def books_are_in_order(day: Day) -> None:
+    now = day.clock.now_us()
+    metering.meter_running(day.database, now_us=now, every_us=0)
+    billing.bill(day.database, now_us=now)
+    with day.database.read() as tx:
+        assert audit.findings(tx, from_us=day.began_us, now_us=now) == []
+        measured = usage.between(tx, 0, now)
+        assert not usage.unbilled(tx, after=None, limit=1)
+        assert not usage.unsettled(tx, after=None, limit=1)
+    assert max(Counter((one.lease, one.seq) for one in measured).values()) == 1
+    assert sum(one.gpu_us for one in measured if one.kind is UsageKind.BILLED) > 0

@@ -1,16 +1,13 @@
 """kill -9 of the control plane at a hundred seeded moments of a running day (PEERS section 3: 23, 25, 26)."""
 
 import random
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from day import PROMISE_US, Day
+from day import PROMISE_US, Day, books_are_in_order, nothing_ran_twice
 
-from sublet.app import audit, billing, metering
-from sublet.core.usage import UsageKind
-from sublet.store import jobs, usage
+from sublet.store import jobs
 
 KILLS = {"sqlite": 100, "postgresql": 20}
 
@@ -35,29 +32,9 @@ def test_a_hundred_kills_lose_nothing_run_nothing_twice_bill_nothing_twice_and_d
     day.drain(60)
 
     assert day.ended() == (len(day.leases), len(day.jobs)), "a lease or job was lost"
-    _nothing_ran_twice(day)
-    _books_are_in_order(day)
+    nothing_ran_twice(day)
+    books_are_in_order(day)
     _no_owner_job_was_delayed_beyond_promise_and_restart(day)
-
-
-def _nothing_ran_twice(day: Day) -> None:
-    places = (day.folder / "engine" / "volumes", day.folder / "marks")
-    marks = {path.name: len(path.read_text()) // 2 for place in places for path in place.rglob("*.[0-9]*")}
-    assert len(marks) > len(day.jobs)
-    assert {run: times for run, times in marks.items() if times != 1} == {}
-
-
-def _books_are_in_order(day: Day) -> None:
-    now = day.clock.now_us()
-    metering.meter_running(day.database, now_us=now, every_us=0)
-    billing.bill(day.database, now_us=now)
-    with day.database.read() as tx:
-        assert audit.findings(tx, from_us=day.began_us, now_us=now) == []
-        measured = usage.between(tx, 0, now)
-        assert not usage.unbilled(tx, after=None, limit=1)
-        assert not usage.unsettled(tx, after=None, limit=1)
-    assert max(Counter((one.lease, one.seq) for one in measured).values()) == 1
-    assert sum(one.gpu_us for one in measured if one.kind is UsageKind.BILLED) > 0
 
 
 def _no_owner_job_was_delayed_beyond_promise_and_restart(day: Day) -> None:

@@ -13,7 +13,7 @@ from sublet.app.control import ControlPlane
 from sublet.app.loops import Rhythm
 from sublet.app.settings import Settings
 from sublet.app.tasks import LeaseRequest
-from sublet.core.ids import JobId, LeaseId, PoolId, TenantId
+from sublet.core.ids import JobId, LeaseId, NodeId, PoolId, TenantId
 from sublet.core.lease import Lease, State
 from sublet.core.ledger import Account, receivable, tenant_accounts
 from sublet.core.owner import OwnerJob
@@ -21,7 +21,7 @@ from sublet.core.terms import Pool
 from sublet.core.units import HOUR_US, SECOND_US
 from sublet.core.workload import Workload
 from sublet.engines.fake import Behaviour, FakeEngine, ordinary
-from sublet.engines.protocol import StartOrder
+from sublet.engines.protocol import NodeSeen, StartOrder
 from sublet.store import events, jobs, leases, ledger, pools, tenants
 from sublet.store.database import Database
 from sublet.store.events import Entry
@@ -34,11 +34,22 @@ START_US = 1_800_000_000 * SECOND_US
 class House:
     """One pool of `nodes` x 8 GPUs and two tenants."""
 
-    def __init__(self, folder: Path, url: str, *, nodes: int = 1, behave: Callable[[StartOrder], Behaviour] = ordinary) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        *,
+        nodes: int = 1,
+        behave: Callable[[StartOrder], Behaviour] = ordinary,
+        rack_nodes: int = 0,
+    ) -> None:
         self._ns = 0
         self.folder, self.url = folder, url
         self.database = Database(url)
-        self.engine = FakeEngine(clock=self._now_us, nodes=nodes, gpus=8, behave=behave)
+        names = [NodeId(f"node-{number:05d}") for number in range(nodes)]
+        racks = [f"rack-{number // rack_nodes}" if rack_nodes else "" for number in range(nodes)]
+        seen = [NodeSeen(name, 8, "fake", rack=rack, pod=rack and "pod") for name, rack in zip(names, racks, strict=True)]
+        self.engine = FakeEngine(clock=self._now_us, nodes=seen, gpus=8, behave=behave)
         self.plane = self._open()
         with self.database.write() as tx:
             for name in (ADA, BELL):

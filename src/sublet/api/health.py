@@ -41,7 +41,7 @@ def alive() -> Health:
 
 @router.get("/readyz")
 def ready(plane: ThisPlane) -> Health:
-    """The database answers and the loops run; 503 otherwise."""
+    """The database answers, and the loops run here or this one stands ready for them; 503 otherwise."""
     with plane.database.read() as tx:
         tx.exec_driver_sql("SELECT 1")
     loops = plane.status()
@@ -52,7 +52,7 @@ def ready(plane: ThisPlane) -> Health:
 
 @router.get("/v1/status", dependencies=[only(Scope.FINANCE, Scope.READ_ONLY)])
 def status(call: Calling) -> StatusView:
-    """How the loops are doing, what the engine is, and where the data lies."""
+    """How the loops are doing and who runs them, what the engine is, and where the data lies."""
     plane = call.plane
     return StatusView(
         version=sublet.__version__,

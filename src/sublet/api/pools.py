@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from sublet.api.bodies import Body, InPath, Label
+from sublet.api.bodies import Body, InPath, Label, Name
 from sublet.api.call import Calling, only
 from sublet.app import nodes, pools
 from sublet.app.keys import Scope
@@ -26,6 +26,7 @@ StepUs = Annotated[int, Field(ge=15_625, le=86_400_000_000, description="µs; no
 WindowUs = Annotated[int, Field(ge=15_625, le=31 * 86_400_000_000, description="µs")]
 Watts = Annotated[int, Field(ge=0, le=100_000)]
 PriceMicro = Annotated[int, Field(ge=0, le=10**10, description="micro-units for a GPU-hour")]
+Place = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$", description="a name; empty: not known")]
 Gpus = Annotated[int, Field(ge=0, le=10_000_000)]
 
 
@@ -196,6 +197,8 @@ class NodeView(BaseModel):
     down: bool
     reason: str
     since_us: int
+    rack: str
+    pod: str
 
     @classmethod
     def of(cls, row: NodeRow) -> "NodeView":
@@ -208,6 +211,8 @@ class NodeView(BaseModel):
             down=row.down,
             reason=row.reason,
             since_us=row.since_us,
+            rack=row.rack,
+            pod=row.pod,
         )
 
 
@@ -222,6 +227,20 @@ class DownBody(Body):
 
     down: StrictBool
     reason: Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x1f]*$")] = ""
+
+
+class LocationBody(Body):
+    """Where a node stands; empty text is unknown."""
+
+    node: Name
+    rack: Place = ""
+    pod: Place = ""
+
+
+class LocationsBody(Body):
+    """Nodes and where they stand."""
+
+    items: Annotated[list[LocationBody], Field(min_length=1, max_length=10_000)]
 
 
 @router.get("/pools", dependencies=_ANYBODY)
@@ -261,3 +280,11 @@ def down(node: InPath, body: DownBody, call: Calling) -> NodeView:
     """Keep a node out of offers, or offer it again. What runs on it is left alone."""
     with call.write() as tx:
         return NodeView.of(nodes.set_down(tx, NodeId(node), down=body.down, reason=body.reason, now_us=call.now_us))
+
+
+@router.put("/nodes/locations", dependencies=_OWNER, tags=["nodes"])
+def locate(body: LocationsBody, call: Calling) -> NodeList:
+    """Say in which rack and pod nodes stand, all of them or none. Gangs are kept within a rack, or a pod, where they fit."""
+    where = {NodeId(item.node): (item.pod, item.rack) for item in body.items}
+    with call.write() as tx:
+        return NodeList(items=[NodeView.of(row) for row in nodes.set_locations(tx, where, now_us=call.now_us)])

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import socket
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -15,13 +16,14 @@ from pathlib import Path
 from sublet.app import names
 from sublet.core.errors import Conflict, Forbidden, Invalid, NotFound, SubletError
 from sublet.core.ids import TenantId
+from sublet.store import facts, tenants
 from sublet.store import keys as store
-from sublet.store import tenants
 from sublet.store.database import Tx
 from sublet.store.keys import KeyRow
 
 PREFIX = "sk_"
 OWNER_KEY_FILE = "owner.key"
+_PLACE = "owner_key_place"
 
 
 class Scope(StrEnum):
@@ -117,12 +119,16 @@ def revoke(tx: Tx, key: str, *, now_us: int) -> KeyRow:
 def ensure_owner_key(tx: Tx, data_dir: Path, *, now_us: int) -> Path | None:
     """At the first start, make the owner's key and write it to a file that only its owner can read; else None.
 
-    The file comes first: if we end between the two, the next start takes the secret from the file.
+    Of several control planes that start at once on one database, one makes it; `owner_key_place` says which. The file comes
+    first: if we end between the two, the next start takes the secret from the file.
     """
     if store.page(tx, scope=Scope.OWNER, limit=1):
         return None
     data_dir.mkdir(parents=True, exist_ok=True)
     file = data_dir / OWNER_KEY_FILE
+    place = f"{socket.gethostname()}:{file.absolute()}"
+    if facts.claim(tx, _PLACE, place) != place:
+        return None
     try:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -137,6 +143,11 @@ def ensure_owner_key(tx: Tx, data_dir: Path, *, now_us: int) -> Path | None:
             os.fsync(out.fileno())
     _insert(tx, secret, scope=Scope.OWNER, name="first owner key", tenant=None, now_us=now_us)
     return file
+
+
+def owner_key_place(tx: Tx) -> str:
+    """Where the first owner key lies, `host:path`; empty if it was made before that was noted."""
+    return facts.get(tx, _PLACE) or ""
 
 
 def digest(secret: str) -> str:

@@ -29,6 +29,7 @@ from sublet.engines.protocol import Engine, NodeSeen
 from sublet.store import events, facts
 from sublet.store.database import Database, Tx
 from sublet.store.events import Entry
+from sublet.store.leadership import Fenced
 
 log = structlog.get_logger(__name__)
 LAST_INSTANT = "last_instant_us"
@@ -181,11 +182,13 @@ class Loops:
 
     @contextmanager
     def _part(self, name: str) -> Iterator[None]:
-        """Time a part; log its failure and go on: it runs again with the next tick."""
+        """Time a part; log its failure and go on: it runs again with the next tick. Only a new leader ends all of them."""
         began = perf_counter()
         try:
             yield
             self.failing.pop(name, None)
+        except Fenced:
+            raise  # these loops are over, all of them
         except SubletError as error:
             self._failed(name, f"{error.message} ({error.hint})" if error.hint else error.message)
         except Exception as error:

@@ -31,11 +31,11 @@ class Metadata:
     @classmethod
     def open(cls, database: Database, base_url: str) -> "Metadata":
         """With the secret in the database, made at the first start."""
-        with database.write() as tx:
+        with database.read() as tx:
             known = facts.get(tx, _FACT)
-            if known is None:
-                known = secrets.token_hex(32)
-                facts.put(tx, _FACT, known)
+        if known is None:
+            with database.write() as tx:
+                known = facts.claim(tx, _FACT, secrets.token_hex(32))
         return cls(bytes.fromhex(known), base_url)
 
     def token(self, run: RunId) -> str:

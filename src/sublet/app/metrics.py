@@ -53,6 +53,7 @@ class Metrics:
             registry=operations,
         )
         self._clock = Counter("sublet_clock_jumps", "Times that the wall clock was set back", registry=operations)
+        self._leader = Gauge("sublet_leader", "1 where the loops run, 0 at a follower", registry=operations)
         self._revenue = Counter("sublet_revenue_units", "Charged to tenants, in units of currency", ["pool"], registry=money)
         self._credits = Counter("sublet_credits_units", "Refunded and credited, in units of currency", ["pool"], registry=money)
         self._unbilled = Gauge("sublet_unbilled_intervals", "Usage intervals that wait for their charge", registry=money)
@@ -125,6 +126,13 @@ class Metrics:
     def clock_jumped(self) -> None:
         """The wall clock was set back."""
         self._clock.inc()
+
+    def leads(self, *, leads: bool) -> None:
+        """Whether this control plane runs the loops. What a past leader knew of the pools is no longer shown."""
+        self._leader.set(leads)
+        if not leads:
+            for gauge in (self._gpus, self._price, self._floor):
+                gauge.clear()
 
     def text(self, *, with_money: bool) -> bytes:
         """The exposition format."""

@@ -21,6 +21,7 @@ from sublet.core.owner import JOB_HELD, JobState, OwnerJob
 from sublet.core.site import Site
 from sublet.core.standing import Standing, standing_of
 from sublet.core.terms import Pool
+from sublet.core.topology import Location, Topology, topology_of
 from sublet.core.view import KeptView, PoolView, TenantView
 from sublet.store import changes, jobs, leases, nodes, pools, sites
 from sublet.store.changes import Kind, News
@@ -131,6 +132,7 @@ class Mirror:
     def _read_nodes(self, tx: Tx, names: set[NodeId]) -> None:
         fresh = nodes.some(tx, names)
         joined = {node.pool for node in fresh if node.id not in self.nodes}
+        moved = {node.pool for node in fresh if node.id in self.nodes and _location(self.nodes[node.id]) != _location(node)}
         self.nodes |= {node.id: node for node in fresh}
         if joined:
             self.nodes = dict(sorted(self.nodes.items()))
@@ -139,7 +141,10 @@ class Mirror:
             if pool in joined:
                 kept.standing = self._anew(kept.row.pool, kept.standing)
             else:
-                kept.standing.set_fit(_fit([self.nodes[node] for node in kept.standing.nodes]))
+                rows = [self.nodes[node] for node in kept.standing.nodes]
+                kept.standing.set_fit(_fit(rows))
+                if pool in moved:
+                    kept.standing.set_topology(_topology(rows))
             kept.freed_us = freed_us(tx, pool)
             kept.revision += 1
 
@@ -175,7 +180,7 @@ class Mirror:
     def _standing(self, pool: Pool, work: Iterable[OwnerJob], live: Iterable[Lease]) -> Standing:
         rows = [node for node in self.nodes.values() if node.pool == pool.id]
         slots = np.array([(1 << node.gpus) - 1 for node in rows], np.uint64)
-        return standing_of(pool, tuple(node.id for node in rows), (slots, _fit(rows)), work, live)
+        return standing_of(pool, tuple(node.id for node in rows), (slots, _fit(rows), _topology(rows)), work, live)
 
     def _anew(self, pool: Pool, old: Standing) -> Standing:
         """The same leases and jobs in their order, on the nodes and settings of now."""
@@ -210,6 +215,15 @@ def _tenants_of(standing: Standing) -> set[TenantId]:
 def _fit(rows: list[NodeRow]) -> Masks:
     """uint64[n]: the GPUs of these nodes that may be used."""
     return np.array([0 if node.down else (1 << node.gpus) - 1 for node in rows], np.uint64)
+
+
+def _location(node: NodeRow) -> Location:
+    return node.pod, node.rack
+
+
+def _topology(rows: list[NodeRow]) -> Topology:
+    """Where these nodes stand."""
+    return topology_of([_location(node) for node in rows])
 
 
 def _age(holder: Lease | OwnerJob) -> tuple[int, str]:

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     port: int = Field(default=7440, ge=0, le=65_535)
     public_url: str = Field(default="", description="how workloads and people reach the API; empty: from host and port")
     engine: str = Field(default="local", description="where leases run")
+    engine_dir: Path | None = Field(default=None, description="where the engine keeps runs; none: `engine` in data_dir")
+    engine_moved: bool = Field(default=False, description="lead although runs are kept elsewhere: that place is gone for good")
     slots: int | None = Field(
         default=None, ge=1, le=64, description="slots of the local engine; none: this machine's GPUs or CPUs"
     )
@@ -46,6 +48,7 @@ class Settings(BaseSettings):
     slurm_name: str = Field(default="sublet", description="tells this installation's jobs from another's in one cluster")
     tick_ms: int = Field(default=500, ge=10, le=60_000, description="the loops run at least this often")
     meter_ms: int = Field(default=10_000, ge=10, le=3_600_000, description="usage is recorded at least this often")
+    takeover_ms: int = Field(default=10_000, ge=1_000, le=600_000, description="a leader silent for so long leads no longer")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
     request_bytes_max: int = Field(default=1_048_576, ge=1_024)
@@ -55,6 +58,11 @@ class Settings(BaseSettings):
     def database_url(self) -> str:
         """The database, given or the default one."""
         return self.database or f"sqlite:///{self.data_dir.resolve() / 'sublet.db'}"
+
+    @property
+    def engine_state(self) -> Path:
+        """Where the engine keeps what it runs, given or the default one."""
+        return (self.engine_dir or self.data_dir / "engine").resolve()
 
     @property
     def base_url(self) -> str:

@@ -17,6 +17,7 @@ from sublet.app.metrics import Metrics
 from sublet.core.units import MINUTE_US, SECOND_US
 from sublet.store import webhooks
 from sublet.store.database import Database
+from sublet.store.leadership import Fenced
 from sublet.store.webhooks import Webhook
 
 BATCH = 32
@@ -92,7 +93,8 @@ class Courier:
     def stop(self) -> None:
         """End after the batch at hand."""
         self._stop.set()
-        self._thread.join(timeout=2 * TIMEOUT_S)
+        if self._thread.is_alive():
+            self._thread.join(timeout=2 * TIMEOUT_S)
 
     def _run(self) -> None:
         limits = httpx.Limits(max_connections=_SENDERS)
@@ -101,6 +103,8 @@ class Courier:
                 tried = 0
                 try:
                     tried = deliver(self._database, now_us=self._now_us(), client=client, metrics=self._metrics)
+                except Fenced:
+                    return  # another leader's courier sends them
                 except Exception:  # noqa: BLE001 (a loop's top: the next pass tries again)
                     _log.exception("courier_failed")
                 if tried < BATCH:

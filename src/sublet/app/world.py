@@ -128,6 +128,7 @@ def fleet_of(rows: list[NodeRow], pool_ids: list[PoolId], live: Iterable[Lease],
         leased=np.array(leased.masks, np.uint64),
         down=np.array(unfit, np.uint64),
         unfit=np.array([node.down for node in rows], np.bool_),
+        locations=tuple((node.pod, node.rack) for node in rows),
     )
 
 

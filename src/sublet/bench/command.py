@@ -46,11 +46,14 @@ def grants(
     ] = "",
     leases: Annotated[int, typer.Option(min=1, max=100_000, help="Leases in each repetition.")] = 1_000,
     repeats: Annotated[int, typer.Option(min=1, max=100)] = 5,
+    followers: Annotated[int, typer.Option(min=0, max=8, help="Replicas that stand beside it; PostgreSQL only.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Durable grants a second through the whole loop, and the ratio to single-row commits on the same store."""
     from sublet.bench.grants import measure  # noqa: PLC0415 (a control plane, which other commands need not load)
 
+    if followers and not database.startswith("postgresql://"):
+        raise typer.BadParameter("only a PostgreSQL database has followers: say which with --db", param_hint="--followers")
     logs.configure(Settings(log_level="error"))
     with tempfile.TemporaryDirectory(prefix="sublet-bench-") as folder, Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("grants", total=repeats)
@@ -59,6 +62,7 @@ def grants(
             folder=Path(folder),
             leases=leases,
             repeats=repeats,
+            followers=followers,
             progress=lambda done: bar.update(task, completed=done),
         )
     show(result, as_json, lambda: _rendered(result))
@@ -89,7 +93,7 @@ def core(
     rounds: Annotated[int, typer.Option(min=1, max=1_000, help="Whole rounds that are timed.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """How long deciding takes for a large fleet: whole rounds, a reclaim of a tenth, a clearing of 100,000 bids."""
+    """How long deciding takes for a large fleet: rounds, a reclaim of a tenth, 100,000 bids, grants; how well leases lie."""
     from sublet.bench.core import measure as measured  # noqa: PLC0415 (numba, which other commands need not load)
 
     logs.configure(Settings(log_level="error"))

@@ -17,7 +17,9 @@ import psutil
 
 from sublet.bench import blocks
 from sublet.bench.fleet import NODE_GPUS, NOW_US, Size, fleet, full_house
+from sublet.bench.placements import growth, is_met, placements
 from sublet.bench.progress import Progress
+from sublet.bench.quality import quality
 from sublet.core import lifecycle
 from sublet.core.ids import JobId, PoolId
 from sublet.core.owner import OwnerJob
@@ -45,11 +47,13 @@ GANG_NODES = 75
 def measure(gpus: int, rounds: int, progress: Progress) -> dict[str, Any]:
     """Everything for a fleet of so many GPUs, and what the same takes for fleets of a tenth and a hundredth."""
     sizes = sorted({size for size in SIZES if size < gpus} | {gpus})
-    found = []
+    found, handed_out = [], []
     for i, size in enumerate(sizes):
-        progress(f"{size:,} GPUs", i / len(sizes))
+        progress(f"{size:,} GPUs", 0.5 * i / len(sizes))
         found.append(_of_size(Size().of(size), rounds))
+        handed_out.append(placements(size))
     largest = found[-1]
+    weeks = quality(progress=lambda what, share: progress(what, 0.5 + 0.5 * share))
     return {
         "benchmark": "core",
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "memory_gb_s": round(_bandwidth(), 1)},
@@ -61,6 +65,19 @@ def measure(gpus: int, rounds: int, progress: Progress) -> dict[str, Any]:
             for one in found
         ],
         "exponents": _exponents(found) if len(found) > 1 else None,
+        "placements": _placements(handed_out),
+        "quality": weeks,
+    }
+
+
+def _placements(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Grants a second at each size; for the largest also with all nodes in one pool."""
+    largest = found[-1]["gpus"]
+    return {
+        "by_size": found,
+        "in_one_pool": placements(largest, nodes_a_pool=largest // NODE_GPUS),
+        "exponents": growth(found) if len(found) > 1 else None,
+        "met": is_met(found[-1]),
     }
 
 
@@ -173,7 +190,8 @@ def _who_leaves(view: KeptView, jobs: list[OwnerJob]) -> list[Shortage]:
         standing = view.standing(job.pool)
         due_us, nominal = NOW_US + standing.pool.promise.within_us, np.zeros(len(standing.tenants), np.int64)
         who = reclaimable(standing, now_us=NOW_US + SECOND_US, due_us=due_us, forced=False, nominal=nominal)
-        future = Room(standing.nodes, standing.fit, standing.free | (standing.coming & standing.fit), standing.row_of)
+        free = standing.free | (standing.coming & standing.fit)
+        future = Room(standing.nodes, standing.fit, free, standing.row_of, standing.topology)
         before = standing.fit & ~standing.owner
         found.append(make_room(job, future, who, standing.held.keys, before=before, sharers=len(jobs)))
     return found

@@ -14,11 +14,13 @@ from sublet.core.lease import Access, Lease, LeaseClass, State
 from sublet.core.owner import JobState, OwnerJob
 from sublet.core.standing import Standing
 from sublet.core.terms import Pool
+from sublet.core.topology import Topology, topology_of
 from sublet.core.units import HOUR_US, SECOND_US
 from sublet.core.view import KeptView, PoolView, TenantView
 
 NODE_GPUS = 8
 NODES_A_POOL = 750
+RACK_NODES, POD_RACKS = 32, 8
 OWNER_SHARE = 0.7
 NOW_US = 420_768 * HOUR_US
 _FULL = (1 << NODE_GPUS) - 1
@@ -63,9 +65,20 @@ def full_house(size: Size, seed: int = 0, *, gangs: float = 0.0) -> KeptView:
     return fleet(replace(size, leases=size.gpus, requests=0), seed, shares=(0.35, 0.3, 0.2, 0.15), gangs=gangs)
 
 
+def empty_pool(pool: Pool, nodes: int) -> Standing:
+    """So many nodes that nobody holds, in racks of `RACK_NODES` and pods of `POD_RACKS` racks."""
+    names = tuple(NodeId(f"{pool.id}-{i:05d}") for i in range(nodes))
+    return Standing(pool, names, np.full(nodes, _FULL, np.uint64), _racked(nodes))
+
+
+def _racked(nodes: int) -> Topology:
+    racks = [node // RACK_NODES for node in range(nodes)]
+    return topology_of([(f"pod-{rack // POD_RACKS:04d}", f"rack-{rack % POD_RACKS}") for rack in racks])
+
+
 def _pool(name: PoolId, nodes: int, leases: list[int], requests: int, rng: np.random.Generator) -> tuple[PoolView, Standing]:
     pool = Pool(name, "H100")
-    standing = Standing(pool, tuple(NodeId(f"{name}-{i:05d}") for i in range(nodes)), np.full(nodes, _FULL, np.uint64))
+    standing = empty_pool(pool, nodes)
     owned = round(nodes * OWNER_SHARE)
     for i in range(owned):
         standing.put_job(_job(pool, i, standing.nodes[i]))

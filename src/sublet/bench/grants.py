@@ -6,16 +6,19 @@ each; they are timed apart, and `end_to_end` counts both. The engine is the fake
 SQLite runs with `synchronous=FULL`: what was committed is on disk.
 """
 
+import multiprocessing
 import os
 import platform
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from sublet.app import leases as leasing
+from sublet.app import logging as logs
 from sublet.app.clock import Clock
 from sublet.app.control import ControlPlane
 from sublet.app.settings import Settings
@@ -34,6 +37,7 @@ from sublet.store.tenants import Tenant
 _TENANT = TenantId("bench")
 _TICKS_MAX = 200
 _BARE_COMMITS = 500
+_FOLLOWER_READY_S = 300
 Progress = Callable[[int], None]
 """Told how many repetitions are done."""
 
@@ -49,24 +53,61 @@ class Sample:
     end_to_end: float
 
 
-def measure(*, url: str, folder: Path, leases: int, repeats: int, progress: Progress) -> dict[str, Any]:
-    """Medians over `repeats` repetitions of `leases` grants each, on a fresh control plane in `folder`."""
+def measure(*, url: str, folder: Path, leases: int, repeats: int, followers: int, progress: Progress) -> dict[str, Any]:
+    """Medians over `repeats` repetitions of `leases` grants each, on a fresh control plane in `folder`.
+
+    So many `followers` stand beside it in processes of their own, as replicas on PostgreSQL do.
+    """
     database = Database(url)
     clock = Clock()
     engine = FakeEngine(clock=clock.now_us, nodes=-(-leases // 8), gpus=8)
-    plane = ControlPlane(Settings(data_dir=folder, database=url), database, engine, clock)
+    settings = Settings(data_dir=folder, database=url, takeover_ms=600_000)  # it ticks by hand and says nothing in between
+    plane = ControlPlane(settings, database, engine, clock)
     try:
         with database.write() as tx:
             tenants.insert_one(tx, Tenant(_TENANT, "bench", "USD", clock.now_us()))
             ledger.open_accounts(tx, tenant_accounts(_TENANT, "USD"))
         samples = []
-        for nth in range(repeats):
-            samples.append(_repetition(plane, engine, leases))
-            progress(nth + 1)
+        with _followers(url, folder, followers):
+            for nth in range(repeats):
+                samples.append(_repetition(plane, engine, leases))
+                progress(nth + 1)
     finally:
         plane.stop()
         database.close()
-    return _report(database, samples, leases)
+    return _report(database, samples, leases) | {"followers": followers}
+
+
+@contextmanager
+def _followers(url: str, folder: Path, count: int) -> Iterator[None]:
+    if not count:
+        yield
+        return
+    context = multiprocessing.get_context("spawn")
+    ready, enough = context.Barrier(count + 1), context.Event()
+    running = [context.Process(target=follow, args=(url, folder / f"follower-{nth}", ready, enough)) for nth in range(count)]
+    for one in running:
+        one.start()
+    try:
+        ready.wait(timeout=_FOLLOWER_READY_S)
+        yield
+    finally:
+        enough.set()
+        for one in running:
+            one.join()
+
+
+def follow(url: str, folder: Path, ready: Any, enough: Any) -> None:
+    """Stand ready for the lead until it is enough."""
+    logs.configure(Settings(log_level="error"))
+    database, clock = Database(url), Clock()
+    engine = FakeEngine(clock=clock.now_us)
+    plane = ControlPlane(Settings(data_dir=folder, database=url), database, engine, clock)
+    plane.start()
+    ready.wait(timeout=_FOLLOWER_READY_S)
+    enough.wait()
+    plane.stop()
+    database.close()
 
 
 def _repetition(plane: ControlPlane, engine: FakeEngine, leases: int) -> Sample:

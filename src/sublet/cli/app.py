@@ -15,6 +15,7 @@ from typer._click.exceptions import ClickException, UsageError  # typer carries 
 import sublet
 from sublet.app.complaints import InvalidFields
 from sublet.cli import (
+    backup,
     blocks,
     events,
     finance,
@@ -43,7 +44,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (server, study, finance, offers, leases, blocks, market, owner, pools, sites, tenants, keys, ledger, events, slurm):
+PARTS = (
+    server,
+    backup,
+    study,
+    finance,
+    offers,
+    leases,
+    blocks,
+    market,
+    owner,
+    pools,
+    sites,
+    tenants,
+    keys,
+    ledger,
+    events,
+    slurm,
+)
+for part in PARTS:
     part.register(app)
 
 

@@ -1,5 +1,7 @@
 """Pools and nodes: what the owner sells, and on which terms."""
 
+import csv
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -7,6 +9,9 @@ import yaml
 
 from sublet.cli.client import connect
 from sublet.cli.output import Json, duration, price, show, table
+
+_BATCH = 5_000
+"""Nodes in one request."""
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +23,8 @@ def register(app: typer.Typer) -> None:
     pool.command("nodes")(nodes)
     pool.command("down")(down)
     pool.command("up")(back)
+    pool.command("label")(label)
+    pool.command("topology")(topology)
     app.add_typer(pool)
 
 
@@ -93,8 +100,12 @@ def nodes(*, as_json: Json = False) -> None:
     """All nodes, and why one is down."""
     with connect() as client:
         found = client.get("/v1/nodes")["items"]
-    rows = ((n["id"], n["pool"], n["gpus"], n["gpu_model"], "down" if n["down"] else "up", n["reason"]) for n in found)
-    show(found, as_json, lambda: table(("node", "pool", "GPUs", "model", "", "why"), rows, right=("GPUs",), empty="no nodes"))
+    rows = (
+        (n["id"], n["pool"], n["gpus"], n["gpu_model"], n["rack"], n["pod"], "down" if n["down"] else "up", n["reason"])
+        for n in found
+    )
+    headings = ("node", "pool", "GPUs", "model", "rack", "pod", "", "why")
+    show(found, as_json, lambda: table(headings, rows, right=("GPUs",), empty="no nodes"))
 
 
 def down(
@@ -116,3 +127,44 @@ def _set_down(node: str, body: dict[str, Any], as_json: bool) -> None:  # noqa: 
     with connect() as client:
         found = client.put(f"/v1/nodes/{node}/down", body)
     show(found, as_json, lambda: f"node [bold]{node}[/] is {'down' if found['down'] else 'up'}")
+
+
+def label(
+    node: Annotated[str, typer.Argument(metavar="NODE")],
+    rack: Annotated[str, typer.Option(help="Its rack; a rack is one of its pod.")] = "",
+    pod: Annotated[str, typer.Option(help="The pod that its rack belongs to.")] = "",
+    *,
+    as_json: Json = False,
+) -> None:
+    """Say in which rack and pod a node stands; what is not given is unknown from now on."""
+    found = _locate([{"node": node, "rack": rack, "pod": pod}])
+    show(found, as_json, lambda: f"node [bold]{node}[/] stands in {_where(rack, pod)}")
+
+
+def _where(rack: str, pod: str) -> str:
+    named = [f"{noun} {name}" for noun, name in (("rack", rack), ("pod", pod)) if name]
+    return ", ".join(named) or "no known place"
+
+
+def topology(
+    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="CSV with node, rack and pod.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Say where nodes stand from a CSV file with the columns node, rack and pod, as an inventory exports it."""
+    with file.open(newline="", encoding="utf-8-sig") as text:
+        reader = csv.DictReader(text)
+        if reader.fieldnames is None or "node" not in reader.fieldnames or not {"rack", "pod"} & set(reader.fieldnames):
+            raise typer.BadParameter("the first line must name the columns node, and rack or pod or both", param_hint="FILE")
+        rows = [{name: (row.get(name) or "").strip() for name in ("node", "rack", "pod")} for row in reader]
+    if not rows:
+        raise typer.BadParameter("there is no node in it", param_hint="FILE")
+    found = [node for at in range(0, len(rows), _BATCH) for node in _locate(rows[at : at + _BATCH])]
+    racks, pods = ({node[noun] for node in found} - {""} for noun in ("rack", "pod"))
+    show(found, as_json, lambda: f"{len(found)} nodes stand in {len(racks)} racks and {len(pods)} pods")
+
+
+def _locate(items: list[dict[str, str]]) -> list[dict[str, Any]]:
+    with connect() as client:
+        found: list[dict[str, Any]] = client.put("/v1/nodes/locations", {"items": items})["items"]
+    return found

@@ -23,6 +23,10 @@ class Server(Protocol):
     def settings(self) -> Settings:
         """The settings in force, with the port that was taken."""
 
+    @property
+    def owner_key(self) -> str:
+        """Where the first owner key lies, `host:path`; empty if nobody knows."""
+
     def run(self) -> None:
         """Serve until interrupted."""
 

@@ -1,8 +1,9 @@
 """`sublet up` and what concerns the server as a whole."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -15,6 +16,7 @@ from sublet.cli.client import connect
 from sublet.cli.output import Json, errors, instant, show, table
 from sublet.cli.root import Server, root_of
 
+_TOLD_ABOVE = {"engine", "isolation", "role", "leader", "epoch"}
 Config = Annotated[Path | None, typer.Option("--config", "-c", help="Settings file; ./sublet.toml if there is one.")]
 
 
@@ -32,14 +34,18 @@ def up(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    database: Annotated[
+        str | None, typer.Option("--db", help="postgresql://... or sqlite:///FILE; else SQLite in the data directory.")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="Where leases run.")] = None,
     slots: Annotated[int | None, typer.Option(min=1, max=64, help="Slots of the local engine.")] = None,
 ) -> None:
     """Run the control plane: the loops, the API and the page, in one process.
 
-    Ending it (Ctrl-C) leaves what runs running; the next start takes it up again.
+    Ending it (Ctrl-C) leaves what runs running; the next start takes it up again. Started several times on one PostgreSQL
+    database, each with a data directory of its own, one leads and the others stand ready.
     """
-    given = {"host": host, "port": port, "data_dir": data_dir, "engine": engine, "slots": slots}
+    given = {"host": host, "port": port, "data_dir": data_dir, "database": database, "engine": engine, "slots": slots}
     loaded = settings_file.load(config)
     settings = settings_file.changed(loaded, {name: value for name, value in given.items() if value is not None})
     logs.configure(settings)
@@ -55,12 +61,17 @@ def up(
 def _banner(server: Server) -> Panel:
     settings, engine = server.settings, server.plane.engine.capabilities
     key, address = settings.data_dir / OWNER_KEY_FILE, escape(settings.base_url)
+    if key.exists() or not server.owner_key:
+        owner_key = f"{escape(str(key))} [dim](the CLI finds it from this directory)[/]"
+    else:
+        owner_key = f"{escape(server.owner_key)} [dim](copy it, or export SUBLET_API_KEY)[/]"
     lines = [
         f"[bold]Sublet[/] is up at [cyan]{address}[/]",
         "",
         f"engine     {escape(engine.name)}: {escape(engine.isolation)}",
         f"data       {escape(str(settings.data_dir))}",
-        f"owner key  {escape(str(key))} [dim](the CLI finds it from this directory)[/]",
+        f"owner key  {owner_key}",
+        *([f"role       {escape(_role(server.plane.status()))}"] if server.plane.replicated else []),
         f"API        {address}/docs",
         f"page       {address}/",
         "",
@@ -72,6 +83,13 @@ def _banner(server: Server) -> Panel:
         "[dim]next, in another terminal:[/]  sublet status   sublet offers   sublet tenant add acme",
     ]
     return Panel("\n".join(lines), expand=False, border_style="dim", padding=(1, 2))
+
+
+def _role(told: Mapping[str, Any]) -> str:
+    """Who runs the loops, for people."""
+    if told["role"] == "leader":
+        return f"leader (epoch {told['epoch']})" if told["epoch"] else "leader"
+    return f"follower of {told['leader'] or 'nobody yet'} (epoch {told['epoch']})"
 
 
 def status(*, as_json: Json = False) -> None:
@@ -87,7 +105,8 @@ def status(*, as_json: Json = False) -> None:
         ("database", found["database"]),
         ("nodes", f"{len(nodes)} with {sum(node['gpus'] for node in nodes)} GPUs, {len(down)} down"),
         *((f"node {node['id']}", f"down: {node['reason']}") for node in down),
-        *((name, value) for name, value in found["status"].items() if name not in {"engine", "isolation"}),
+        ("role", _role(found["status"])),
+        *((name, value) for name, value in found["status"].items() if name not in _TOLD_ABOVE),
     ]
     show({**found, "nodes": nodes}, as_json, lambda: table(("", ""), rows))
 

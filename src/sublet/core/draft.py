@@ -112,7 +112,7 @@ class Ground:
         self.noticed = np.zeros(len(standing.held.rows), np.bool_)  # by this very plan: bool[rows of `standing.held`]
         self.granted = 0  # GPUs, by this very plan
         self._free = standing.free
-        self.now = Room(standing.nodes, standing.slots, self._free.copy(), standing.row_of)
+        self.now = Room(standing.nodes, standing.slots, self._free.copy(), standing.row_of, standing.topology)
         self._later: dict[str, Room] = {}
         self._taken: list[Masks | Placement] = []  # out of the rooms that are not made yet
 
@@ -184,7 +184,7 @@ class Ground:
 
     def room_of(self, free: Masks) -> Room:
         """A room of these GPUs (uint64[n]), less what this round has handed out so far."""
-        room = Room(self.standing.nodes, self.standing.fit, free, self.standing.row_of)
+        room = Room(self.standing.nodes, self.standing.fit, free, self.standing.row_of, self.standing.topology)
         for taken in self._taken:
             if isinstance(taken, tuple):
                 room.drop(taken)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sublet.core.ids import NodeId, PoolId
+from sublet.core.topology import Location
 
 Masks = npt.NDArray[np.uint64]
 
@@ -53,6 +54,7 @@ class Fleet:
     leased: Masks  # uint64[n], held by leases from reservation to the end of hand-over
     down: Masks  # uint64[n], broken, drained or quarantined, and held by nobody
     unfit: npt.NDArray[np.bool_]  # bool[n], the whole node is down: what is still held there will not be free
+    locations: tuple[Location, ...] = ()  # where each node stands; empty: nothing is known of any
 
     @property
     def free(self) -> Masks:

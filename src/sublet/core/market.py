@@ -16,6 +16,7 @@ from sublet.core.kernels import queue as codes
 from sublet.core.kernels.grants import hand_out, without_room
 from sublet.core.kernels.held import held_by
 from sublet.core.lease import Cause, Event, Lease, State
+from sublet.core.packing import bins_of, tastes_of
 from sublet.core.plan import Grant, PriceSet, ReserveSet
 from sublet.core.pricing import PRICING, Bids, Clearing, Market
 from sublet.core.promise import promisable, promised
@@ -155,9 +156,11 @@ class Trading:
             (shelf.spare, shelf.class_of, self.unlocked),
             columns.limits,
             (columns.headroom, columns.spent),
-            (now.free, now.slots, self.standing.owner),
+            bins := bins_of(now, self.standing),
+            tastes_of(self.standing),
             self.barred,
         )
+        now.free[:] = bins.nodes["free"]
         self.draft.spent.update(zip(self.standing.tenants, columns.spent.tolist(), strict=True))
         taken = iter(zip(nodes.tolist(), masks.tolist(), strict=True))
         for name, what, price, hold in zip(names, code.tolist(), pays.tolist(), holds.tolist(), strict=True):

@@ -13,21 +13,29 @@ import numpy as np
 from sublet.core.fleet import Masks, Placement, lowest_bits
 from sublet.core.ids import NodeId
 from sublet.core.kernels.fit import enough_nodes, fullest
+from sublet.core.topology import Topology, nowhere_known
 
 
 class Room:
     """Free GPUs of some nodes while a round hands them out: `free` uint64[n] is what is left."""
 
     def __init__(
-        self, nodes: tuple[NodeId, ...], slots: Masks, free: Masks, row_of: Mapping[NodeId, int] | None = None
+        self,
+        nodes: tuple[NodeId, ...],
+        slots: Masks,
+        free: Masks,
+        row_of: Mapping[NodeId, int] | None = None,
+        topology: Topology | None = None,
     ) -> None:
         """`slots` are the GPUs of each node that are fit for use, `free` those that may be given; both uint64[n].
 
-        `free` is the room's own from now on. `row_of`: the row of each node, where the caller has it at hand.
+        `free` is the room's own from now on. `row_of`: the row of each node, where the caller has it at hand. Without a
+        `topology` nothing is known of racks.
         """
         self.nodes = nodes
         self.slots = slots
         self.free = free
+        self._topology = topology or nowhere_known(len(nodes))
         self._row = {node: row for row, node in enumerate(nodes)} if row_of is None else row_of
 
     @property
@@ -39,11 +47,10 @@ class Room:
         """A placement for `nodes` x `gpus_per_node`, or None; takes nothing yet.
 
         `whole`: only nodes that are free altogether, with exactly so many GPUs. `before` (uint64[n]): nodes with fewer GPUs in
-        it are taken first, and only among equals the fullest.
+        it are taken first, and only among equals the fullest. A gang is kept in one rack, or one pod, where that is possible.
         """
-        rows = fullest(
-            (self.free, self.slots, _no_gpus(len(self.free)) if before is None else before), gpus_per_node, nodes, whole
-        )
+        masks = (self.free, self.slots, _no_gpus(len(self.free)) if before is None else before)
+        rows = fullest(masks, self._topology.columns, gpus_per_node, nodes, whole)
         if not len(rows):
             return None
         return tuple((self.nodes[row], lowest_bits(int(self.free[row]), gpus_per_node)) for row in rows.tolist())
@@ -79,7 +86,7 @@ class Room:
 
     def copy(self) -> "Room":
         """The same room, to try something out."""
-        return Room(self.nodes, self.slots, self.free.copy(), self._row)
+        return Room(self.nodes, self.slots, self.free.copy(), self._row, self._topology)
 
 
 @lru_cache(maxsize=64)

@@ -13,6 +13,7 @@ from sublet.core.lease import HELD, Lease, LeaseClass, State
 from sublet.core.owner import JOB_HELD, JobState, OwnerJob
 from sublet.core.tables import CLASS_CODE, CLASSES, HELD_ROW, NEVER, QUEUE_ROW, STATE_CODE, Holds, Table
 from sublet.core.terms import Pool, hold_window_us, is_unbreakable, term_of, worst_handback_us
+from sublet.core.topology import Topology, nowhere_known
 from sublet.core.values import changed
 
 ENDING = frozenset({State.NOTICED, State.STOPPING, State.HANDOVER})
@@ -25,10 +26,11 @@ Product = tuple[LeaseClass, int]
 class Standing:
     """One pool. Node arrays have one row a node in the order of `nodes`; bit i of a mask is GPU i of that node."""
 
-    def __init__(self, pool: Pool, nodes: tuple[NodeId, ...], slots: Masks) -> None:
-        """Nobody holds anything and every GPU of `slots` (uint64[n]) is fit for use."""
+    def __init__(self, pool: Pool, nodes: tuple[NodeId, ...], slots: Masks, topology: Topology | None = None) -> None:
+        """Nobody holds anything and every GPU of `slots` (uint64[n]) is fit for use. Without a topology none is known."""
         self.pool = pool
         self.nodes = nodes
+        self.topology = topology or nowhere_known(len(nodes))
         self.row_of = {node: row for row, node in enumerate(nodes)}
         self.slots: Masks = slots.copy()
         self.fit: Masks = slots.copy()  # uint64[n], GPUs that may be used by somebody
@@ -75,6 +77,10 @@ class Standing:
         """Which GPUs (uint64[n]) are fit for use."""
         self.fit = fit.copy()
         self.capacity = count(fit)
+
+    def set_topology(self, topology: Topology) -> None:
+        """Where the nodes stand."""
+        self.topology = topology
 
     def put_job(self, job: OwnerJob) -> None:
         """A job of the owner as it is now; one that ended is forgotten."""
@@ -271,11 +277,15 @@ class Standing:
 
 
 def standing_of(
-    pool: Pool, nodes: tuple[NodeId, ...], masks: tuple[Masks, Masks], jobs: Iterable[OwnerJob], leases: Iterable[Lease]
+    pool: Pool,
+    nodes: tuple[NodeId, ...],
+    masks: tuple[Masks, Masks, Topology],
+    jobs: Iterable[OwnerJob],
+    leases: Iterable[Lease],
 ) -> Standing:
-    """The standing of a pool with these live jobs and leases, oldest first. `masks`: (slots, fit), uint64[n] each."""
-    slots, fit = masks
-    standing = Standing(pool, nodes, slots)
+    """The standing of a pool with these live jobs and leases, oldest first. `masks`: (slots, fit), uint64[n] each, topology."""
+    slots, fit, topology = masks
+    standing = Standing(pool, nodes, slots, topology)
     standing.set_fit(fit)
     for job in jobs:
         standing.put_job(job)

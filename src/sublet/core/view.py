@@ -14,6 +14,7 @@ from sublet.core.owner import OwnerJob
 from sublet.core.site import Site
 from sublet.core.standing import Standing, standing_of
 from sublet.core.terms import Pool
+from sublet.core.topology import nowhere_known, topology_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,9 @@ class View:
         nodes = tuple(self.fleet.nodes[row] for row in rows)
         jobs = (job for job in self.jobs if job.pool == pool)
         leases = (lease for lease in self.leases if lease.pool == pool)
-        return standing_of(settings, nodes, (slots, fit), jobs, leases)
+        locations = self.fleet.locations
+        topology = topology_of([locations[row] for row in rows]) if locations else nowhere_known(len(rows))
+        return standing_of(settings, nodes, (slots, fit, topology), jobs, leases)
 
 
 class KeptView:

@@ -92,6 +92,7 @@ def _settings(options: Options) -> Settings:
     given = {
         "data_dir": options.data_dir.resolve(),
         "database": "",
+        "engine_dir": None,
         "host": "127.0.0.1",
         "port": options.port,
         "public_url": "",

@@ -2,8 +2,9 @@
 
 import errno
 import re
+import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,6 +48,19 @@ def on_disk(state: Path) -> Iterator[None]:
         if error.errno in _FULL:
             raise Unavailable(f"{state} is full; nothing was begun", hint=f"free space below {state} and try again") from error
         raise Unavailable(f"{state}: {error}", hint="check that the directory exists and can be written") from error
+
+
+def name_of_place(directory: Path) -> str:
+    """The name of the place where runs are kept, made once by whoever comes first; engines of other places have other names."""
+    file = directory / "place"
+    if not file.exists():
+        name = secrets.token_hex(8)
+        draft = directory / f"place-{name}"
+        draft.write_text(name)
+        with suppress(FileExistsError):  # another was first
+            file.hardlink_to(draft)
+        draft.unlink()
+    return file.read_text()
 
 
 def remove(path: Path) -> None:

@@ -49,6 +49,8 @@ class NodeSeen:
     gpu_model: str  # honestly `cpu` where a slot is no GPU
     healthy: bool = True
     detail: str = ""
+    rack: str = ""  # where it stands, if the engine knows; "" if not
+    pod: str = ""  # of racks
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Capabilities:
     grace_max_us: int | None = None
     survives_control_plane: bool = True
     notice_ways: tuple[str, ...] = ("signal", "file", "environment")
+    place: str = ""  # where its runs are kept: engines of different places do not see each other's; empty: all see the same
     owner_queue: bool = False  # the owner's jobs are queued there, and `owner_work` tells of them
 
 

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, delete, func, select
 from sublet.store import facts
 from sublet.store.schema import changes
 
-_PURGED = "changes_purged_to"
+PURGED = "changes_purged_to"
+"""The fact that says up to where notes were purged."""
 
 
 class Kind(StrEnum):
@@ -55,7 +56,7 @@ def here(tx: Connection) -> Mark:
 
 def since(tx: Connection, mark: Mark) -> News | None:
     """What this transaction sees and `mark` does not; None where notes that old were purged: then everything is to be read."""
-    if mark.seq < int(facts.get(tx, _PURGED) or 0):
+    if mark.seq < int(facts.get(tx, PURGED) or 0):
         return None
     query = select(changes.c.seq, changes.c.kind, changes.c.subject, changes.c.xid)
     if tx.dialect.name == "sqlite":
@@ -77,9 +78,9 @@ def purge(tx: Connection, *, keep: int) -> None:
     """Forget all but the last `keep` notes, one at least, from which numbers go on. Who has not read them reads everything."""
     last = tx.execute(select(func.max(changes.c.seq))).scalar_one() or 0
     upto = last - max(keep, 1)
-    if upto > int(facts.get(tx, _PURGED) or 0):
+    if upto > int(facts.get(tx, PURGED) or 0):
         tx.execute(delete(changes).where(changes.c.seq <= upto))
-        facts.put(tx, _PURGED, str(upto))
+        facts.put(tx, PURGED, str(upto))
 
 
 def _xmin(tx: Connection) -> int:

@@ -1,21 +1,33 @@
 """One database behind one door: SQLite in WAL mode, or PostgreSQL, by URL."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
+import structlog
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, inspect
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sublet.core.errors import Conflict, Unavailable
 
+log = structlog.get_logger(__name__)
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 10_000
-_CLAIM = 7_440_001  # the advisory lock of whoever runs the loops
+_MIGRATING = 7_440_002  # the advisory lock of whoever changes the schema
+_LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's name for a wait for a lock that was given up
+_MIGRATION_LOCK_MS, _MIGRATION_TRIES = 1_000, 120
+_KEEPALIVE_S = (5, 2, 3)  # a connection that is silent is asked after 5 s, every 2 s, and is given up after 3 times
+_DEAD_MS = 11_000  # ... which is after so long; data that nobody acknowledges is given up after that, too
+_PAUSED_MS = 60_000
+"""A transaction in which nothing is asked for so long is ended by the server: its process was paused and keeps locks."""
 Tx = Connection
 """An open transaction, for those who pass one on and never look inside."""
 
@@ -59,24 +71,70 @@ class Database:
             file = Path(self.url.database)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch(mode=0o600)  # keys and books are nobody else's to read; what SQLite adds beside it gets the same mode
-        self._engine = create_engine(self.url, **({} if self.is_sqlite else {"pool_size": 10, "pool_pre_ping": True}))
-        self._claim: Connection | None = None
+        pool = {} if self.is_sqlite else {"pool_size": 10, "pool_pre_ping": True, "connect_args": _network(self.url)}
+        self._engine = create_engine(self.url, **pool)
         self._turns: AbstractContextManager[None] = _Turns() if self.is_sqlite else nullcontext()
         if self.is_sqlite:
             _prepare_sqlite(self._engine)
 
-    def migrate(self) -> None:
-        """Bring the schema to the newest revision; harmless when it is there."""
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        config.attributes["engine"] = self._engine
-        with _answerable():
-            command.upgrade(config, "head")
+    def migrate(self, to: str = "head") -> None:
+        """Bring the schema to a revision, the newest if none is named; harmless when it is there.
+
+        On PostgreSQL one process at a time does it. A step that waits a second for a table gives up and comes again later, so
+        those who use the table wait no longer than that either. Raises `Conflict` if the schema is newer than this program.
+        """
+        there, (newest, *older) = self.revision(), revisions()
+        if there is not None and there not in {newest, *older}:
+            raise Conflict(
+                f"the database is of a newer Sublet: its schema is {there}, this program knows up to {newest}",
+                field="database",
+                hint="start the newer version, or restore a backup that was made before the update",
+            )
+        if there == (newest if to == "head" else to):
+            return
+        if self.is_sqlite:
+            with answerable():
+                command.upgrade(_alembic(self._engine), to)
+        else:
+            with self.session() as session:
+                session.exec_driver_sql(f"SELECT pg_advisory_lock({_MIGRATING})")
+                self._upgrade_patiently(to)
+
+    def revision(self) -> str | None:
+        """The schema's revision; None where there are no tables yet."""
+        with answerable(), self._engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            found: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one_or_none()
+            return found
+
+    def _upgrade_patiently(self, to: str) -> None:
+        """Step by step, each in a transaction of its own, without ever holding up others for long."""
+        engine = self._apart(f"-c lock_timeout={_MIGRATION_LOCK_MS}")
+        for _ in range(_MIGRATION_TRIES):
+            try:
+                with answerable(but=_LOCK_NOT_AVAILABLE):
+                    command.upgrade(_alembic(engine), to)
+            except OperationalError as error:
+                log.warning("migration_waits", reason=str(error.orig).strip())
+                time.sleep(_MIGRATION_LOCK_MS / 1_000)
+            else:
+                return
+        raise Unavailable(
+            "the schema could not be brought up to date: a table stayed in use",
+            field="database",
+            hint="pg_stat_activity shows who holds it; start again when it is free",
+        )
+
+    def unmake(self) -> None:
+        """Drop all tables of the schema, and what is in them."""
+        with answerable():
+            command.downgrade(_alembic(self._engine), "base")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write: committed at the end, rolled back on any error."""
-        with _answerable(), self._turns, self._engine.begin() as connection:
+        with answerable(), self._turns, self._engine.begin() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
@@ -85,35 +143,24 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database and writes nothing."""
         options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        with _answerable(), self._engine.connect().execution_options(**options) as connection, connection.begin():
+        with answerable(), self._engine.connect().execution_options(**options) as connection, connection.begin():
             if self.is_sqlite:
                 connection.exec_driver_sql("BEGIN")
             yield connection
 
-    def claim(self) -> None:
-        """Become the one that runs the loops on this database, until `close`; raises `Conflict` if somebody else is.
+    def _apart(self, options: str = "") -> Engine:
+        """Connections outside the pool, with server settings of their own."""
+        return create_engine(self.url, poolclass=NullPool, connect_args=_network(self.url, options))
 
-        On PostgreSQL an advisory lock of a session of its own, which the server gives back when this process dies. SQLite's
-        file lies in a data directory that is locked as a whole.
-        """
-        if self.is_sqlite or self._claim is not None:
-            return
-        with _answerable():
-            session = self._engine.connect()
-            if not session.exec_driver_sql(f"SELECT pg_try_advisory_lock({_CLAIM})").scalar_one():
-                session.close()
-                raise Conflict(
-                    "another control plane runs the loops on this database",
-                    field="database",
-                    hint="stop it first, or give this one a database of its own",
-                )
-            session.commit()
-            self._claim = session
+    def session(self) -> Connection:
+        """A connection of its own, in which each statement is committed by itself: for locks that a session holds."""
+        with answerable():
+            return self._apart().execution_options(isolation_level="AUTOCOMMIT").connect()
 
     @contextmanager
     def driver(self) -> Iterator[tuple[Callable[..., object], str]]:
         """The driver's own `execute` and parameter mark, outside any transaction: to measure what our layer costs."""
-        with _answerable(), self._engine.connect() as connection:
+        with answerable(), self._engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert raw is not None
             if not self.is_sqlite:
@@ -123,11 +170,42 @@ class Database:
                 raw.autocommit = False
 
     def close(self) -> None:
-        """Give all connections back, and the claim with them."""
-        if self._claim is not None:
-            self._claim.invalidate()
-            self._claim = None
+        """Give all connections back."""
         self._engine.dispose()
+
+
+def revisions() -> list[str]:
+    """The revisions of the schema that this program knows, newest first."""
+    return [one.revision for one in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()]
+
+
+def _alembic(engine: Engine) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["engine"] = engine
+    return config
+
+
+def _network(url: URL, options: str = "") -> dict[str, Any]:
+    """How the driver and the server notice that the other is gone, and when the server ends a transaction that stands still.
+
+    What the URL says itself comes last and wins.
+    """
+    idle, interval, count = _KEEPALIVE_S
+    server = {
+        "tcp_keepalives_idle": idle,
+        "tcp_keepalives_interval": interval,
+        "tcp_keepalives_count": count,
+        "tcp_user_timeout": _DEAD_MS,
+        "idle_in_transaction_session_timeout": _PAUSED_MS,
+    }
+    told = " ".join(f"-c {name}={value}" for name, value in server.items())
+    client = {"keepalives_idle": idle, "keepalives_interval": interval, "keepalives_count": count, "tcp_user_timeout": _DEAD_MS}
+    said = url.query.get("options", "")
+    theirs = said if isinstance(said, str) else " ".join(said)
+    return {name: value for name, value in client.items() if name not in url.query} | {
+        "options": " ".join(part for part in (told, options, theirs) if part)
+    }
 
 
 def _prepare_sqlite(engine: Engine) -> None:
@@ -147,11 +225,16 @@ def _prepare_sqlite(engine: Engine) -> None:
 
 
 @contextmanager
-def _answerable() -> Iterator[None]:
-    """Turn what an operator can answer (a full disk, a server that is away, a lock) into `Unavailable`."""
+def answerable(*, but: str | None = None) -> Iterator[None]:
+    """Turn what an operator can answer (a full disk, a server that is away, a lock) into `Unavailable`.
+
+    `but` is the SQLSTATE of an error that the caller answers itself.
+    """
     try:
         yield
     except OperationalError as error:
+        if but is not None and getattr(error.orig, "sqlstate", None) == but:
+            raise
         raise _explained(error) from error
     except DBAPIError as error:
         if error.connection_invalidated or "disk" in str(error.orig).lower():

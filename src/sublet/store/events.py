@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
@@ -55,17 +56,16 @@ def page(
 ) -> list[Entry]:
     """Entries after a sequence number, oldest first; with `tenant`, only what concerns it.
 
-    `until_us` leaves out what is younger: PostgreSQL may commit a lower number after a higher one, so a follower that
-    must miss nothing stays a moment behind.
+    `until_us` ends before the first that is younger: PostgreSQL may commit a lower number after a higher one, so a follower
+    that must miss nothing stays a moment behind. What comes after that one is left for later, whatever its instant.
     """
     query = select(events).where(events.c.seq > after)
     if tenant is not None:
         query = query.where(events.c.tenant == tenant)
     if lease is not None:
         query = query.where(events.c.lease == lease)
-    if until_us is not None:
-        query = query.where(events.c.at_us <= until_us)
-    return [_of_row(row) for row in tx.execute(query.order_by(events.c.seq).limit(limit))]
+    found = (_of_row(row) for row in tx.execute(query.order_by(events.c.seq).limit(limit)))
+    return list(found if until_us is None else takewhile(lambda entry: entry.at_us <= until_us, found))
 
 
 def last_seq(tx: Connection, *, back: int = 0, tenant: TenantId | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection, insert, select, update
 
+from sublet.store.bulk import insert_new
 from sublet.store.schema import facts
 
 
@@ -14,3 +15,11 @@ def put(tx: Connection, name: str, value: str) -> None:
     """Record a fact, over what was known before."""
     if tx.execute(update(facts).where(facts.c.name == name).values(value=value)).rowcount == 0:
         tx.execute(insert(facts).values(name=name, value=value))
+
+
+def claim(tx: Connection, name: str, value: str) -> str:
+    """What is known under a name, which is `value` if nobody was there before. Several may claim at once: one is first."""
+    insert_new(tx, facts, [{"name": name, "value": value}], key=[facts.c.name])
+    found = get(tx, name)
+    assert found is not None
+    return found

@@ -1,10 +1,10 @@
 """Nodes of the fleet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from sublet.core.ids import NodeId, PoolId
 from sublet.store.bulk import portions
@@ -22,6 +22,8 @@ class NodeRow:
     down: bool = False
     reason: str = ""
     since_us: int = 0
+    rack: str = ""  # "": not known
+    pod: str = ""
 
 
 def insert_all(tx: Connection, new: Iterable[NodeRow]) -> None:
@@ -35,6 +37,8 @@ def insert_all(tx: Connection, new: Iterable[NodeRow]) -> None:
             "down": n.down,
             "reason": n.reason,
             "since_us": n.since_us,
+            "rack": n.rack,
+            "pod": n.pod,
         }
         for n in new
     ]
@@ -45,6 +49,14 @@ def insert_all(tx: Connection, new: Iterable[NodeRow]) -> None:
 def set_down(tx: Connection, node: NodeId, *, down: bool, reason: str) -> None:
     """Take a node out of offers, or put it back."""
     tx.execute(update(nodes).where(nodes.c.id == node).values(down=down, reason=reason))
+
+
+def set_locations(tx: Connection, where: Mapping[NodeId, tuple[str, str]]) -> None:
+    """Say in which (pod, rack) nodes stand."""
+    rows = [{"node": node, "to_pod": pod, "to_rack": rack} for node, (pod, rack) in where.items()]
+    if rows:
+        change = update(nodes).where(nodes.c.id == bindparam("node"))
+        tx.execute(change.values(pod=bindparam("to_pod"), rack=bindparam("to_rack")), rows)
 
 
 _COLUMNS = [nodes.c[field.name] for field in fields(NodeRow)]

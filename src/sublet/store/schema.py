@@ -93,6 +93,8 @@ nodes = Table(
     Column("down", Boolean, nullable=False, default=False),
     Column("reason", Text, nullable=False, default=""),
     Column("since_us", BigInteger, nullable=False),  # in the fleet from here on: capacity counts from it
+    Column("rack", String(64), nullable=False, server_default=""),  # "": not known
+    Column("pod", String(64), nullable=False, server_default=""),
     Index("ix_nodes_pool_gpus", "pool", "gpus"),
 )
 
@@ -402,4 +404,13 @@ changes = Table(  # which rows changed, written by triggers: whoever keeps a sta
     Column("subject", String(160), nullable=False),
     Column("xid", BigInteger, nullable=False),  # PostgreSQL's transaction; 0 on SQLite, which writes one after the other
     Index("ix_changes_xid", "xid"),
+)
+
+leadership = Table(  # one row: which of several control planes runs the loops (PostgreSQL)
+    "leadership",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False),  # raised by each new leader: who writes with an older one is refused
+    Column("holder", Text, nullable=False),
+    Column("since_us", BigInteger, nullable=False),
 )

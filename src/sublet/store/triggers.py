@@ -28,7 +28,7 @@ _TO_SPEND = "CASE WHEN {row}.limit_micro IS NULL THEN 0 ELSE {row}.debits_micro 
 WATCHED = (
     Watched("leases", "lease", "id", ("version", "reason", "checkpoint_us", "funded_until_us")),
     Watched("jobs", "job", "id", ("version", "placement", "entitled_us")),
-    Watched("nodes", "node", "id", ("down", "pool", "gpus")),
+    Watched("nodes", "node", "id", ("down", "pool", "gpus", "rack", "pod")),
     Watched("pools", "pool", "id", ("settings", "price_micro", "price_at_us", "reserve")),
     Watched("sites", "pool", "id", ("settings",)),  # what it bears is news for its pools, which are few: they are read anew
     Watched("tenants", "tenant", "id", ("suspended",)),

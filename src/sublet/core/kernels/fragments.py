@@ -6,6 +6,7 @@ one GPU, for several whole ones, or for none.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from sublet.core.kernels.money import Whole
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[Any]
 
 CLASS_CPU, CLASS_MILLI, CLASS_GPUS = 0, 1, 2
 """Columns of a class of requests, int64[k, 3]: milli-CPU, milli-GPU of each GPU (0: no GPU at all), how many GPUs."""
@@ -69,3 +71,40 @@ def stranded(cpu_milli: Whole, gpu_milli: Whole, need_milli: float, spread_milli
     z = excess / deviation
     below = 0.5 * (1.0 + math.erf(z / _ROOT_2))
     return deviation * (math.exp(-0.5 * z * z) / _ROOT_2_PI + z * below) / need_milli * 1000.0
+
+
+@njit(cache=True)
+def count_requests(held: Rows, queue: Rows, expected: Ints) -> Ints:
+    """int64[65]: how many requests there are for so many GPUs of a node; a gang is one.
+
+    `held`: tables.HELD_ROW, the leases that there are; `queue`: tables.QUEUE_ROW, those that wait; `expected`: int64[65], so
+    many are counted beside them.
+    """
+    found = expected.copy()
+    for i in range(len(held)):
+        if held[i]["used"]:
+            found[held[i]["gpus"] // held[i]["nodes"]] += 1
+    for i in range(len(queue)):
+        if queue[i]["used"]:
+            found[queue[i]["gpus"] // queue[i]["nodes"]] += 1
+    return found
+
+
+@njit(cache=True)
+def scrap(requests: Ints, width: int, crowding: int) -> Ints:
+    """int64[need, free], `width` each: twice what is spoiled by taking `need` of the `free` GPUs of a node, at least 0.
+
+    F(free - need) - F(free) + crowding * free, in milli-GPU, with F(c) = 1000 c P(a request is for more than c GPUs): that is
+    `fragments` on whole GPUs without CPU. `requests`: int64[65], how many there are for so many GPUs of a node.
+    """
+    useless = np.zeros(width, np.int64)
+    larger = requests.sum()
+    for free in range(width):
+        larger -= requests[free]
+        useless[free] = 1_000 * free * larger // requests.sum()
+    table = np.zeros((width, width), np.int64)
+    for need in range(width):
+        for free in range(need, width):
+            table[need, free] = 2 * (useless[free - need] - useless[free] + crowding * free)
+    table -= table.min()
+    return table

@@ -24,7 +24,7 @@ from sublet.engines.local.preparation import apply_limits, prepare
 from sublet.engines.local.rundir import RunDir, keeper_lives, locked_orders, put_orders, try_lock, wake
 from sublet.engines.local.survey import survey
 from sublet.engines.local.trees import remove_tree
-from sublet.engines.orders import each, on_disk, remove, safe_name
+from sublet.engines.orders import each, name_of_place, on_disk, remove, safe_name
 from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, OwnerWork, Phase, Seen, StartOrder, StopOrder
 
 LOG_BYTES = 64 << 20
@@ -70,11 +70,12 @@ class LocalEngine:
         with self._alone():
             for path in [*self._site.runs.glob(".*"), *self._site.volumes.glob(".*")]:
                 remove_tree(path)  # half-made or half-removed when an earlier engine died
+            self._place = name_of_place(self._state)
 
     @property
     def capabilities(self) -> Capabilities:
         """What it can do, as found on this machine."""
-        return Capabilities(name=self._name, isolation=self._isolation, gangs=False)
+        return Capabilities(name=self._name, isolation=self._isolation, gangs=False, place=self._place)
 
     @property
     def looked_us(self) -> int | None:

@@ -19,7 +19,7 @@ from sublet.engines.local import environment, output, records
 from sublet.engines.local.observation import never_started
 from sublet.engines.local.rundir import RunDir
 from sublet.engines.local.trees import remove_tree
-from sublet.engines.orders import each, on_disk, remove, safe_name
+from sublet.engines.orders import each, name_of_place, on_disk, remove, safe_name
 from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, OwnerWork, Phase, Seen, StartOrder, StopOrder
 from sublet.engines.slurm import observation, shipping
 from sublet.engines.slurm.agent import TAKEN
@@ -69,6 +69,7 @@ class SlurmEngine:
             self._agent = shipping.ship(cluster.shared)
             for path in [*self._where("runs").glob(".*"), *self._where("volumes").glob(".*")]:
                 remove_tree(path)
+            self._place = name_of_place(cluster.shared)
             self._runs = {RunId(entry.name) for entry in os.scandir(self._where("runs"))}
         except OSError as error:
             hint = "it must be a directory that this user can write here and on every node (slurm_shared)"
@@ -77,7 +78,7 @@ class SlurmEngine:
     @property
     def capabilities(self) -> Capabilities:
         """What it can do in this cluster."""
-        return Capabilities(name="slurm", isolation=self._configuration.isolation, owner_queue=True)
+        return Capabilities(name="slurm", isolation=self._configuration.isolation, owner_queue=True, place=self._place)
 
     @property
     def looked_us(self) -> int | None:

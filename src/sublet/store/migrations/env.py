@@ -5,7 +5,8 @@ from alembic import context
 from sublet.store.schema import metadata
 
 engine = context.config.attributes["engine"]
-with engine.begin() as connection:
-    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+apart = engine.dialect.name != "sqlite"  # each step is committed by itself, so that no lock outlasts it
+with engine.connect() if apart else engine.begin() as connection:
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, transaction_per_migration=apart)
     with context.begin_transaction():
         context.run_migrations()

@@ -1,0 +1,116 @@
+"""One time in the lead: the loops with all that they decide by, from taking over to stepping down."""
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from sublet.app.auctions import Auctioneer
+from sublet.app.clock import Clock
+from sublet.app.decide import Decider
+from sublet.app.enforce import RunEnv
+from sublet.app.fenced import fenced
+from sublet.app.forecasting import Forecaster
+from sublet.app.loops import Loops, Rhythm
+from sublet.app.metrics import Metrics
+from sublet.app.mirror import Mirror
+from sublet.app.registry import note_place, register_nodes
+from sublet.app.tally import Tally
+from sublet.app.webhooks import Courier
+from sublet.engines.protocol import Engine
+from sublet.store.database import Database
+from sublet.store.leadership import Fenced, Leader, led
+
+log = structlog.get_logger(__name__)
+
+
+class Reign:
+    """What a leader runs. All that it writes and orders is refused once somebody else leads; then it is over."""
+
+    def __init__(
+        self,
+        leader: Leader,
+        *,
+        database: Database,
+        engine: Engine,
+        clock: Clock,
+        forecaster: Forecaster,
+        metrics: Metrics,
+        run_env: RunEnv,
+        rhythm: Rhythm,
+        tick_s: float,
+    ) -> None:
+        """Nothing is known yet: the state is read anew with the first tick. New nodes of the engine join the fleet now."""
+        self.leader, self.mirror, self.ticks = leader, Mirror(), 0
+        mine = led(database, leader)
+        with mine.write() as tx:
+            note_place(tx, engine)
+            register_nodes(tx, engine, now_us=clock.now_us())
+        self.decider = Decider(mine, forecaster, self.mirror)
+        self.loops = Loops(
+            mine,
+            fenced(engine, mine),
+            clock,
+            self.decider,
+            Tally(metrics),
+            auctioneer=Auctioneer(mine, forecaster, self.mirror),
+            mirror=self.mirror,
+            run_env=run_env,
+            rhythm=rhythm,
+        )
+        self._tick_s = tick_s
+        self._courier = Courier(mine, clock.now_us, metrics)
+        self._over, self._wake = threading.Event(), threading.Event()
+        self._threads = [
+            threading.Thread(target=self._until_over, args=(work,), name=name, daemon=True)
+            for name, work in (("loops", self._serve), ("books", self._keep_books))
+        ]
+
+    def start(self) -> None:
+        """Begin the loops."""
+        for thread in self._threads:
+            thread.start()
+        self._courier.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether the loops run."""
+        return self._threads[0].is_alive()
+
+    @property
+    def over(self) -> bool:
+        """Whether it was told to end, or found that somebody else leads."""
+        return self._over.is_set()
+
+    def stop(self) -> None:
+        """End the loops after the tick at hand. What runs goes on running."""
+        self._over.set()
+        self._wake.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        self._courier.stop()
+
+    def wake(self) -> None:
+        """Let the loops look now."""
+        self._wake.set()
+
+    def _until_over(self, work: Callable[[], None]) -> None:
+        try:
+            while not self._over.is_set():
+                work()
+        except Fenced as error:
+            log.warning("stepped_down", epoch=self.leader.epoch, reason=error.message)
+            self._over.set()
+            self._wake.set()
+
+    def _serve(self) -> None:
+        self._wake.clear()
+        self.loops.serve()
+        self.ticks += 1
+        if not self._over.is_set():
+            self._wake.wait(self._tick_s)
+
+    def _keep_books(self) -> None:
+        if not self._over.wait(self._tick_s):
+            self.loops.keep_books()
