@@ -38,7 +38,7 @@ def shown(field: FieldInfo) -> str:
         return "must be given"
     extra = field.json_schema_extra
     unit = extra["unit"] if isinstance(extra, dict) else ""
-    value = field.get_default(call_default_factory=True)  # type: ignore[call-arg]
+    value = field.get_default(call_default_factory=True)
     if value is None or value in ((), {}):
         return "none"
     if isinstance(value, bool):

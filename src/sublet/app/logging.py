@@ -28,7 +28,7 @@ def configure(settings: Settings) -> None:
     structlog.configure(
         processors=[*shared, *ending],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # as it is when something is said, not as it was here
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(sys.stderr)
