@@ -21,7 +21,7 @@ from sublet.store import leases, ledger, pools
 from sublet.store import usage as usage_rows
 from sublet.store.database import Database, Tx
 
-_BATCH = 200
+_BATCH = 100
 _BATCHES_MAX = 1_000
 
 OnSettled = Callable[[Tx, Sequence[Settlement]], None]

@@ -11,7 +11,7 @@ from sublet.store import ledger
 from sublet.store import usage as usage_rows
 from sublet.store.database import Database, Tx
 
-_BATCH = 200
+_BATCH = 100
 _BATCHES_MAX = 1_000
 
 

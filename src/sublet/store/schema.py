@@ -290,7 +290,7 @@ usage = Table(
     Column("price_micro", BigInteger, nullable=False),
     Column("kind", String(8), nullable=False),  # billed | grace
     Column("billed", Boolean, nullable=False, default=False),  # its charge is in the ledger
-    Index("ix_usage_billed", "billed"),
+    Index("ix_usage_billed_lease_seq", "billed", "lease", "seq"),  # what waits for its charge, in its order
     Index("ix_usage_tenant_from_us", "tenant", "from_us"),
 )
 
