@@ -5,6 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
+from sublet.api.server import document
+from sublet.cli.app import run
+from sublet.cli.root import Root
+from sublet.serving import Server
+
+ROOT = Root(open_server=Server, openapi=document)
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -26,3 +35,14 @@ class Ran:
 
 
 Sublet = Callable[..., Ran]
+
+
+def captured(capsys: pytest.CaptureFixture[str]) -> Sublet:
+    """`sublet` in this process, with what it prints captured."""
+
+    def sublet(*arguments: str) -> Ran:
+        code = run(arguments, ROOT)
+        printed = capsys.readouterr()
+        return Ran(code, printed.out, printed.err)
+
+    return sublet

@@ -2,7 +2,7 @@
 
 import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +90,29 @@ def chromium() -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def opened(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """A page of a file in a tab of its own with the network off; what the page complains about fails the test."""
+    contexts, complaints = [], []
+
+    def open_page(path: Path, *, width: int = 1280, **context: Any) -> Any:
+        made = chromium.new_context(viewport={"width": width, "height": 900}, offline=True, **context)
+        contexts.append(made)
+        page = made.new_page()
+        page.set_default_timeout(30_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+        page.on(
+            "request",
+            lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else complaints.append(request.url),
+        )
+        page.goto(path.as_uri())
+        page.wait_for_selector("html[data-drawn=all]", state="attached")
+        return page
+
+    yield open_page
+    for one in contexts:
+        one.close()
+    assert complaints == []

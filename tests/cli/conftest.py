@@ -4,14 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from command_line import Ran, Sublet
+from command_line import Sublet, captured
 from doors import Doors, doors_on_sqlite
-from sublet.api.server import document
-from sublet.cli.app import run
-from sublet.cli.root import Root
-from sublet.serving import Server
-
-ROOT = Root(open_server=Server, openapi=document)
 
 __all__ = ["doors_on_sqlite"]
 
@@ -27,13 +21,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capt
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("SUBLET_URL", "http://127.0.0.1:9")
     monkeypatch.delenv("SUBLET_API_KEY", raising=False)
-
-    def sublet(*arguments: str) -> Ran:
-        code = run(arguments, ROOT)
-        printed = capsys.readouterr()
-        return Ran(code, printed.out, printed.err)
-
-    return sublet
+    return captured(capsys)
 
 
 @pytest.fixture

@@ -1,24 +1,17 @@
 """The command line, small traces, and one study that many tests look at."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import small
 
-from command_line import Ran, Sublet
+from command_line import ROOT, Sublet, captured
 from sublet.advice.study import question as questions
 from sublet.advice.study.result import Study, Wanted
 from sublet.advice.study.run import study
-from sublet.api.server import document
 from sublet.cli.app import run
-from sublet.cli.root import Root
 from sublet.core.units import DAY_US
-from sublet.serving import Server
 from sublet.sim.policies import OURS
-
-ROOT = Root(open_server=Server, openapi=document)
 
 
 @pytest.fixture
@@ -27,13 +20,7 @@ def sublet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Captu
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.chdir(home)
-
-    def ran(*arguments: str) -> Ran:
-        code = run(arguments, ROOT)
-        printed = capsys.readouterr()
-        return Ran(code, printed.out, printed.err)
-
-    return ran
+    return captured(capsys)
 
 
 @pytest.fixture(scope="session")
@@ -62,29 +49,3 @@ def found(trace: Path) -> Study:
     question = questions.asked(questions.Files(trace, capacity=small.NODES), warm_up_us=4 * DAY_US)
     wishes = Wanted(policies=("nothing_leased", OURS), judged=("window_max_quantile",), sensitivity=False, workers=1)
     return study(question, wishes, lambda *_: None)
-
-
-@pytest.fixture
-def opened(chromium: Any) -> Iterator[Callable[..., Any]]:
-    """A page of a file in a tab of its own with the network off; what the page complains about fails the test."""
-    contexts, complaints = [], []
-
-    def open_page(path: Path, *, width: int = 1280, **context: Any) -> Any:
-        made = chromium.new_context(viewport={"width": width, "height": 900}, offline=True, **context)
-        contexts.append(made)
-        page = made.new_page()
-        page.set_default_timeout(30_000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
-        page.on(
-            "request",
-            lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else complaints.append(request.url),
-        )
-        page.goto(path.as_uri())
-        page.wait_for_selector("html[data-drawn=all]", state="attached")
-        return page
-
-    yield open_page
-    for one in contexts:
-        one.close()
-    assert complaints == []

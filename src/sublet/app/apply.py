@@ -23,9 +23,6 @@ from sublet.store.events import Entry
 from sublet.store.prices import PricePoint
 
 Item = TypeVar("Item", Notice, Move)
-_PORTION = 64
-"""Leases whose items are written in one transaction: some 30 ms, for which a request may have to wait."""
-_WAITS = 500
 
 
 @dataclass(slots=True)
@@ -65,12 +62,12 @@ def _portions(plan: Plan) -> Iterator[Plan]:
     if plan.job_starts or plan.entitled or plan.kept:
         yield replace(empty, job_starts=plan.job_starts, entitled=plan.entitled, kept=plan.kept)
     for one in plan.reclaims:
-        for first in range(0, len(one), _PORTION):
-            yield replace(empty, reclaims=(one.part(first, first + _PORTION),))
+        for first in range(0, len(one), moves.PORTION):
+            yield replace(empty, reclaims=(one.part(first, first + moves.PORTION),))
     notices, steps = _by_lease(plan.announced), _by_lease(plan.moves)
     granted, spared = {grant.lease: grant for grant in plan.grants}, {item.lease: item for item in plan.undated}
     ended = dict.fromkeys(name for name in (*notices, *spared, *steps) if name not in granted)
-    for names in portions((*ended, *granted), _PORTION):
+    for names in portions((*ended, *granted), moves.PORTION):
         yield replace(
             empty,
             announced=tuple(item for name in names for item in notices.get(name, ())),
@@ -78,10 +75,10 @@ def _portions(plan: Plan) -> Iterator[Plan]:
             moves=tuple(item for name in names for item in steps.get(name, ())),
             grants=tuple(granted[name] for name in names if name in granted),
         )
-    for waits in portions(plan.waits, _WAITS):
+    for waits in portions(plan.waits):
         yield replace(empty, waits=tuple(waits))
     for auction in plan.auctions:
-        for part in block_deals.parts(auction, _PORTION):
+        for part in block_deals.parts(auction, moves.PORTION):
             yield replace(empty, auctions=(part,))
     yield replace(empty, prices=plan.prices, reserves=plan.reserves, alarms=plan.alarms)
 

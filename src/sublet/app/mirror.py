@@ -30,6 +30,7 @@ from sublet.store.nodes import NodeRow
 from sublet.store.pools import PoolRow
 
 Holder = TypeVar("Holder", Lease, OwnerJob)
+InPool = TypeVar("InPool", Lease, OwnerJob, NodeRow)
 _AT_ONCE = 20_000
 """With more leases or jobs to be looked up than this, everything is read anew: that is quicker."""
 
@@ -88,12 +89,12 @@ class Mirror:
         mark = changes.here(tx)
         revisions = {pool: kept.revision for pool, kept in self.pools.items()}
         self.pools, self.runs, self.unsettled, self._run_of = {}, {}, {}, {}
-        live, work = _by_pool(leases.live(tx)), _by_pool(jobs.live(tx))
-        self.nodes = {node.id: node for node in nodes.everything(tx)}
+        live, work, rows = _by_pool(leases.live(tx)), _by_pool(jobs.live(tx)), _by_pool(nodes.everything(tx))
+        self.nodes = {node.id: node for here in rows.values() for node in here}
         bounded = {site.id: site for site in sites.everything(tx)}
         for row in pools.everything(tx):
             pool = row.pool.id
-            standing = self._standing(row.pool, work.get(pool, ()), live.get(pool, ()))
+            standing = _standing(row.pool, rows.get(pool, []), work.get(pool, ()), live.get(pool, ()))
             site = bounded.get(row.pool.site)
             self.pools[pool] = Kept(row, standing, freed_us(tx, pool), site, revisions.get(pool, 0) + 1)
             self._index(standing.jobs.values())
@@ -120,8 +121,8 @@ class Mirror:
         for row in pools.everything(tx):
             kept = self.pools.get(row.pool.id)
             if kept is None:
-                site = bounded.get(row.pool.site)
-                self.pools[row.pool.id] = Kept(row, self._standing(row.pool, (), ()), freed_us(tx, row.pool.id), site)
+                fresh = _standing(row.pool, [], (), ())  # its nodes join it with notes of their own
+                self.pools[row.pool.id] = Kept(row, fresh, freed_us(tx, row.pool.id), bounded.get(row.pool.site))
             elif (kept.row, kept.site) != (row, bounded.get(row.pool.site)):
                 if kept.row.pool != row.pool:
                     kept.standing = self._anew(row.pool, kept.standing)
@@ -136,10 +137,11 @@ class Mirror:
         self.nodes |= {node.id: node for node in fresh}
         if joined:
             self.nodes = dict(sorted(self.nodes.items()))
+        every = _by_pool(self.nodes.values()) if joined else {}
         for pool in {node.pool for node in fresh}:
             kept = self.pools[pool]
             if pool in joined:
-                kept.standing = self._anew(kept.row.pool, kept.standing)
+                kept.standing = self._anew(kept.row.pool, kept.standing, every[pool])
             else:
                 rows = [self.nodes[node] for node in kept.standing.nodes]
                 kept.standing.set_fit(_fit(rows))
@@ -177,14 +179,10 @@ class Mirror:
             if fresh and not fresh.keys().isdisjoint(_tenants_of(kept.standing)):
                 kept.revision += 1
 
-    def _standing(self, pool: Pool, work: Iterable[OwnerJob], live: Iterable[Lease]) -> Standing:
-        rows = [node for node in self.nodes.values() if node.pool == pool.id]
-        slots = np.array([(1 << node.gpus) - 1 for node in rows], np.uint64)
-        return standing_of(pool, tuple(node.id for node in rows), (slots, _fit(rows), _topology(rows)), work, live)
-
-    def _anew(self, pool: Pool, old: Standing) -> Standing:
-        """The same leases and jobs in their order, on the nodes and settings of now."""
-        return self._standing(pool, sorted(old.jobs.values(), key=_age), sorted(old.leases.values(), key=_age))
+    def _anew(self, pool: Pool, old: Standing, rows: list[NodeRow] | None = None) -> Standing:
+        """The same leases and jobs in their order, with the settings of now and on these nodes; on the same ones by default."""
+        rows = [self.nodes[node] for node in old.nodes] if rows is None else rows
+        return _standing(pool, rows, sorted(old.jobs.values(), key=_age), sorted(old.leases.values(), key=_age))
 
     def _index(self, holders: Iterable[Lease | OwnerJob]) -> None:
         """Find them by their runs as long as they hold GPUs."""
@@ -199,6 +197,11 @@ class Mirror:
             self.runs[run] = holder
             if holder.state not in {State.ACTIVE, JobState.RUNNING}:
                 self.unsettled[holder.id] = holder
+
+
+def _standing(pool: Pool, rows: list[NodeRow], work: Iterable[OwnerJob], live: Iterable[Lease]) -> Standing:
+    slots = np.array([(1 << node.gpus) - 1 for node in rows], np.uint64)
+    return standing_of(pool, tuple(node.id for node in rows), (slots, _fit(rows), _topology(rows)), work, live)
 
 
 def _has_run(holder: Lease | OwnerJob) -> bool:
@@ -237,8 +240,8 @@ def _comes_late(known: dict[Any, Holder], moved: list[Holder]) -> bool:
     return youngest is not None and any(one.id not in known and _age(one) < _age(youngest) for one in moved)
 
 
-def _by_pool(holders: Iterable[Holder]) -> dict[PoolId, list[Holder]]:
-    found: dict[PoolId, list[Holder]] = {}
-    for one in holders:
+def _by_pool(things: Iterable[InPool]) -> dict[PoolId, list[InPool]]:
+    found: dict[PoolId, list[InPool]] = {}
+    for one in things:
         found.setdefault(one.pool, []).append(one)
     return found

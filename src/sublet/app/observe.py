@@ -23,8 +23,6 @@ from sublet.store.nodes import NodeRow
 _GONE = frozenset({Phase.EXITED, Phase.CLEAN, Phase.DIRTY})
 _HANDED_OVER = frozenset({Phase.CLEAN, Phase.DIRTY})
 _RUNNING = frozenset({State.STARTING, State.ACTIVE, State.NOTICED, State.STOPPING})
-_PORTION = 64
-"""Leases and jobs whose steps are written in one transaction: some 30 ms, for which a request may have to wait."""
 _LOST = Seen(RunId(""), Phase.EXITED)
 
 
@@ -86,7 +84,7 @@ def observe(database: Database, mirror: Mirror, sight: Sight) -> Steps:
             rows = {node.id: node for node in nodes.some(tx, health)}
             _note_health(tx, _changed_nodes(rows, sight), sight)
     done = Steps()
-    for names in portions(moved, _PORTION):
+    for names in portions(moved, moves.PORTION):
         with database.write() as tx:
             held = leases.some(tx, [LeaseId(name) for name in names], lock=True)  # anew: now nobody else writes them
             news = _news(sold, [*held, *jobs.some(tx, [JobId(name) for name in names])], sight)

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
+from sublet.cli.assignments import assigned
 from sublet.cli.client import connect
 from sublet.cli.output import Json, duration, price, show, table
 
@@ -81,16 +81,7 @@ def put(
     as_json: Json = False,
 ) -> None:
     """Make a pool or change its settings: sublet pool set h100 price_micro=1500000 promise.gpus=64 classes=[spot]."""
-    change: dict[str, Any] = {}
-    for item in settings:
-        name, separator, value = item.partition("=")
-        if not separator or not name:
-            raise typer.BadParameter(f"{item!r}: write SETTING=VALUE", param_hint="SETTING=VALUE")
-        *blocks, last = name.split(".")
-        target = change
-        for block in blocks:
-            target = target.setdefault(block, {})
-        target[last] = yaml.safe_load(value)
+    change = assigned(settings)
     with connect() as client:
         found = client.put(f"/v1/pools/{pool}", change)
     show(found, as_json, lambda: f"pool [bold]{pool}[/] is set: {', '.join(sorted(change))}")

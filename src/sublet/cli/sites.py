@@ -1,10 +1,10 @@
 """Sites: what power and storage bear where pools stand."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 
+from sublet.cli.assignments import assigned
 from sublet.cli.client import connect
 from sublet.cli.output import Json, show, table
 
@@ -43,12 +43,7 @@ def put(
     as_json: Json = False,
 ) -> None:
     """Say what a site bears: sublet site set oslo ramp_kw_per_min=5000 save_gb_s=200. null: no bound."""
-    change: dict[str, Any] = {}
-    for item in settings:
-        name, separator, value = item.partition("=")
-        if not separator or not name:
-            raise typer.BadParameter(f"{item!r}: write SETTING=VALUE", param_hint="SETTING=VALUE")
-        change[name] = yaml.safe_load(value)
+    change = assigned(settings)
     with connect() as client:
         found = client.put(f"/v1/sites/{site}", change)
     show(found, as_json, lambda: f"site [bold]{site}[/] is set: {', '.join(sorted(change))}")

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from sublet.app import task_files
+from sublet.cli.assignments import pair, put
 
 Given = Annotated[
     list[str] | None,
@@ -25,26 +25,9 @@ def document(file: Path | None, *, run: str | None, given: list[str], env: list[
         if run is not None:
             found["run"] = run
         for item in given:
-            _set(found, *_pair(item, "--set"), typed=True)
+            put(found, *pair(item, "--set"), typed=True)
         for item in env:
-            name, value = _pair(item, "--env")
-            _set(found, f"envs.{name}" if name not in (found.get("secrets") or {}) else f"secrets.{name}", value)
+            name, value = pair(item, "--env")
+            put(found, f"envs.{name}" if name not in (found.get("secrets") or {}) else f"secrets.{name}", value)
     task_files.checked(found, lines, doubled, what=str(file or "the task"))
     return dict(found)
-
-
-def _pair(text: str, option: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not separator or not name:
-        raise typer.BadParameter(f"{text!r}: write NAME=VALUE", param_hint=option)
-    return name, value
-
-
-def _set(target: dict[str, Any], path: str, value: str, *, typed: bool = False) -> None:
-    *blocks, last = path.split(".")
-    for block in blocks:
-        inner = target.get(block)
-        if not isinstance(inner, dict):
-            inner = target[block] = {}
-        target = inner
-    target[last] = yaml.safe_load(value) if typed else value

@@ -95,13 +95,6 @@ def resting_sell(tx: Connection, lease: LeaseId) -> BlockOrder | None:
     return None if row is None else _of_row(row)
 
 
-def won_as(tx: Connection, lease: LeaseId) -> BlockOrder | None:
-    """The order that became a lease."""
-    mine = (block_orders.c.lease == lease) & (block_orders.c.state == OrderState.WON) & (block_orders.c.side == Side.BUY)
-    row = tx.execute(_ALL.where(mine)).one_or_none()
-    return None if row is None else _of_row(row)
-
-
 def count_resting(tx: Connection, tenant: TenantId) -> int:
     """How many orders of a tenant rest."""
     mine = (block_orders.c.tenant == tenant) & (block_orders.c.state == OrderState.RESTING)

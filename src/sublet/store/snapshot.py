@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import Connection, MetaData, Table, delete, func, insert, select
 
 from sublet.store import changes, schema
-from sublet.store.database import Database
 
 Value = int | float | str | bool | None
 _LEFT_OUT = frozenset({"leadership", "changes"})
@@ -84,12 +83,6 @@ def settle(tx: Connection) -> None:
             sequence = tx.execute(select(func.pg_get_serial_sequence(table.name, column.name))).scalar_one()
             if sequence is not None:
                 tx.execute(select(func.setval(sequence, func.coalesce(func.max(column), 1), func.count(column) > 0)))
-
-
-def tables_of(database: Database) -> list[TableRows]:
-    """Every table with its rows now."""
-    with database.read() as tx:
-        return Snapshot(tx).tables()
 
 
 def _tables(tx: Connection) -> dict[str, Table]:

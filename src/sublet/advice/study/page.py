@@ -3,26 +3,20 @@
 Plotly's script stands in it once. A content security policy forbids the page to ask anybody for anything.
 """
 
-import base64
-import hashlib
-import json
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 from jinja2 import Environment, Template
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
+from sublet.advice import page
 from sublet.advice.study import words
 from sublet.advice.study.fleet import PoolPart
 from sublet.advice.study.plots import forecasts, lengths, over_time, policies, turned
-from sublet.advice.study.plots.style import CONFIG, Key, Plot
+from sublet.advice.study.plots.style import Key, Plot
 from sublet.advice.study.report import Report
 from sublet.advice.study.rows import Columns, Group, groups
 from sublet.app.export.templates import environment
-
-STYLE, SCRIPT = "report.css", "report.js"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +50,17 @@ def page_of(report: Report) -> str:
     }
     every = [plot for parts in sections.values() for part in parts for plot in part.plots]
     every += [plot for pool in pools for plot in pool.plots]
-    scripts = (Markup(get_plotlyjs()), Markup(_file(SCRIPT)))  # noqa: S704 (our own and plotly's, no text of anybody's)
+    scripts = page.scripts()
     return _template().render(
         report=report,
         sections=sections,
         pools=pools,
         table=_table(report),
         titles=[one.title for one in report.policies],
-        style=Markup(_file(STYLE)),  # noqa: S704
+        style=Markup(page.style()),  # noqa: S704 (our own)
         scripts=scripts,
-        policy=_policy_of(scripts),
-        figures=_embedded(every),
+        policy=page.policy_of(scripts),
+        figures=page.embedded(every),
     )
 
 
@@ -127,41 +121,13 @@ def _table(report: Report) -> tuple[Group, ...]:
     return groups(Columns(figures, report.fleet.bounds, report.fleet.gpus, report.trace.currency))
 
 
-def _embedded(plots: list[Plot]) -> Markup:
-    """All figures as JSON inside the page; nothing in it can end the script element that holds it."""
-    made = {plot.name: {"data": plot.data, "layout": plot.layout} for plot in plots}
-    text = json.dumps({"config": CONFIG, "figures": made}, sort_keys=True, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace("\u2028", "\\u2028"))  # noqa: S704 (made safe right here)
-
-
-def _policy_of(scripts: tuple[str, ...]) -> str:
-    """The content security policy: these very scripts and no others, and no request to anywhere."""
-    hashes = " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in scripts)
-    return f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'"
-
-
-@cache
-def _file(name: str) -> str:
-    source, _, _ = _environment().loader.get_source(_environment(), name)  # type: ignore[union-attr]
-    return source
-
-
 @cache
 def _environment() -> Environment:
     made = environment("sublet.advice.study")
     made.filters |= {"share": words.share, "number": words.number, "whole": words.count, "lasting": words.length}
-    made.filters |= {"money": words.money, "price": words.price, "value": _value}
+    made.filters |= {"money": words.money, "price": words.price, "value": page.said}
     return made
 
 
 def _template() -> Template:
     return _environment().get_template("report.html")
-
-
-def _value(value: Any) -> str:
-    """An assumption's value."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(_value(part) for part in value)
-    return f"{value:,.12g}" if isinstance(value, int | float) else str(value)
