@@ -98,7 +98,8 @@ def _job_hold(job: OwnerJob) -> _Hold:
 
 def _save_spans(tx: Tx, chains: Sequence[Sequence[_Hold]]) -> None:
     """Close and open spans along each chain of holds."""
-    down = nodes.down_ids(tx) if any(chain[-1].state is None for chain in chains) else frozenset()
+    freed = {node for chain in chains if any(hold.state is None for hold in chain[1:]) for node in _nodes_of(chain)}
+    down = frozenset(row.id for row in nodes.some(tx, freed) if row.down)
     closing: list[tuple[str, int]] = []
     opening: list[Span] = []
     for chain in chains:
@@ -117,6 +118,10 @@ def _save_spans(tx: Tx, chains: Sequence[Sequence[_Hold]]) -> None:
             opening += _spans(last, since, None)
     spans.close(tx, closing)
     spans.open_all(tx, opening)
+
+
+def _nodes_of(chain: Sequence[_Hold]) -> set[NodeId]:
+    return {node for hold in chain for node, _ in hold.placement}
 
 
 def _spans(hold: _Hold, from_us: int, to_us: int | None) -> list[Span]:

@@ -31,7 +31,7 @@ def set_down(tx: Tx, node: NodeId, *, down: bool, reason: str, now_us: int) -> N
 
 def set_locations(tx: Tx, where: Mapping[NodeId, tuple[str, str]], *, now_us: int) -> list[NodeRow]:
     """Say in which (pod, rack) nodes stand, "" for unknown; all of them or none."""
-    known = {row.id: row for row in nodes.everything(tx)}
+    known = {row.id: row for row in nodes.some(tx, where)}
     for node in where:
         if node not in known:
             raise NotFound(f"there is no node {node}", field="node", hint=_HINT)
@@ -39,11 +39,11 @@ def set_locations(tx: Tx, where: Mapping[NodeId, tuple[str, str]], *, now_us: in
     nodes.set_locations(tx, moved)
     by_pool = Counter(known[node].pool for node in moved)
     events.append(tx, [Entry(now_us, "node.located", pool=pool, data={"nodes": many}) for pool, many in by_pool.items()])
-    return [row for row in nodes.everything(tx) if row.id in where]
+    return nodes.some(tx, where)
 
 
 def _get(tx: Tx, node: NodeId) -> NodeRow:
-    found = next((row for row in nodes.everything(tx) if row.id == node), None)
-    if found is None:
+    found = nodes.some(tx, [node])
+    if not found:
         raise NotFound(f"there is no node {node}", field="node", hint=_HINT)
-    return found
+    return found[0]

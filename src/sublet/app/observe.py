@@ -211,7 +211,7 @@ def _quarantine(tx: Tx, sight: Sight, steps: Steps) -> None:
     """Take nodes out of offers whose hand-over failed."""
     looks = [(holder, sight.runs.get(holder.run)) for holder in _holders(steps)]
     failed = [(holder, seen) for holder, seen in looks if seen is not None and seen.phase is Phase.DIRTY]
-    rows = {node.id: node for node in nodes.everything(tx)} if failed else {}
+    rows = {row.id: row for row in nodes.some(tx, {node for holder, _ in failed for node, _ in holder.placement})}
     for holder, seen in failed:
         found = "; ".join(f"{key}: {value}" for key, value in seen.evidence.items())
         reason = f"quarantined: the hand-over of {holder.id} failed ({found or 'no detail'})"

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from sublet.app import moves, names, requests, world
 from sublet.app.forecasting import Forecaster
 from sublet.app.tasks import LeaseRequest
@@ -14,7 +12,7 @@ from sublet.core.owner import ELSEWHERE, JobEvent, JobState, OwnerJob, step_job
 from sublet.core.placement import can_ever_fit
 from sublet.core.plan import Plan
 from sublet.core.round import decide
-from sublet.store import events, jobs, nodes, pools, workloads
+from sublet.store import events, jobs, pools, workloads
 from sublet.store.database import Tx
 from sublet.store.events import Entry
 
@@ -60,8 +58,7 @@ def drafted(tx: Tx, asked: LeaseRequest, *, is_hold: bool, forced: bool, now_us:
     """The job that a request would be; raises `Invalid` if the pool could never hold it."""
     known = tuple(row.pool for row in pools.everything(tx))
     pool = requests.chosen_pool(known, pool=asked.pool, gpu_model=asked.gpu_model)
-    sizes = np.array([(1 << node.gpus) - 1 for node in nodes.everything(tx) if node.pool == pool.id], np.uint64)
-    if not can_ever_fit(sizes, gpus_per_node=asked.gpus_per_node, nodes=asked.nodes, whole=False):
+    if not can_ever_fit(world.slots_of(tx, pool.id), gpus_per_node=asked.gpus_per_node, nodes=asked.nodes, whole=False):
         raise Invalid(
             f"pool {pool.id} does not have {asked.nodes} nodes with {asked.gpus_per_node} GPUs",
             field="gpus" if is_hold else "resources.accelerators",

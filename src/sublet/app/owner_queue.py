@@ -250,14 +250,13 @@ class _Books:
 
 def _take_from_down(tx: Tx, chains: Iterable[moves.JobChain], *, at_us: int) -> None:
     """The owner's scheduler lets jobs end on a node that it drains: what they hold there is his, not down."""
-    rows = {row.id: row for row in nodes.everything(tx) if row.down}
     taken: dict[NodeId, int] = {}
     for chain in chains:
         for node, mask in chain[-1].placement if chain[-1].state is JobState.RUNNING else ():
-            if node in rows:
-                taken[node] = taken.get(node, 0) | mask
-    for node, mask in taken.items():
-        fitness.leave(tx, rows[node], mask, at_us=at_us)
+            taken[node] = taken.get(node, 0) | mask
+    for row in nodes.some(tx, taken):
+        if row.down:
+            fitness.leave(tx, row, taken[row.id], at_us=at_us)
 
 
 def _work_of(job: JobId) -> str:

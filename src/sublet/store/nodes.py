@@ -70,13 +70,10 @@ def everything(tx: Connection, *, pool: PoolId | None = None) -> list[NodeRow]:
 
 def some(tx: Connection, wanted: Iterable[NodeId]) -> list[NodeRow]:
     """Some of them, by name."""
-    found = [tx.execute(select(*_COLUMNS).where(nodes.c.id.in_(part))).all() for part in portions(sorted(wanted))]
+    found = [
+        tx.execute(select(*_COLUMNS).where(nodes.c.id.in_(part)).order_by(nodes.c.id)) for part in portions(sorted(wanted))
+    ]
     return [NodeRow(*row) for part in found for row in part]
-
-
-def down_ids(tx: Connection) -> frozenset[NodeId]:
-    """The nodes that are not offered."""
-    return frozenset(tx.execute(select(nodes.c.id).where(nodes.c.down)).scalars())
 
 
 def sizes(tx: Connection, *, pool: PoolId | None = None) -> list[tuple[PoolId, int, int]]:
