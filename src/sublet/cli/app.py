@@ -15,6 +15,7 @@ from typer._click.exceptions import ClickException, UsageError  # typer carries 
 import sublet
 from sublet.app.complaints import InvalidFields
 from sublet.cli import (
+    audit,
     backup,
     blocks,
     events,
@@ -48,6 +49,7 @@ PARTS = (
     server,
     backup,
     study,
+    audit,
     finance,
     offers,
     leases,
