@@ -98,6 +98,7 @@ def _group(
         median_h=float(median),
         high_h=float(high),
         longest_h=float(work.max()) / HOUR_US,
+        weighted_h=_weighted_h(work),
         statuses=dict(statuses),
         restarted=int((rows["restarts"] > 0).sum()),
         resumed=resumed,
@@ -106,6 +107,12 @@ def _group(
         giving_way=int(rows["spot"].sum()),
         told=Told() if label < 0 else labels[label].told(label),
     )
+
+
+def _weighted_h(work: Ints) -> float:
+    """The run time at which half of all time is in longer ones, hours."""
+    rising = np.sort(work)
+    return float(rising[np.searchsorted(np.cumsum(rising), rising.sum() / 2)]) / HOUR_US
 
 
 def _resumed(ran: pl.DataFrame) -> pl.DataFrame:

@@ -34,14 +34,18 @@ class Rules:
     slack_share: float = 0.25  # a batch job may take so much longer than it runs
     slack_h: float = 1.0  # and at least so much
     interactive_slack_h: float = 0.25
-    interactive_h: float = 0.1  # half of a group's jobs being shorter, somebody seems to wait for them
-    long_h: float = 24.0  # work of this length that ends well saves, most likely
+    interactive_h: float = 0.1  # half of a group's jobs being shorter, somebody seems to wait for them,
+    interactive_most_h: float = 1.0  # unless half of its GPU time is in jobs longer than this
+    long_h: float = 24.0  # work of this length saves, most likely
     unlabelled: str = "internal"  # the sensitivity of jobs of which no label speaks
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """All that is said of a group. `slack_h`: a job may be done so much later; `saves`: it goes on from a checkpoint."""
+    """All that is said of a group. A job may be done `slack_h` later or `slack_share` of its run, whichever is more.
+
+    `saves`: it goes on from a checkpoint.
+    """
 
     kind: str  # batch | interactive | inference
     heavy: Trait
@@ -50,6 +54,7 @@ class Traits:
     sensitive: Trait
     sensitivity: str
     slack_h: float
+    slack_share: float
 
     @property
     def saves(self) -> bool:
@@ -65,9 +70,9 @@ class Traits:
 def traits_of(group: Group, rules: Rules) -> Traits:
     """Classify a group."""
     kind, why = _kind(group, rules)
-    tolerant, slack_h = _tolerant(group, kind, why, rules)
+    tolerant, slack_h, share = _tolerant(group, kind, why, rules)
     sensitive, sensitivity = _sensitive(group, rules)
-    return Traits(kind, _heavy(group, rules), tolerant, _checkpoints(group, rules), sensitive, sensitivity, slack_h)
+    return Traits(kind, _heavy(group, rules), tolerant, _checkpoints(group, rules), sensitive, sensitivity, slack_h, share)
 
 
 def _heavy(group: Group, rules: Rules) -> Trait:
@@ -89,26 +94,27 @@ def _kind(group: Group, rules: Rules) -> tuple[str, str]:
     answers = signs.found(group.pattern, "answers")
     if answers:
         return "inference", f"its name has {answers[0]!r}: {answers[1]}"
-    if group.median_h < rules.interactive_h and group.gpus < rules.parallel_gpus:
+    short = group.median_h < rules.interactive_h and group.weighted_h < rules.interactive_most_h
+    if short and group.gpus < rules.parallel_gpus:
         return "interactive", f"half of its jobs end within {group.median_h * 60:.3g} min: somebody seems to try things out"
     return "batch", "nothing in its name or run times says that somebody waits for it"
 
 
-def _tolerant(group: Group, kind: str, why: str, rules: Rules) -> tuple[Trait, float]:
+def _tolerant(group: Group, kind: str, why: str, rules: Rules) -> tuple[Trait, float, float]:
+    """The answer, the slack in hours, and as a share of the run."""
     if group.told.slack_h is not None:
         slack = group.told.slack_h
         answer = Answer.YES if slack > rules.interactive_slack_h else Answer.NO
-        return Trait(answer, (f"label {group.told.by} gives it {slack:g} h",)), slack
+        return Trait(answer, (f"label {group.told.by} gives it {slack:g} h",)), slack, 0.0
     if kind == "interactive":
-        return Trait(Answer.NO, (why, f"so it may be {rules.interactive_slack_h:g} h later, no more")), rules.interactive_slack_h
-    share = rules.slack_share * group.median_h
-    slack = max(rules.slack_h, share, group.wait_h)
-    reasons = [why, f"a {rules.slack_share:.0%} of its median run of {group.median_h:.3g} h is {share:.3g} h".replace("a 25%", "a quarter")]
+        said = f"so it may be {rules.interactive_slack_h:g} h later, no more"
+        return Trait(Answer.NO, (why, said)), rules.interactive_slack_h, 0.0
+    slack = max(rules.slack_h, group.wait_h)
+    bears = f"a job may be {slack:.3g} h later, or {rules.slack_share:.0%} of its run where that is more"
     if not group.waited:
-        reasons.append("how long it queued is not known")
-        return Trait(Answer.LIKELY, tuple(reasons)), slack
-    reasons.append(f"9 of 10 jobs queued up to {group.wait_h:.3g} h and were borne")
-    return Trait(Answer.YES, tuple(reasons)), slack
+        return Trait(Answer.LIKELY, (why, bears, "how long it queued is not known")), slack, rules.slack_share
+    queued = f"9 of 10 jobs queued up to {group.wait_h:.3g} h, and that was borne"
+    return Trait(Answer.YES, (why, queued, bears)), slack, rules.slack_share
 
 
 def _checkpoints(group: Group, rules: Rules) -> Trait:
@@ -121,7 +127,7 @@ def _checkpoints(group: Group, rules: Rules) -> Trait:
         return Trait(Answer.YES, (*strong, *weak))
     if weak:
         return Trait(Answer.LIKELY, tuple(weak))
-    return Trait(Answer.UNKNOWN, ("no requeue, no framework in its name and no long run that ended well: taken as not saving",))
+    return Trait(Answer.UNKNOWN, ("no requeue, no framework in its name and no long runs: taken as not saving",))
 
 
 def _went_on(group: Group) -> Iterator[str]:
@@ -137,8 +143,9 @@ def _may_save(group: Group, rules: Rules) -> Iterator[str]:
         yield f"its name has {saving[0]!r} ({saving[1]}), which saves as a rule"
     if group.giving_way:
         yield f"{group.giving_way:,} of its jobs ran where they give way to others"
-    if group.longest_h >= rules.long_h and group.statuses.get("completed", 0) + group.statuses.get("cancelled", 0):
-        yield f"it ran up to {group.longest_h:,.3g} h: work of more than {rules.long_h:g} h saves, most likely"
+    if group.weighted_h >= rules.long_h:
+        said = f"half of its time is in runs of {group.weighted_h:,.3g} h and more"
+        yield f"{said}: work of more than {rules.long_h:g} h saves, most likely"
 
 
 def _sensitive(group: Group, rules: Rules) -> tuple[Trait, str]:

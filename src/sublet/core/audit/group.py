@@ -31,6 +31,7 @@ class Group:
     median_h: float
     high_h: float
     longest_h: float
+    weighted_h: float  # half of the GPU time is in jobs that ran so long or longer
     statuses: Mapping[str, int] = field(default_factory=dict)
     restarted: int = 0  # jobs that were queued again and went on
     resumed: int = 0  # jobs that began within an hour after one of the group was cut short

@@ -5,17 +5,19 @@ Money in micro-units, hours of wall time. Every way is worked out, those that ar
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from sublet.core.audit.classify import Traits
+from sublet.core.audit.classify import Answer, Traits
 from sublet.core.audit.group import Group
 from sublet.core.finishing import Finish, Habit, Risk, finish, steady
 from sublet.core.units import HOUR_US, charge_micro
 
 Ints = npt.NDArray[np.int64]
+TOO_LATE_MAX = 0.05
+"""So many jobs of a group may be later than they may be."""
 STAY, SPOT, GUARDED, BLOCK, BATCH = "stay", "spot", "guarded", "block", "batch_api"
 
 
@@ -45,7 +47,8 @@ class Surplus:
 class Option:
     """One way for one group. `interruptions` and `added_h` are of a job on average, `late_h` of 95 of 100 jobs at most.
 
-    `hours` is the guarded term. `done` is the share of jobs that come to an end. `ruled_out` says why it cannot be taken.
+    `hours` is the guarded term or the block's length. `done` is the share of jobs that come to an end, `too_late` that of jobs
+    that are later than they may be. `ruled_out` says why it cannot be taken.
     """
 
     way: str
@@ -54,6 +57,7 @@ class Option:
     added_h: float = 0.0
     late_h: float = 0.0
     done: float = 1.0
+    too_late: float = 0.0
     hours: int | None = None
     ruled_out: str | None = None
     says: str = ""
@@ -132,15 +136,17 @@ class _Play:
         gpus = np.full(count, self.group.gpus, np.int64)
         return finish(self.work_us, gpus, habits, risk, runs=self.runs, seed=self.seed)
 
-    def _closed(self, *, needs_slack_h: float = 0.0) -> str | None:
+    def _closed(self) -> str | None:
         """What rules out every way but staying."""
         if self.traits.stays:
             return f"its data stays: {self.traits.sensitive.reasons[0]}"
-        if self.traits.heavy.answer == "no":
-            return self.traits.heavy.reasons[0]
-        if needs_slack_h > self.traits.slack_h:
-            return f"it would be {needs_slack_h:.3g} h late, and may be {self.traits.slack_h:.3g} h"
-        return None
+        return self.traits.heavy.reasons[0] if self.traits.heavy.answer == Answer.NO else None
+
+    def _too_late(self, late_us: npt.NDArray[np.int64]) -> float:
+        """The share of jobs [N] or runs [N, R] that are later than they may be."""
+        traits = self.traits
+        may_us = np.maximum(traits.slack_h * HOUR_US, traits.slack_share * self.work_us)
+        return float((late_us > (may_us[:, None] if late_us.ndim == 2 else may_us)).mean())
 
     def _option(self, way: str, price_micro: int, found: Finish, paid_us: npt.NDArray[np.int64], **more: object) -> Option:
         """From runs to an option; `paid_us` [N, R] is what of them costs."""
@@ -155,6 +161,7 @@ class _Play:
             float(late[done].mean()) / HOUR_US if done.any() else math.inf,
             late_h,
             float(done.mean()),
+            self._too_late(np.where(done, late, 0)),
             **more,  # type: ignore[arg-type]
         )
         return self._judged(made)
@@ -163,11 +170,10 @@ class _Play:
         reason = option.ruled_out or self._closed()
         if reason is None and option.done < 1:
             reason = f"{1 - option.done:.1%} of its jobs would never be done: work that does not save starts again each time"
-        if reason is None and option.late_h > self.traits.slack_h:
-            said = f"5 of 100 jobs would be more than {option.late_h:.3g} h late"
-            reason = f"{said}, and they may be {self.traits.slack_h:.3g} h"
-        fields = {name: getattr(option, name) for name in option.__dataclass_fields__} | {"ruled_out": reason}
-        return Option(**fields)
+        if reason is None and option.too_late > TOO_LATE_MAX:
+            said = f"{option.too_late:.1%} of its jobs would be later than they may be"
+            reason = f"{said} ({self.traits.slack_h:.3g} h, or {self.traits.slack_share:.0%} of a run)"
+        return replace(option, ruled_out=reason)
 
     def _spot(self, habit: Habit) -> Option:
         found = self._finish(self.surplus.risk, habit)
@@ -210,13 +216,16 @@ class _Play:
             ruled_out = f"{hours} h are longer than any block ({surplus.block_longest_h:g} h)"
         lead = surplus.block_lead_h
         cost = charge_micro(booked_us, surplus.block_micro)
-        made = Option(BLOCK, cost, 0.0, lead, lead, hours=hours, ruled_out=ruled_out, says="fixed, and never taken back")
-        return self._judged(made)
+        late = self._too_late(np.full(len(self.work_us), round(lead * HOUR_US)))
+        says = "fixed, and never taken back"
+        return self._judged(Option(BLOCK, cost, 0.0, lead, lead, too_late=late, hours=hours, ruled_out=ruled_out, says=says))
 
     def _batch(self) -> Option:
         surplus = self.surplus
         cost = charge_micro(int(self.work_us.sum()) * self.group.gpus, surplus.batch_micro)
         within = surplus.batch_within_h
-        late = max(0.0, within - self.group.median_h)
+        late_us = (round(within * HOUR_US) - self.work_us).clip(min=0)
+        late, late_h = float(late_us.mean()) / HOUR_US, float(np.quantile(late_us, 0.95)) / HOUR_US
         ruled_out = None if self.traits.kind == "inference" else "it does not answer a list of questions with a model"
-        return self._judged(Option(BATCH, cost, 0.0, late, late, ruled_out=ruled_out, says=f"done within {within:g} h"))
+        too_late, says = self._too_late(late_us), f"done within {within:g} h"
+        return self._judged(Option(BATCH, cost, 0.0, late, late_h, too_late=too_late, ruled_out=ruled_out, says=says))
