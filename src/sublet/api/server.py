@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 import sublet
 from sublet.api import (
+    audit,
     blocks,
     events,
     finance,
@@ -45,6 +46,7 @@ _ROUTERS = (
     ledger,
     invoices,
     finance,
+    audit,
     events,
     metadata,
     health,

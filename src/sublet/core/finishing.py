@@ -88,8 +88,9 @@ class Finish:
 def finish(work_us: Ints, gpus: Ints, habits: Ints, risk: Risk, *, runs: int, seed: int) -> Finish:
     """Play N jobs R times each. `habits` [N, 8] holds `Habit.row` of each."""
     assert len(work_us) == len(gpus) == len(habits) and runs > 0
+    work = np.array(work_us, np.int64)  # a copy, since one that may not be written to would be compiled for apart
     found = kernels.finish(
-        work_us, risk.kinds(gpus), habits, risk.edges_us, risk.hazards_h, risk.first_us, risk.again_us, runs, seed, ATTEMPTS_MAX
+        work, risk.kinds(gpus), habits, risk.edges_us, risk.hazards_h, risk.first_us, risk.again_us, runs, seed, ATTEMPTS_MAX
     )
     return Finish(*found)
 

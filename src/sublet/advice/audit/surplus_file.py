@@ -19,7 +19,7 @@ from sublet.app.quantities import Seconds, Text
 from sublet.core.audit.options import Surplus
 from sublet.core.errors import Invalid
 from sublet.core.finishing import Habit, Risk
-from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US
+from sublet.core.units import HOUR_US, MICRO, MINUTE_US, SECOND_US
 
 SHIPPED = "surplus.toml"
 HINT = "docs/how-to/audit-your-jobs.md has every key; `sublet audit --show-surplus` prints the file that is used without one"
@@ -162,16 +162,21 @@ def shipped_text() -> str:
     return (files("sublet.advice.audit") / SHIPPED).read_text(encoding="utf-8")
 
 
-def read_surplus(path: Path | None, *, home: int | None = None) -> SurplusFile:
-    """The surplus in a file, whose tables replace those of the shipped one; `home` micro-units replace `home.gpu_h`."""
+def read_surplus(
+    path: Path | None, *, home: int | None = None, replaced: Mapping[str, Any] | None = None
+) -> SurplusFile:
+    """The surplus in a file, or in `replaced`, whose tables replace those of the shipped one; `home` replaces `home.gpu_h`.
+
+    A number that is replaced loses the source of the shipped one.
+    """
     values = tomllib.loads(shipped_text())
-    what = SHIPPED
-    if path is not None:
-        what = str(path)
-        values |= _toml(path)
+    what = SHIPPED if path is None else str(path)
+    given = dict(replaced or {}) if path is None else _toml(path)
     if home is not None:
-        values["home"] = {"gpu_h": home / 1_000_000}
-    return checked(values, what)
+        given["home"] = {"gpu_h": home / MICRO}
+    sources = {key: source for key, source in values["sources"].items() if key.split(".")[0] not in given}
+    told = given.get("sources", {})
+    return checked(values | given | {"sources": sources | told if isinstance(told, dict) else told}, what)
 
 
 def checked(values: Mapping[str, Any], what: str) -> SurplusFile:

@@ -167,7 +167,7 @@ class _Play:
         return self._judged(made)
 
     def _judged(self, option: Option) -> Option:
-        reason = option.ruled_out or self._closed()
+        reason = self._closed() or option.ruled_out
         if reason is None and option.done < 1:
             reason = f"{1 - option.done:.1%} of its jobs would never be done: work that does not save starts again each time"
         if reason is None and option.too_late > TOO_LATE_MAX:
