@@ -154,7 +154,7 @@ def shipped_risk(*, asked_share: float = 0.5, seed: int = 0) -> Risk:
         days = (question.until_us - question.open_us) // DAY_US
         work = float((layout.jobs.run_us * layout.jobs.gpus_per_node * layout.jobs.nodes).sum())
         idle = max(0.1, 1 - work / (scene.capacity * (question.until_us - question.from_us)))
-        count = int(scene.capacity * days * 2)
+        count = int(scene.capacity * days // 3)
         jobs = generated(
             count, capacity=scene.capacity // 2, node_gpus=max(layout.sizes), from_us=question.open_us, days=int(days),
             load=2 * asked_share * idle, seed=seed + number,
