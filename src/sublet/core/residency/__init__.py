@@ -2,10 +2,11 @@
 
 from sublet.core.residency.rules import RULES
 from sublet.core.residency.values import Label, Party, Place, Purpose, Rule, Sensitivity, Source, Verdict
-from sublet.core.residency.verdicts import allows, denials, verdicts
+from sublet.core.residency.verdicts import Judgement, allows, denials, judge, verdicts
 
 __all__ = [
     "RULES",
+    "Judgement",
     "Label",
     "Party",
     "Place",
@@ -16,5 +17,6 @@ __all__ = [
     "Verdict",
     "allows",
     "denials",
+    "judge",
     "verdicts",
 ]

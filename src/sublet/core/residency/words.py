@@ -70,32 +70,27 @@ def written(item: str) -> str:
     return _blocs().get(word) or _names().get(word) or item.strip()
 
 
-def checked_residency(items: Iterable[str], sites: Iterable[str]) -> tuple[str, ...]:
-    """The items as they are kept; raises `Invalid` for one that is no country, no bloc and none of these sites."""
-    known = list(sites)
-    kept = tuple(dict.fromkeys(written(item) for item in items))
-    for item in kept:
+def check_residency(items: Iterable[str], sites: Iterable[str]) -> None:
+    """Raise `Invalid` with the nearest name for an item that is no country, no bloc and none of these sites."""
+    known = sorted(set(sites))
+    for item in items:
         if countries_of(item) is None and site_of(item) not in known:
             near = nearest(site_of(item), [*known, *_blocs(), *_names()], cutoff=0.7)
             hint = (
                 f"did you mean {written(near)}?" if near else f"sites: {', '.join(known) or 'none'}; blocs: {', '.join(BLOCS)}"
             )
             raise Invalid(f"{item!r} is no country, no bloc and no site", field="lease.residency", hint=hint)
-    return kept
 
 
-def checked_keys(items: Iterable[str], known: Iterable[str], *, field: str, what: str) -> tuple[str, ...]:
-    """Keys of a list as they are kept; raises `Invalid` with the nearest for one that is not in it."""
+def checked_keys(items: Iterable[str], known: Iterable[str], *, what: str) -> tuple[str, ...]:
+    """Keys of a list as they are kept; raises `ValueError` with the nearest for one that is not in it."""
     keys = list(known)
     kept = tuple(dict.fromkeys(item.strip().lower().replace("_", "-").replace(" ", "-") for item in items))
     for item in kept:
         if item not in keys:
             near = nearest(item, keys)
-            raise Invalid(
-                f"there is no {what} {item!r}",
-                field=field,
-                hint=f"did you mean {near}?" if near else f"choose from: {', '.join(keys)}",
-            )
+            way_out = f"did you mean {near}?" if near else f"choose from {', '.join(keys)}"
+            raise ValueError(f"there is no {what} {item!r}: {way_out}")
     return kept
 
 

@@ -1,8 +1,8 @@
 """Accelerators under US export control, and the countries whose companies need a licence for them.
 
 ECCN 3A090 counts *total processing performance*: tera-operations a second of dense arithmetic times the length of its operands
-in bits, the largest over all lengths; and *performance density*: that by the area of the die in mm². 3A090.a: at least 4,800, or
-at least 1,600 with a density of 5.92 or more. 3A090.b: at least 2,400 with 1.6 or more, or at least 1,600 with 3.2 or more.
+in bits, the largest over all lengths; and *performance density*: that by the die's area in mm². 3A090.a: at least 4,800, or at
+least 1,600 with a density of 5.92 or more. 3A090.b: at least 2,400 with 1.6 or more, or at least 1,600 with 3.2 or more.
 """
 
 from collections.abc import Mapping
@@ -49,8 +49,9 @@ class Chip:
         return "letter" if self.by_letter else None
 
 
-NO_ACCELERATOR = codes("CPU CPU-SLOT")
-"""What pools without any accelerator call their slots."""
+NOTHING_RUNS = "none"
+NO_ACCELERATOR = codes("CPU CPU-SLOT NONE")
+"""What pools without any accelerator call their slots, and what we say of a place that only keeps files."""
 
 CHIPS: Mapping[str, Chip] = {
     "P100": Chip(21.2, 16, 610),

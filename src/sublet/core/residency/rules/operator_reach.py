@@ -18,7 +18,7 @@ def operator_reach(label: Label, place: Place, tenant: Party) -> Finding | None:
     if not strict:
         return allow(f"{label.sensitivity} data is not sensitive enough for its regime to exclude foreign law")
     if place.country not in COUNTRIES or place.operator_country not in COUNTRIES:
-        hint = "the owner states it: `sublet site set NAME country=DE operator.country=DE`"
+        hint = "the owner states it: `sublet site set NAME country=DE operator_country=DE`"
         return deny("whose law reaches the data is unknown: the place's or its operator's country is not stated", hint)
     if tenant.country is None and any(not one.home for one in strict):
         return deny("the tenant's own country is unknown", "the owner states it: `sublet tenant country TENANT DE`")

@@ -12,7 +12,7 @@ def sensitivity(label: Label, place: Place, tenant: Party) -> Finding | None:
     if asked is Sensitivity.PUBLIC:
         return None
     if place.country not in COUNTRIES or place.operator is None or place.operator_country not in COUNTRIES:
-        hint = "the owner states it: `sublet site set NAME operator.name=ACME operator.country=DE`"
+        hint = "the owner states it: `sublet site set NAME operator=ACME operator_country=DE`"
         return deny(f"{asked} data needs a place whose country, operator and operator's seat are known", hint)
     if asked.reaches(Sensitivity.CONFIDENTIAL) and not SECURITY & set(place.certifications):
         hint = f"one of {', '.join(sorted(SECURITY))}"
