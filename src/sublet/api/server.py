@@ -7,6 +7,7 @@ from fastapi import FastAPI
 import sublet
 from sublet.api import (
     audit,
+    audit_log,
     blocks,
     events,
     finance,
@@ -20,6 +21,7 @@ from sublet.api import (
     offers,
     owner,
     pools,
+    residency,
     sites,
     tenants,
 )
@@ -41,6 +43,8 @@ _ROUTERS = (
     owner,
     pools,
     sites,
+    residency,
+    audit_log,
     tenants,
     keys,
     ledger,

@@ -16,6 +16,7 @@ import sublet
 from sublet.app.complaints import InvalidFields
 from sublet.cli import (
     audit,
+    audit_log,
     backup,
     blocks,
     events,
@@ -27,6 +28,7 @@ from sublet.cli import (
     offers,
     owner,
     pools,
+    residency,
     server,
     sites,
     slurm,
@@ -58,6 +60,8 @@ PARTS = (
     owner,
     pools,
     sites,
+    residency,
+    audit_log,
     tenants,
     keys,
     ledger,
