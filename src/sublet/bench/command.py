@@ -109,6 +109,22 @@ def audit(
 
 
 @commands.command()
+def decide(
+    *,
+    workloads: Annotated[int, typer.Option(min=1, max=10_000, help="Different workloads.")] = 20,
+    repeats: Annotated[int, typer.Option(min=1, max=100)] = 5,
+    as_json: Json = False,
+) -> None:
+    """How long ranking all shipped offers takes for many workloads, with what would change each ranking."""
+    from sublet.bench.decide import measure as measured  # noqa: PLC0415 (numpy and polars, which other commands need not load)
+
+    logs.configure(Settings(log_level="error"))
+    result = measured(workloads, repeats)
+    said = [(name, f"{value:.3g}" if isinstance(value, float) else str(value)) for name, value in result.items()]
+    show(result, as_json, lambda: table(("what", "value"), said, right=("value",)))
+
+
+@commands.command()
 def core(
     *,
     gpus: Annotated[int, typer.Option(min=6_000, max=2_000_000, help="GPUs of the fleet.")] = 600_000,
