@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import sublet
 from sublet.advice.audit.history import read
 from sublet.advice.audit.report import Wanted, report_of
 from sublet.advice.audit.surplus_file import read_surplus
-from sublet.advice.study.question import Files, asked
+from sublet.advice.study.question import EXAMPLE, EXAMPLE_NODES, EXAMPLE_ORIGIN, Files, asked
 from sublet.advice.study.run import scene_of
 from sublet.bench.progress import Progress, prefixed
 from sublet.core.finishing import Habit, Risk, finish
@@ -143,11 +144,14 @@ def predicted(jobs: OwnerJobs, habit: Habit, risk: Risk) -> tuple[float, float]:
 
 
 def shipped_risk(*, asked_share: float = 0.25, seed: int = 0) -> Risk:
-    """The risk of the shipped prices: spot leases beside the three teams of the study's example.
+    """The risk of the shipped prices: spot leases beside the three teams of the study's example, whose nodes are one pool.
 
     Others ask for `asked_share` of what the teams leave idle on average, with made-up jobs of every size and length.
     """
-    question = asked(Files(None))
+    nodes = sum(int(text.split("=")[1].split("x")[0]) for text in EXAMPLE_NODES)
+    with as_file(files("sublet.traces") / EXAMPLE) as path:
+        options = Options(origin=EXAMPLE_ORIGIN, pool="all")
+        question = asked(Files(path, capacity=(f"all={nodes}x{NODE_GPUS}",), options=options))
     parts = []
     for number, layout in enumerate(question.layouts):
         scene = scene_of(question, layout)

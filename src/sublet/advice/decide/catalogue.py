@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sublet.advice.decide.formats import COLUMNS
 from sublet.advice.decide.workload_file import Country, DataPrice, HomePart, SitePart, Word, WorkloadFile
 from sublet.advice.finance.units import bounded
 from sublet.app.complaints import InvalidFields, explain, meant
@@ -94,7 +95,7 @@ def catalogue(
         offers += found
         unused |= missed
     for path in tables:
-        found, missed = offers_of(_frame(path), str(path), file.currency, rates or {})
+        found, missed = offers_of(table(path), str(path), file.currency, rates or {})
         offers += found
         unused |= {f"{path}: {reason}": count for reason, count in missed.items()}
     made = {one.provider: _made(one.provider, known) for one in offers}
@@ -109,8 +110,30 @@ def catalogue(
 
 @cache
 def _shipped(currency: str, rate: float | None) -> tuple[list[Offer], dict[str, int]]:
-    frame = pl.read_parquet(io.BytesIO((files("sublet.advice.decide") / "data" / PRICES).read_bytes()))
-    return offers_of(frame, "the shipped prices", currency, {} if rate is None else {"USD": rate})
+    return offers_of(shipped_table(), "the shipped prices", currency, {} if rate is None else {"USD": rate})
+
+
+def shipped_table() -> pl.DataFrame:
+    """The shipped prices as a table."""
+    return pl.read_parquet(io.BytesIO((files("sublet.advice.decide") / "data" / PRICES).read_bytes()))
+
+
+def by_provider(frame: pl.DataFrame) -> pl.DataFrame:
+    """How many offers each provider of a table has, in how many regions, and how old they are."""
+    return (
+        frame.group_by("provider")
+        .agg(
+            offers=pl.len(), regions=pl.col("region").drop_nulls().n_unique(), spot=pl.col("usd_h_spot").is_not_null().sum(),
+            as_of=pl.col("as_of").max(), source=pl.col("source").first(),
+        )
+        .sort("provider")
+    )  # fmt: skip
+
+
+def in_columns(frame: pl.DataFrame) -> pl.DataFrame:
+    """The table in the columns of `formats`, whatever else it has."""
+    have = [pl.col(name).cast(kind) if name in frame.columns else pl.lit(None, kind).alias(name) for name, kind in COLUMNS.items()]
+    return frame.select(have)
 
 
 def offers_of(
@@ -215,7 +238,8 @@ def _country(value: Any, where: str) -> str | None:
         raise Invalid(f"{where}: {error.message}", field="prices", hint=error.hint) from error
 
 
-def _frame(path: Path) -> pl.DataFrame:
+def table(path: Path) -> pl.DataFrame:
+    """A table of prices in a file, CSV or Parquet."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -16,7 +16,7 @@ from sublet.core.finishing import Finish, Habit, Risk, finish, steady
 from sublet.core.units import HOUR_US, charge_micro
 
 Ints = npt.NDArray[np.int64]
-TOO_LATE_MAX = 0.05
+TOO_LATE_MAX = 0.1
 """So many jobs of a group may be later than they may be."""
 STAY, SPOT, GUARDED, BLOCK, BATCH = "stay", "spot", "guarded", "block", "batch_api"
 

@@ -13,6 +13,8 @@ from sublet.core.decide.weigh import weigh
 Floats = npt.NDArray[np.float64]
 FACTOR_MAX = 100.0
 STEPS = 24
+GRID, WEIGHT_MAX = 40, 20.0
+"""So many weights are tried on each side, up to so many times the sum of all."""
 RIVALS = 4
 
 
@@ -36,7 +38,7 @@ def turns(ranked: Ranked) -> list[Turn]:
     if len(best) < 2:
         return []
     asked = _Asked(ranked)
-    return [*_prices(asked, best), *_interruptions(asked, best[0]), *_weights(ranked)]
+    return [*_prices(asked, best), *_interruptions(asked, best[0]), *_weights(asked)]
 
 
 class _Asked:
@@ -123,24 +125,42 @@ def _interruptions(asked: _Asked, index: int) -> Iterator[Turn]:
         yield Turn("interruptions", str(asked.provider[place]), now, now * factor, asked.shelf.offers[found].name)
 
 
-def _weights(ranked: Ranked) -> Iterator[Turn]:
-    """For each criterion the nearest weight below and above at which another provider wins.
+def _weights(asked: _Asked) -> Iterator[Turn]:
+    """For each criterion the nearest weight below and above at which another provider is found to win.
 
-    With all other weights as they are, the lead of the winner over an offer is a straight line in that weight.
+    Weights are tried in steps outward from the present one, and the step in which the winner changes is halved.
     """
-    winner = int(ranked.order[0])
-    others = [i for i in ranked.order.tolist() if ranked.shelf.offers[i].provider != ranked.shelf.offers[winner].provider]
-    rivals = np.array(others)
-    lead = {name: ranked.parts[name][winner] - ranked.parts[name][rivals] for name in CRITERIA}
-    for name, now in ranked.weights.items():
-        rest = sum(weight * lead[other] for other, weight in ranked.weights.items() if other != name)
-        slope = lead[name]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            at = np.where(slope != 0, -rest / slope, np.nan)
-        at = np.where(np.isfinite(at) & (at >= 0) & (np.abs(at - now) > 1e-9), at, np.nan)
-        for side in (np.where(at < now, at, np.nan), np.where(at > now, at, np.nan)):
-            known = np.flatnonzero(np.isfinite(side))
-            if len(known):
-                near = known[np.argmin(np.abs(side[known] - now))]
-                if side[near] <= FACTOR_MAX * max(sum(ranked.weights.values()), 1.0):
-                    yield Turn("weight", name, now, float(side[near]), ranked.shelf.offers[int(rivals[near])].provider)
+    ranked = asked.ranked
+    parts = np.array([asked.facts[name] for name in CRITERIA])
+    weights = np.array([ranked.weights[name] for name in CRITERIA])
+    cost = ranked.weighed.cost[np.sort(ranked.order)]
+    first = asked.provider[asked.place[int(ranked.order[0])]]
+
+    def winner(number: int, weight: float) -> str:
+        turned = weights.copy()
+        turned[number] = weight
+        total = turned.sum()
+        scores = np.round(turned @ parts / total, 12) if total else np.zeros(len(cost))
+        return str(asked.provider[np.lexsort((cost, -scores))[0]])
+
+    for number, name in enumerate(CRITERIA):
+        now = float(weights[number])
+        for tried in _outward(now, float(weights.sum()) or 1.0):
+            last = now
+            for weight in tried:
+                if winner(number, weight) != first:
+                    low, high = last, weight
+                    for _ in range(STEPS):
+                        middle = (low + high) / 2
+                        low, high = (middle, high) if winner(number, middle) == first else (low, middle)
+                    yield Turn("weight", name, now, high, winner(number, high))
+                    break
+                last = weight
+
+
+def _outward(now: float, total: float) -> tuple[list[float], list[float]]:
+    """Weights to try below the present one and above it, the nearest first."""
+    below = [now * share for share in np.linspace(1, 0, GRID + 1)[1:]] if now else []
+    start = max(now, total / 100)
+    above = (start * np.geomspace(1, WEIGHT_MAX * total / start, GRID + 1)[0 if not now else 1 :]).tolist()
+    return below, above
