@@ -136,7 +136,9 @@ def test_several_files_count_as_one_and_what_is_in_both_once(sublet: Sublet) -> 
 
 
 def test_a_dearer_home_never_saves_less_and_a_cheap_one_keeps_everything(sublet: Sublet) -> None:
-    savings = [sublet("audit", "jobs.csv", "--home", price, "--json").json["saving_micro"] for price in ("0.5", "1.9", "2.35", "4")]
+    savings = [
+        sublet("audit", "jobs.csv", "--home", price, "--json").json["saving_micro"] for price in ("0.5", "1.9", "2.35", "4")
+    ]
     assert savings[0] == 0 and savings == sorted(savings) and savings[-1] > savings[-2] > 0
 
 
@@ -144,7 +146,7 @@ def test_the_shipped_prices_can_be_printed_and_replaced(sublet: Sublet) -> None:
     shipped = sublet("audit", "--show-surplus").out
     values = tomllib.loads(shipped)
     assert set(values["sources"]) >= {"home.gpu_h", "spot.gpu_h", "guarded", "block.gpu_h", "batch_api.gpu_h", "risk"}
-    Path("mine.toml").write_text('[spot]\ngpu_h = 0.4\n[home]\ngpu_h = 1\n')
+    Path("mine.toml").write_text("[spot]\ngpu_h = 0.4\n[home]\ngpu_h = 1\n")
     found = sublet("audit", "jobs.csv", "--surplus", "mine.toml", "--json").json
     assert found["surplus"]["spot"]["gpu_h"] == 400_000 and "home.gpu_h" not in found["surplus"]["sources"]
     assert not any("is assumed" in warning for warning in found["warnings"])

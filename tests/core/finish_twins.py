@@ -39,7 +39,7 @@ def quantile(chance: float, values: Sequence[float]) -> int:
     return int(values[low] + (at - low) * (values[low + 1] - values[low]))
 
 
-def finished(
+def finished(  # noqa: PLR0917 (as the kernel)
     work: int, habit: Habit, hazards: Sequence[float], edges: Sequence[int], first: Sequence[float], again: Sequence[float],
     key: tuple[int, int, int], attempts: int,
 ) -> tuple[int, int, int]:  # fmt: skip

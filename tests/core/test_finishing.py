@@ -38,7 +38,7 @@ def rows(habit: Habit, count: int) -> np.ndarray:
     again=WAITS,
     seed=st.integers(0, 2**40),
 )
-def test_the_kernel_is_its_twin(work, habit, hazards, edges, first, again, seed) -> None:  # type: ignore[no-untyped-def]
+def test_the_kernel_is_its_twin(*, work, habit, hazards, edges, first, again, seed) -> None:  # type: ignore[no-untyped-def]
     ages = np.array([0, *edges], np.int64)
     risk = Risk((1,), ages, np.array([hazards]), np.array([first]), np.array([again]))
     found = kernels.finish(
@@ -49,13 +49,15 @@ def test_the_kernel_is_its_twin(work, habit, hazards, edges, first, again, seed)
         for run in range(2):
             twin = finished(work_us, habit, hazards, ages.tolist(), first, again, (seed, job, run), 30)
             mine = tuple(int(part[job, run]) for part in found)
-            assert mine[0] == twin[0] and mine[1] == pytest.approx(twin[1], abs=70) and mine[2] == pytest.approx(twin[2], abs=70)
+            assert (
+                mine[0] == twin[0] and mine[1] == pytest.approx(twin[1], abs=70) and mine[2] == pytest.approx(twin[2], abs=70)
+            )
 
 
 @pytest.mark.parametrize("heeds", [True, False])
 @pytest.mark.parametrize("checkpoint", [None, HOUR_US, 3 * HOUR_US])
 @pytest.mark.parametrize("hazard", [0.002, 0.03, 0.15])
-def test_what_is_expected_is_the_mean_of_many_runs(heeds: bool, checkpoint: int | None, hazard: float) -> None:
+def test_what_is_expected_is_the_mean_of_many_runs(*, heeds: bool, checkpoint: int | None, hazard: float) -> None:
     habit = Habit(heeds, checkpoint)
     work = np.random.default_rng(2).integers(HOUR_US // 4, 12 * HOUR_US, 2_000)
     again = 0.3 * HOUR_US

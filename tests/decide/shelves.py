@@ -47,7 +47,7 @@ needs = st.builds(
     models=st.sampled_from(({"H100": 1.0}, {"H100": 1.0, "A100": 0.5})),
     work_h=st.floats(0.5, 200),
     runs=st.integers(1, 20),
-    habit=st.builds(Habit, st.just(True), st.integers(5 * MINUTE_US, 300 * MINUTE_US), st.integers(0, 300 * SECOND_US)),
+    habit=st.builds(Habit, checkpoint_us=st.integers(5 * MINUTE_US, 300 * MINUTE_US), save_us=st.integers(0, 300 * SECOND_US)),
     saves=st.booleans(),
     interruptible=st.booleans(),
     in_gb=st.floats(0, 2_000),

@@ -136,7 +136,7 @@ def one(mode: str, price: float, hazard: float, **more: object) -> tuple[Needs, 
 @pytest.mark.parametrize("save_s", [10, 120])
 @pytest.mark.parametrize("checkpoint_h", [0.5, 2.0])
 def test_the_expected_spot_cost_is_that_of_many_simulated_runs(hazard: float, save_s: int, checkpoint_h: float) -> None:
-    habit = Habit(True, round(checkpoint_h * HOUR_US), save_s * 1_000_000, free_us=0, turn_us=0, backoff_us=0)
+    habit = Habit(checkpoint_us=round(checkpoint_h * HOUR_US), save_us=save_s * 1_000_000, free_us=0, turn_us=0, backoff_us=0)
     asked, providers, offered = one(SPOT, 20, hazard, habit=habit)
     cost = ranked(asked, providers, offered).weighed.cost[0]
     heeds = replace(habit, heeds=save_s <= 30)

@@ -50,5 +50,5 @@ def audit(body: AuditBody) -> AuditView:
     """Jobs in groups, each with the best way out and what it saves. Nothing is written, and nothing is kept."""
     surplus = read_surplus(None, home=body.home, replaced=body.surplus)
     wanted = Wanted(Rules(unlabelled=body.unlabelled), seed=body.seed)
-    report = report_of(table_of(body.jobs), "the request", body.labels, surplus, wanted, lambda *_: None)
+    report = report_of(table_of(body.jobs), "the request", labels=body.labels, surplus=surplus, wanted=wanted)
     return AuditView.model_validate(document(report))

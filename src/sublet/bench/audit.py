@@ -1,7 +1,7 @@
 """`sublet bench audit`: how long an audit takes, whether it leaves anything out, and whether its predictions come true.
 
-They are held against the replay: the same jobs as spot leases beside a made-up owner. Each half of the jobs is predicted from the
-risk that the other half met, so that nothing is predicted from itself, and both are added up.
+They are held against the replay: the same jobs as spot leases beside a made-up owner. Each half of the jobs is predicted from
+the risk that the other half met, so that nothing is predicted from itself, and both are added up.
 """
 
 import time
@@ -46,7 +46,7 @@ def measure(path: Path, nodes: int, load: float, progress: Progress) -> dict[str
     progress("audit", 0.0)
     begin = time.perf_counter()
     table = read((path,), Options(), trace_format=None)
-    report = report_of(table, path.name, (), read_surplus(None), Wanted(), lambda *_: None)
+    report = report_of(table, path.name, surplus=read_surplus(None), wanted=Wanted())
     seconds = time.perf_counter() - begin
     jobs = tenants_jobs(table)
     found: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""`sublet bench decide`: how long it takes to rank all shipped offers for many workloads, with what would change each ranking."""
+"""`sublet bench decide`: how long ranking all shipped offers takes for many workloads, with what would change each ranking."""
 
 import time
 from datetime import UTC, datetime

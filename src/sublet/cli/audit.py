@@ -51,10 +51,13 @@ Explain = Annotated[
 ]  # fmt: skip
 Tasks = Annotated[
     Path | None,
-    typer.Option("--tasks", metavar="DIR", help="Folder for a task file of each group that should leave.", rich_help_panel=REPORT),
+    typer.Option(
+        "--tasks", metavar="DIR", help="Folder for a task file of each group that should leave.", rich_help_panel=REPORT
+    ),
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder for the report: page and JSON. None without it.", rich_help_panel=REPORT)
+    Path | None,
+    typer.Option("--out", "-o", help="Folder for the report: page and JSON. None without it.", rich_help_panel=REPORT),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Write over what is there.", rich_help_panel=REPORT)]
 Runs = Annotated[

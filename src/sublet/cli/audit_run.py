@@ -98,7 +98,7 @@ def _made(asked: Asked, target: Target) -> Report:
         options = replace(asked.told.options(stages), progress=stages.tell)
         table = history.read(asked.files, options, trace_format=asked.format)
         name = asked.files[0].name if len(asked.files) == 1 else f"{len(asked.files)} files"
-        report = report_of(table, name, found, surplus, wanted, stages.tell)
+        report = report_of(table, name, labels=found, surplus=surplus, wanted=wanted, tell=stages.tell)
         if target.out is not None:
             stages.tell("writing the report", 0.0)
             saved.save(report, target.out)

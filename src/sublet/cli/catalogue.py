@@ -40,7 +40,8 @@ def refresh(
     provider: Annotated[str, typer.Option("--provider", help="Whose prices these are: aws, gcp, azure, lambda.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The table that is written; for `sublet decide --prices`.")],
     base: Annotated[
-        Path | None, typer.Option("--base", help="A table whose rows are kept where the new one says nothing; else the shipped one.")
+        Path | None,
+        typer.Option("--base", help="A table whose rows are kept where the new one says nothing; else the shipped one."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a table that is there.")] = False,
     as_json: Json = False,

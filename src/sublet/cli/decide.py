@@ -14,12 +14,16 @@ Example = Annotated[bool, typer.Option("--example", help="Print a workload to st
 Matrix = Annotated[bool, typer.Option("--matrix", help="The qualitative matrix of four kinds of places, with sources.")]
 Prices = Annotated[
     list[Path] | None,
-    typer.Option("--prices", metavar="FILE", help="A table of your own prices, CSV or Parquet. Repeatable.", rich_help_panel=PRICES),
+    typer.Option(
+        "--prices", metavar="FILE", help="A table of your own prices, CSV or Parquet. Repeatable.", rich_help_panel=PRICES
+    ),
 ]
 OnlyMine = Annotated[bool, typer.Option("--only-mine", help="Leave the shipped prices out.", rich_help_panel=PRICES)]
 Providers = Annotated[
     Path | None,
-    typer.Option("--providers", help="What your providers are like: providers.toml. Adds to the shipped one.", rich_help_panel=PRICES),
+    typer.Option(
+        "--providers", help="What your providers are like: providers.toml. Adds to the shipped one.", rich_help_panel=PRICES
+    ),
 ]
 Rate = Annotated[
     list[str] | None,
@@ -29,10 +33,13 @@ Rate = Annotated[
 ]
 Weight = Annotated[
     list[str] | None,
-    typer.Option("--weight", metavar="NAME=NUMBER", help="In place of the file's: cost=10. Repeatable.", rich_help_panel=REPORT),
+    typer.Option(
+        "--weight", metavar="NAME=NUMBER", help="In place of the file's: cost=10. Repeatable.", rich_help_panel=REPORT
+    ),
 ]
 Out = Annotated[
-    Path | None, typer.Option("--out", "-o", help="Folder for the report: page and JSON. None without it.", rich_help_panel=REPORT)
+    Path | None,
+    typer.Option("--out", "-o", help="Folder for the report: page and JSON. None without it.", rich_help_panel=REPORT),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Write over a report that is there.", rich_help_panel=REPORT)]
 

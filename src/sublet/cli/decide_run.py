@@ -134,7 +134,12 @@ def summary(report: Report) -> RenderableType:
         Text(),
         table(HEADINGS, _rows(report), right=HEADINGS[2:]),
         Text(),
-        table(("would change it", "of", "now", "then", "first would be"), _turns(report), right=("now", "then"), empty="nothing would"),
+        table(
+            ("would change it", "of", "now", "then", "first would be"),
+            _turns(report),
+            right=("now", "then"),
+            empty="nothing would",
+        ),
         Text(),
         table(("left out", "offers", "why"), _closed(report), right=("offers",), empty="nobody was left out"),
         Text(),
@@ -160,6 +165,7 @@ def _rows(report: Report) -> Iterator[tuple[str, ...]]:
 
 def _turns(report: Report) -> Iterator[tuple[str, ...]]:
     for one in report.turns:
+
         def said(value: float, what: str = one.what) -> str:
             return price(value / MICRO, report.currency) if what == "price" else number(value)
 
@@ -175,7 +181,10 @@ def _matrix(found: Matrix) -> RenderableType:
     rows = [(row.feature, *(cell.says for cell in row.cells)) for row in found.rows]
     source = found.rows[0].cells[0]
     return Group(
-        prose(f"{found.title}. Cells without another source: {source.source}, {source.as_of}; --json has the source of each.", "dim"),
+        prose(
+            f"{found.title}. Cells without another source: {source.source}, {source.as_of}; --json has the source of each.",
+            "dim",
+        ),
         Text(),
         table(("feature", *found.columns), rows),
     )

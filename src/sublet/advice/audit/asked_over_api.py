@@ -48,7 +48,9 @@ class AuditBody(BaseModel):
     jobs: Annotated[tuple[JobRow, ...], Field(min_length=1, max_length=JOBS_MAX)]
     labels: Annotated[tuple[Label, ...], Field(max_length=200)] = ()
     home: Price | None = Field(default=None, description="what a GPU-hour costs where the jobs run now")
-    surplus: dict[str, Any] = Field(default_factory=dict, description="tables that replace the shipped ones, as in surplus.toml")
+    surplus: dict[str, Any] = Field(
+        default_factory=dict, description="tables that replace the shipped ones, as in surplus.toml"
+    )
     unlabelled: Literal["public", "internal", "confidential"] = "internal"
     seed: Annotated[int, Field(ge=0, le=2**31)] = 0
 

@@ -44,9 +44,13 @@ def grouped(table: JobTable, labels: Sequence[Label]) -> Grouped:
     ran = frame.filter(pl.col("work") > 0)
     if ran.is_empty():
         raise Invalid("no job in it ran", field="jobs", hint="give a history in which jobs have run times")
-    ran = ran.with_columns(_labels(ran, labels), pattern=_patterns(ran["name"]), user=pl.coalesce("user", "org", pl.lit(NOBODY)))
+    ran = ran.with_columns(
+        _labels(ran, labels), pattern=_patterns(ran["name"]), user=pl.coalesce("user", "org", pl.lit(NOBODY))
+    )
     ran = _numbered(ran)
-    return Grouped(tuple(_members(ran.sort("group"), labels)), len(ran), len(frame) - len(ran), int((ran["work"] * ran["gpus"]).sum()))
+    return Grouped(
+        tuple(_members(ran.sort("group"), labels)), len(ran), len(frame) - len(ran), int((ran["work"] * ran["gpus"]).sum())
+    )
 
 
 def _patterns(names: pl.Series) -> pl.Series:
@@ -74,19 +78,19 @@ def _members(ran: pl.DataFrame, labels: Sequence[Label]) -> Iterator[Members]:
     resumed = dict(_resumed(ran).iter_rows())
     waits = _waits(ran)
     for (number,), rows in ran.group_by("group", maintain_order=True):
-        work = rows["work"].to_numpy()
-        yield Members(_group(int(str(number)), rows, work, labels, resumed.get(number, 0), waits.get(number, (0, 0.0))), work)
+        after, waited = resumed.get(number, 0), waits.get(int(str(number)), (0, 0.0))
+        group = _group(rows, labels, resumed=after, waits=waited)
+        yield Members(group, rows["work"].to_numpy())
 
 
-def _group(
-    number: int, rows: pl.DataFrame, work: Ints, labels: Sequence[Label], resumed: int, waits: tuple[int, float]
-) -> Group:
+def _group(rows: pl.DataFrame, labels: Sequence[Label], *, resumed: int, waits: tuple[int, float]) -> Group:
+    work = rows["work"].to_numpy()
     first = rows.row(0, named=True)
     low, median, high = np.quantile(work, [0.05, 0.5, 0.95]) / HOUR_US
     statuses = rows["status"].drop_nulls().value_counts(sort=True).rows()
     label = first["label"]
     return Group(
-        id=f"g{number}",
+        id=f"g{first['group']}",
         user=first["user"],
         pattern=first["pattern"],
         gpus=first["gpus"],

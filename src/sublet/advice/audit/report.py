@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sublet
 from sublet.advice.audit.grouping import Grouped, Members, grouped
@@ -12,7 +12,7 @@ from sublet.advice.study.words import counted, length, money, number, share
 from sublet.app.complaints import meant
 from sublet.core.audit.classify import Rules, Traits, traits_of
 from sublet.core.audit.group import Group
-from sublet.core.audit.options import BATCH, BLOCK, GUARDED, SPOT, STAY, Choice, Option, choose
+from sublet.core.audit.options import BATCH, BLOCK, GUARDED, SPOT, STAY, Asked, Choice, Option, Surplus, choose
 from sublet.core.errors import NotFound
 from sublet.core.units import HOUR_US, MICRO
 from sublet.traces import JobTable
@@ -33,7 +33,7 @@ Tell = Callable[[str, float], None]
 class Wanted:
     """How an audit is made. Each job is played `runs` times, fewer where there are very many jobs."""
 
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     least_saving: float = LEAST_SAVING
     runs: int = RUNS
     seed: int = 0
@@ -115,7 +115,13 @@ class Report:
 
 
 def report_of(
-    table: JobTable, source: str, labels: Sequence[Label], surplus: SurplusFile, wanted: Wanted, tell: Tell
+    table: JobTable,
+    source: str,
+    *,
+    labels: Sequence[Label] = (),
+    surplus: SurplusFile,
+    wanted: Wanted,
+    tell: Tell = lambda *_: None,
 ) -> Report:
     """Audit a job table."""
     tell("grouping", 0.0)
@@ -145,7 +151,7 @@ def report_of(
         runs=runs,
         seed=wanted.seed,
         sentences=tuple(_sentences(found, lines, sums, surplus)),
-        warnings=tuple(_warnings(found, lines, labels, surplus)),
+        warnings=tuple(_warnings(lines, labels, surplus)),
         notes=tuple(note.says for note in table.notes),
         surplus=surplus,
         rules=wanted.rules,
@@ -162,9 +168,10 @@ def _lines(found: Grouped, surplus: SurplusFile, wanted: Wanted, runs: int, tell
     tell("playing every way", 1.0)
 
 
-def _line(one: Members, terms, wanted: Wanted, runs: int) -> Line:  # type: ignore[no-untyped-def]
+def _line(one: Members, terms: Surplus, wanted: Wanted, runs: int) -> Line:
     traits = traits_of(one.group, wanted.rules)
-    choice = choose(one.group, traits, one.work_us, terms, least_saving=wanted.least_saving, runs=runs, seed=wanted.seed)
+    asked = Asked(one.group, traits, one.work_us, runs, wanted.seed)
+    choice = choose(asked, terms, least_saving=wanted.least_saving)
     return Line(one.group, traits, choice)
 
 
@@ -196,7 +203,7 @@ def _sentences(found: Grouped, lines: Sequence[Line], sums: Sequence[Sum], surpl
     all_of = f"{counted(found.ran, 'job')} in {counted(len(lines), 'group')} used {number(gpu_h)} GPU-hours"
     if not leaving:
         yield f"{all_of}; none of them should leave."
-        yield f"Why: {_commonest([line for line in lines])}."
+        yield f"Why: {_commonest(lines)}."
         return
     stay = sum(line.stay_micro for line in lines) / MICRO
     saving = sum(one.saving_micro for one in leaving) / MICRO
@@ -241,9 +248,7 @@ def _held_by(line: Line) -> str:
     return "it would be done too late, or would not be done"
 
 
-def _warnings(
-    found: Grouped, lines: Sequence[Line], labels: Sequence[Label], surplus: SurplusFile
-) -> Iterator[str]:
+def _warnings(lines: Sequence[Line], labels: Sequence[Label], surplus: SurplusFile) -> Iterator[str]:
     """What has to be known before a number is passed on."""
     shipped = "home.gpu_h" in surplus.sources
     if shipped:
@@ -257,4 +262,5 @@ def _warnings(
         yield "Jobs have no names: groups are users and shapes, and frameworks cannot be seen."
     would = sum(line.choice.if_saving_micro or 0 for line in lines if line.best.way == STAY)
     if would:
-        yield f"Work that stays because nothing shows that it saves would save {money(would / MICRO, surplus.currency)} if it did."
+        said = money(would / MICRO, surplus.currency)
+        yield f"Work that stays because nothing shows that it saves checkpoints would save {said} if it did."

@@ -90,7 +90,9 @@ class RiskPart(Part):
     sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], Field(min_length=1, max_length=20)] = said(
         "GPUs", "up to which sizes are told apart; the last is open"
     )
-    ages_h: Annotated[tuple[Hour, ...], Field(min_length=1, max_length=50)] = said("h", "from which hazards hold; the first is 0")
+    ages_h: Annotated[tuple[Hour, ...], Field(min_length=1, max_length=50)] = said(
+        "h", "from which hazards hold; the first is 0"
+    )
     hazards: tuple[Annotated[tuple[_RATES, ...], Field(min_length=1)], ...] = said("1/h", "one row a size, one number an age")
     first_s: tuple[Waits, ...] = said("s", "wait for the first run: one row a size")
     again_s: tuple[Waits, ...] = said("s", "wait after a reclaim beyond back-off and turn: one row a size")
@@ -105,7 +107,9 @@ class RiskPart(Part):
         if self.ages_h[0] != 0 or list(self.ages_h) != sorted(set(self.ages_h)):
             raise ValueError("ages_h rise from 0")
         for name in ("first_s", "again_s"):
-            if len({len(row) for row in getattr(self, name)}) > 1 or any(list(row) != sorted(row) for row in getattr(self, name)):
+            if len({len(row) for row in getattr(self, name)}) > 1 or any(
+                list(row) != sorted(row) for row in getattr(self, name)
+            ):
                 raise ValueError(f"the rows of {name} are quantiles: rising, and as many in each")
         return self
 
@@ -138,8 +142,8 @@ class SurplusFile(Part):
         """As the core takes it."""
         work = self.work
         ends = {"turn_us": work.turn, "backoff_us": work.backoff, "backoff_max_us": work.backoff_max, "save_us": work.save}
-        saving = Habit(True, work.checkpoint, restart_us=work.restart, free_us=work.save, **ends)
-        losing = Habit(False, None, restart_us=0, free_us=work.notice, **ends)
+        saving = Habit(heeds=True, checkpoint_us=work.checkpoint, restart_us=work.restart, free_us=work.save, **ends)
+        losing = Habit(heeds=False, checkpoint_us=None, restart_us=0, free_us=work.notice, **ends)
         return Surplus(
             home_micro=self.home.gpu_h,
             spot_micro=self.spot.gpu_h,
@@ -162,9 +166,7 @@ def shipped_text() -> str:
     return (files("sublet.advice.audit") / SHIPPED).read_text(encoding="utf-8")
 
 
-def read_surplus(
-    path: Path | None, *, home: int | None = None, replaced: Mapping[str, Any] | None = None
-) -> SurplusFile:
+def read_surplus(path: Path | None, *, home: int | None = None, replaced: Mapping[str, Any] | None = None) -> SurplusFile:
     """The surplus in a file, or in `replaced`, whose tables replace those of the shipped one; `home` replaces `home.gpu_h`.
 
     A number that is replaced loses the source of the shipped one.

@@ -11,10 +11,12 @@ from sublet.advice.audit.report import Line, Report
 from sublet.advice.study.words import length, money
 from sublet.core.audit.options import BATCH, BLOCK, GUARDED, SPOT, STAY
 from sublet.core.errors import Conflict, Unavailable
-from sublet.core.units import MICRO, SECOND_US, said
+from sublet.core.units import MICRO, SECOND_US
 
 NO_COMMAND = 64
 """How a task ends into which nobody has put its command (EX_USAGE)."""
+ANY_MODEL = "GPU"
+"""What stands for the model where the history names none."""
 _MARGIN = 1.25
 _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -35,24 +37,24 @@ def text_of(line: Line, report: Report) -> str:
 
 def _comments(line: Line, report: Report) -> Iterator[str]:
     group, best = line.group, line.best
+    saving, stay = (money(amount / MICRO, report.currency) for amount in (line.choice.saving_micro, line.stay_micro))
+    later = length(best.added_h * 3600)
     yield f"{group.id}: {group.name}".replace("\n", " ")
     yield f"{group.jobs:,} jobs, {group.gpu_h:,.4g} GPU-hours; recommended: {best.name}, {line.choice.why}".replace("\n", " ")
-    yield (
-        f"saves {money(line.choice.saving_micro / MICRO, report.currency)} of {money(line.stay_micro / MICRO, report.currency)}; "
-        f"{best.interruptions:.3g} reclaims and {length(best.added_h * 3600)} more for a job, on average"
-    )
+    yield f"saves {saving} of {stay}; {best.interruptions:.3g} reclaims and {later} more for a job, on average"
     if best.way == BATCH:
         yield "the batch API does the same without a GPU of yours: POST /v1/batches; this file is for a lease in its place"
+    if best.way == BLOCK:
+        yield "say when it is to start: lease.start, a date and time in UTC"
+    if group.gpu_model is None:
+        yield f"the history names no model of GPU: put yours in the place of {ANY_MODEL}"
     yield "put the command in the place of `run`; a job history does not hold it"
 
 
 def _fields(line: Line, report: Report) -> dict[str, object]:
     group = line.group
     name = _NAME.sub("-", group.pattern.replace("#", "N")).strip("-.") or group.id
-    model = group.gpu_model or "GPU"
-    resources = {} if group.gpu_model is None else {"accelerators": f"{model}:{group.per_node}"}
-    if group.gpu_model is None:
-        resources = {"accelerators": f"{_any_model(report)}:{group.per_node}"}
+    resources = {"accelerators": f"{group.gpu_model or ANY_MODEL}:{group.per_node}"}
     message = shlex.quote(f"put the command of {group.name} here")
     return {
         "name": name[:128],
@@ -61,12 +63,6 @@ def _fields(line: Line, report: Report) -> dict[str, object]:
         "run": f"echo {message} >&2\nexit {NO_COMMAND}\n",
         "lease": _lease(line, report),
     }
-
-
-def _any_model(report: Report) -> str:
-    """What stands for the model where the history names none."""
-    del report
-    return "GPU"
 
 
 def _lease(line: Line, report: Report) -> dict[str, object]:
@@ -82,7 +78,7 @@ def _lease(line: Line, report: Report) -> dict[str, object]:
     if line.traits.sensitivity:
         made["sensitivity"] = line.traits.sensitivity
     if line.traits.saves:
-        made["checkpoint"] = {"path": "checkpoints", "every": said(surplus.work.checkpoint // SECOND_US * SECOND_US).replace(" ", "").replace("min", "m")}
+        made["checkpoint"] = {"path": "checkpoints", "every": f"{surplus.work.checkpoint // SECOND_US}s"}
     return made
 
 

@@ -103,7 +103,9 @@ def catalogue(
         offers.append(offer)
         made[provider.name] = provider
     if not offers:
-        raise Invalid("there is nothing on offer", field="prices", hint="give a table of prices with --prices, or home: in the file")
+        raise Invalid(
+            "there is nothing on offer", field="prices", hint="give a table of prices with --prices, or home: in the file"
+        )
     dates = sorted(one.as_of for one in offers if one.as_of)
     return Catalogue(tuple(offers), made, unused, (dates[0], dates[-1]) if dates else ("", ""))
 
@@ -132,13 +134,13 @@ def by_provider(frame: pl.DataFrame) -> pl.DataFrame:
 
 def in_columns(frame: pl.DataFrame) -> pl.DataFrame:
     """The table in the columns of `formats`, whatever else it has."""
-    have = [pl.col(name).cast(kind) if name in frame.columns else pl.lit(None, kind).alias(name) for name, kind in COLUMNS.items()]
+    have = [
+        pl.col(name).cast(kind) if name in frame.columns else pl.lit(None, kind).alias(name) for name, kind in COLUMNS.items()
+    ]
     return frame.select(have)
 
 
-def offers_of(
-    frame: pl.DataFrame, what: str, currency: str, rates: Mapping[str, float]
-) -> tuple[list[Offer], dict[str, int]]:
+def offers_of(frame: pl.DataFrame, what: str, currency: str, rates: Mapping[str, float]) -> tuple[list[Offer], dict[str, int]]:
     """The offers in a table, one for each price of a row; raises `Invalid` naming the column and the way out."""
     prices = _price_columns(frame, what)
     lacks = [column for column in NEEDED if column not in frame.columns]
@@ -159,11 +161,15 @@ def _price_columns(frame: pl.DataFrame, what: str) -> dict[str, str]:
     found = {column: MODES[match[2]] for column in frame.columns if (match := _PRICE.match(column))}
     odd = next((match for column in frame.columns if (match := _OTHER_UNIT.match(column))), None)
     if odd is not None and not found:
-        hint = f"prices are of a whole instance for an hour: name the column {odd[1]}_h_ondemand and convert (a month has 730 h)"
+        hint = (
+            f"prices are of a whole instance for an hour: name the column {odd[1]}_h_ondemand and convert (a month has 730 h)"
+        )
         raise Invalid(f"{what} has {odd[0]!r}, which is no price of an hour", field="prices", hint=hint)
     if not found:
         has = ", ".join(frame.columns[:12])
-        raise Invalid(f"{what} has no column of prices; it has {has}", field="prices", hint=f"its first line is like: {EXAMPLE}")
+        raise Invalid(
+            f"{what} has no column of prices; it has {has}", field="prices", hint=f"its first line is like: {EXAMPLE}"
+        )
     return found
 
 
@@ -199,7 +205,9 @@ def _row(
         if price is None:
             continue
         if price <= 0:
-            raise Invalid(f"{where}: {column} is {price:g}", field="prices", hint="prices are above 0; leave the cell empty for none")
+            raise Invalid(
+                f"{where}: {column} is {price:g}", field="prices", hint="prices are above 0; leave the cell empty for none"
+            )
         if price > PRICE_H_MAX:
             raise Invalid(f"{where}: {column} is {price:,.10g}", field="prices", hint="prices are of one hour, not of a month")
         any_price = True
@@ -297,7 +305,10 @@ def _made(name: str, known: ProvidersFile, *, kind: str | None = None) -> Provid
         "software": None if said("software") is None else frozenset(said("software")),
     }  # fmt: skip
     return Provider(
-        name, kind, sources={**usual.sources, **own.sources}, **{key: value for key, value in given.items() if value is not None}
+        name,
+        kind,
+        sources={**usual.sources, **own.sources},
+        **{key: value for key, value in given.items() if value is not None},
     )
 
 

@@ -23,5 +23,3 @@ def _line(line: Line) -> dict[str, Any]:
     provider = made["provider"]
     provider["software"] = sorted(line.provider.software)
     return made
-
-

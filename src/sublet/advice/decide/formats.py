@@ -56,7 +56,11 @@ def azure_retail(text: str, provider: str) -> Iterator[Row]:
     for item in (item for page in pages for item in page.get("Items", [])):
         _dollars(item.get("currencyCode"), "azure_retail")
         size, region = item.get("armSkuName", ""), item.get("armRegionName", "")
-        if item.get("unitOfMeasure") != "1 Hour" or "Windows" in item.get("productName", "") or "Low Priority" in item.get("skuName", ""):
+        if (
+            item.get("unitOfMeasure") != "1 Hour"
+            or "Windows" in item.get("productName", "")
+            or "Low Priority" in item.get("skuName", "")
+        ):
             continue
         row = rows.setdefault((size, region), {"provider": provider, "region": region, "instance": size})
         price = float(item["retailPrice"])
@@ -95,7 +99,9 @@ def table_of(text: str, kind: str, *, provider: str, as_of: str, source: str) ->
         raise Invalid(f"there is no format {kind!r}", field="format", hint=meant(kind, list(FORMATS)))
     rows = [{**dict.fromkeys(COLUMNS), "as_of": as_of, "source": source, **row} for row in FORMATS[kind][0](text, provider)]
     if not rows:
-        raise Invalid(f"nothing in it has a GPU and a price ({kind})", field="refresh", hint=f"it is read as {FORMATS[kind][1]}")
+        raise Invalid(
+            f"nothing in it has a GPU and a price ({kind})", field="refresh", hint=f"it is read as {FORMATS[kind][1]}"
+        )
     return pl.DataFrame(rows, schema=dict(COLUMNS)).sort("provider", "region", "instance")
 
 

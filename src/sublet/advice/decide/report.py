@@ -191,7 +191,11 @@ def _sentences(
             f"({own.then / own.now - 1:+.0%})."
         )
     elif len(lines) > 1 and ranked.weights["cost"] > 0:
-        yield f"No price of {win.offer.provider} up to a hundredfold would change that." if win.gpu_h_micro else "It costs nothing."
+        yield (
+            f"No price of {win.offer.provider} up to a hundredfold would change that."
+            if win.gpu_h_micro
+            else "It costs nothing."
+        )
     near = [turn for turn in turned if turn.what == "weight"]
     if near:
         closest = min(near, key=lambda turn: abs(turn.then - turn.now) / max(turn.now, 0.5))

@@ -108,7 +108,9 @@ class WorkloadFile(Part):
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = said("", "three letters; all money is in it", default="USD")
     gpus: Annotated[int, Field(ge=1, le=100_000)] = said("GPUs", "of one run, all at once")
     gpu_model: Model | None = said("", "the one that `work` was measured on", default=None)
-    speeds: Mapping[Model, Annotated[float, *_SPEED]] = said("", "other models that would do, and how fast", default_factory=dict)
+    speeds: Mapping[Model, Annotated[float, *_SPEED]] = said(
+        "", "other models that would do, and how fast", default_factory=dict
+    )
     work: Annotated[int, BeforeValidator(lambda value: duration_us(value, unit_us=HOUR_US))] = said(
         "h", "that one run takes without an interruption: 72h"
     )
@@ -123,7 +125,9 @@ class WorkloadFile(Part):
     most: Money | None = said("{currency}", "all of it may cost", default=None)
     company: Word = said("", "who asks", default="us")
     country: Country | None = said("", "where that company has its seat", default=None)
-    residency: tuple[Annotated[Word, BeforeValidator(_norway)], ...] = said("", "countries, blocs or sites where its data may be", default=())
+    residency: tuple[Annotated[Word, BeforeValidator(_norway)], ...] = said(
+        "", "countries, blocs or sites where its data may be", default=()
+    )
     sensitivity: Literal["public", "internal", "confidential", "restricted"] = "public"
     kinds: tuple[Word, ...] = said("", "of data: personal, health and so on", default=())
     regimes: tuple[Word, ...] = ()
@@ -159,7 +163,7 @@ class WorkloadFile(Part):
             models=dict(self.speeds) | ({} if self.gpu_model is None else {self.gpu_model: 1.0}),
             work_h=self.work / HOUR_US,
             runs=self.runs,
-            habit=Habit(True, part.every, part.save, part.restart),
+            habit=Habit(heeds=True, checkpoint_us=part.every, save_us=part.save, restart_us=part.restart),
             saves=saves,
             interruptible=self.interruptible,
             in_gb=self.data.gb_in,

@@ -1,4 +1,4 @@
-"""What a group is: worth moving, able to wait, able to go on after a reclaim, allowed to leave. Each answer with its reasons."""
+"""What a group is: worth moving, able to wait, able to go on after a reclaim, allowed to leave; each with its reasons."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

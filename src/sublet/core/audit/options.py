@@ -85,11 +85,21 @@ def stay_of(group_us: int, surplus: Surplus) -> Option:
     return Option(STAY, charge_micro(group_us, surplus.home_micro), says="where they run now, without an interruption")
 
 
-def choose(group: Group, traits: Traits, work_us: Ints, surplus: Surplus, *, least_saving: float, runs: int, seed: int) -> Choice:
-    """Weigh all ways for a group whose jobs ran `work_us` (int64[n]); each job is played `runs` times."""
-    group_us = int(work_us.sum()) * group.gpus
-    stay = stay_of(group_us, surplus)
-    play = _Play(group, traits, work_us, surplus, runs, seed)
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A group, what it is, and how long its jobs ran (µs, int64[n]); each of them is played `runs` times."""
+
+    group: Group
+    traits: Traits
+    work_us: Ints
+    runs: int
+    seed: int
+
+
+def choose(asked: Asked, surplus: Surplus, *, least_saving: float) -> Choice:
+    """Weigh all ways for a group; one that saves less than `least_saving` of what staying costs is not worth it."""
+    stay = stay_of(int(asked.work_us.sum()) * asked.group.gpus, surplus)
+    play = _Play(asked, surplus)
     options = (stay, *play.ways())
     open_ways = [one for one in options[1:] if one.ruled_out is None]
     best = min(open_ways, key=lambda one: one.cost_micro, default=stay)
@@ -101,7 +111,7 @@ def choose(group: Group, traits: Traits, work_us: Ints, surplus: Surplus, *, lea
         best, saving = stay, 0
     else:
         why = f"the cheapest way that is open: {best.says}"
-    would = None if traits.saves or traits.stays else play.if_it_saved(stay.cost_micro)
+    would = None if asked.traits.saves or asked.traits.stays else play.if_it_saved(stay.cost_micro)
     return Choice(best, options, saving, why, would)
 
 
@@ -113,9 +123,9 @@ def _why_nothing(options: tuple[Option, ...]) -> str:
 class _Play:
     """All ways for one group."""
 
-    def __init__(self, group: Group, traits: Traits, work_us: Ints, surplus: Surplus, runs: int, seed: int) -> None:
-        self.group, self.traits, self.work_us, self.surplus = group, traits, work_us, surplus
-        self.runs, self.seed = runs, seed
+    def __init__(self, asked: Asked, surplus: Surplus) -> None:
+        self.group, self.traits, self.work_us, self.surplus = asked.group, asked.traits, asked.work_us, surplus
+        self.runs, self.seed = asked.runs, asked.seed
 
     def ways(self) -> Iterator[Option]:
         """Each way, in the order of the classes."""
@@ -199,9 +209,7 @@ class _Play:
             ruled_out = f"{int((~fits).sum()):,} of its jobs run longer than {hours} h and do not save"
         paid = np.where(fits[:, None], np.minimum(found.billed_us, self.work_us[:, None] + habit.restart_us), found.billed_us)
         says = f"kept for {hours} h; what is taken back is refunded"
-        yield self._option(
-            GUARDED, self.surplus.guarded_micro[hours], found, paid, hours=hours, says=says, ruled_out=ruled_out
-        )
+        yield self._option(GUARDED, self.surplus.guarded_micro[hours], found, paid, hours=hours, says=says, ruled_out=ruled_out)
 
     def _block(self) -> Option:
         """Whole nodes for the length that holds 95 of 100 jobs; those that take longer need the same again."""

@@ -1,1 +1,1 @@
-"""Where a workload should run: what finishing it costs at each offer, which offers may have it, and what would change the order."""
+"""Where a workload should run: what finishing it costs at each offer, who may have it, what would change the order."""

@@ -19,4 +19,4 @@ def plain(name: str) -> str:
 
 def is_one(offered: str, wanted: str) -> bool:
     """Whether an offered model is the wanted one: `A100` takes each A100, `A100-80GB` only those of 80 GB."""
-    return offered == wanted or offered.startswith(f"{wanted}-") and offered[len(wanted) + 1 :].endswith("GB")
+    return offered == wanted or (offered.startswith(f"{wanted}-") and offered[len(wanted) + 1 :].endswith("GB"))

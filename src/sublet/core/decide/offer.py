@@ -47,7 +47,7 @@ class Provider:
 class Offer:
     """One instance at one place, paid in one way. `price_micro` is of the whole instance for an hour.
 
-    `hazard_h` is of one instance, and a gang of several is interrupted where any of them is; with `whole`, of a run of any size.
+    `hazard_h` is of one instance, and a gang of several is interrupted where any of them is; with `whole`, of a whole run.
     """
 
     provider: str
@@ -82,7 +82,7 @@ class Needs:
     models: Mapping[str, float]
     work_h: float
     runs: int = 1
-    habit: Habit = Habit()
+    habit: Habit = field(default_factory=Habit)
     saves: bool = True
     interruptible: bool = True
     in_gb: float = 0.0
@@ -94,7 +94,7 @@ class Needs:
     wants: frozenset[str] = frozenset()
     deadline_h: float | None = None
     most_micro: int | None = None
-    label: Label = Label()
-    tenant: Party = Party("")
+    label: Label = field(default_factory=Label)
+    tenant: Party = field(default_factory=lambda: Party(""))
     weights: Mapping[str, float] = field(default_factory=dict)
     home_egress_micro_gb: int = 0

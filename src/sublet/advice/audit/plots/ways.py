@@ -46,8 +46,8 @@ def trade_plot(report: Report) -> Plot | None:
     return Plot(
         name="trade",
         title="What is saved, and how much later jobs are done",
-        caption=f"A sign is a group, the {len(leaving)} of the most GPU-hours that should leave. To the right its jobs are done "
-        "later on average; further up it saves more.",
+        caption=f"A sign is a group, the {len(leaving)} of the most GPU-hours that should leave. To the right its jobs are "
+        "done later on average; further up it saves more.",
         data=tuple(data),
         layout=layout(
             axis("hours later, mean of a job", rangemode="tozero"),
