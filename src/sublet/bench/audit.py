@@ -143,7 +143,7 @@ def predicted(jobs: OwnerJobs, habit: Habit, risk: Risk) -> tuple[float, float]:
     return float(played.reclaims.mean(axis=1).sum()), float(later.mean(axis=1).sum()) / HOUR_US
 
 
-def shipped_risk(*, asked_share: float = 0.25, seed: int = 0) -> Risk:
+def shipped_risk(*, asked_share: float = 0.5, seed: int = 0) -> Risk:
     """The risk of the shipped prices: spot leases beside the three teams of the study's example, whose nodes are one pool.
 
     Others ask for `asked_share` of what the teams leave idle on average, with made-up jobs of every size and length.

@@ -42,7 +42,8 @@ def explained(line: Line, report: Report) -> RenderableType:
     traits_table = [
         (name, trait.answer.value, "; ".join(trait.reasons))
         for name, trait in (
-            ("heavy", traits.heavy), ("can wait", traits.tolerant), ("saves", traits.checkpoints), ("sensitive", traits.sensitive)
+            ("heavy", traits.heavy), ("can wait", traits.tolerant), ("saves", traits.checkpoints),
+            ("sensitive", traits.sensitive),
         )
     ]  # fmt: skip
     headings = ("way", "costs", "reclaims a job", "later, mean", "95 of 100", "open?")

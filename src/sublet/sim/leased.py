@@ -30,6 +30,8 @@ SIZES = (1, 4, 8, 64)
 """GPUs of a lease up to which risks are told apart; the last stands for all that is larger."""
 EDGES_US = np.array([0, 10, 30, 60, 120, 240, 480, 1_440], np.int64) * MINUTE_US
 QUANTILES = 41
+FEW = 20
+"""Fewer reclaims or waits say nothing of a size of its own."""
 NO_LIMIT_MICRO = 10**12
 
 
@@ -88,8 +90,8 @@ def lived(runs: Runs) -> Lived:
 def risk_of(runs: Runs, pool: Pool, *, turn_us: int) -> Risk:
     """How leases of each size were taken back and how long they waited, as `core.finishing` takes it.
 
-    The hazard at an age is reclaims / time that leases ran at that age: the estimate for lives that are cut off, too. What a
-    size has never seen is taken from all sizes together. `turn_us`: hand-over and start, which pass between two runs anyway.
+    The hazard at an age is reclaims / time that leases ran at that age: the estimate for lives that are cut off, too. A size
+    that was hardly ever taken back is given the hazards of all sizes together. `turn_us`: hand-over and start, which pass between two runs anyway.
     """
     rows = runs.rows[runs.rows[:, 4] >= 0]
     kinds = np.searchsorted(np.array(SIZES[:-1]), rows[:, 2], side="left")
@@ -98,11 +100,11 @@ def risk_of(runs: Runs, pool: Pool, *, turn_us: int) -> Risk:
     hazards, waits, more = [], [], []
     for kind in range(len(SIZES)):
         mine = kinds == kind
-        hazards.append(_hazards(rows[mine if mine.sum() > 50 else every]))
+        hazards.append(_hazards(rows[mine if rows[mine, 6].sum() >= FEW else every]))
         begun = mine & (rows[:, 1] == 1)
-        waits.append(_quantiles(first[begun] if begun.sum() > 20 else first[rows[:, 1] == 1]))
+        waits.append(_quantiles(first[begun] if begun.sum() >= FEW else first[rows[:, 1] == 1]))
         same = size_again == kind
-        more.append(_quantiles(again[same] if same.sum() > 20 else again))
+        more.append(_quantiles(again[same] if same.sum() >= FEW else again))
     return Risk(SIZES, EDGES_US, np.array(hazards), np.array(waits), np.array(more))
 
 

@@ -172,10 +172,10 @@ def _sentences(
         return
     win = lines[0]
     gpus = f"{file.gpus} GPU{'s' if file.gpus > 1 else ''}"
+    place = f"{win.offer.provider} in {win.offer.region}" if win.offer.region else win.offer.provider
     yield (
-        f"{file.name} should run at {win.offer.provider}"
-        f"{' in ' + win.offer.region if win.offer.region else ''}, {win.offer.instance} {win.offer.mode}: finishing it on {gpus} "
-        f"is expected to cost {money(win.cost_micro / MICRO, file.currency)} and to take {length(win.end_h * 3600)}."
+        f"{file.name} should run at {place}, {win.offer.instance} {win.offer.mode}: finishing it on {gpus} is expected to cost "
+        f"{money(win.cost_micro / MICRO, file.currency)} and to take {length(win.end_h * 3600)}."
     )
     if win.interruptions >= 0.01:
         yield f"It is interrupted {win.interruptions:.2g} times a run on average and loses {length(win.lost_h * 3600)} by that."

@@ -18,8 +18,8 @@ SAVING: Mapping[str, str] = {
     "trl": "TRL", "sft": "supervised fine-tuning", "dpo": "preference tuning", "lora": "LoRA tuning", "qlora": "LoRA tuning",
     "finetune": "fine-tuning", "fine tune": "fine-tuning", "pretrain": "pre-training", "maxtext": "MaxText", "keras": "Keras",
     "fairseq": "fairseq", "detectron": "Detectron", "mmdet": "MMDetection", "gromacs": "GROMACS", "gmx": "GROMACS",
-    "namd": "NAMD", "lammps": "LAMMPS", "openmm": "OpenMM", "amber": "Amber", "ray train": "Ray Train", "checkpoint": "checkpoint",
-    "ckpt": "checkpoint", "resume": "resume",
+    "namd": "NAMD", "lammps": "LAMMPS", "openmm": "OpenMM", "amber": "Amber", "ray train": "Ray Train",
+    "checkpoint": "checkpoint", "ckpt": "checkpoint", "resume": "resume",
 }  # fmt: skip
 """Frameworks and habits of work that saves checkpoints as a matter of course."""
 

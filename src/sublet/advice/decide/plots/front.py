@@ -26,12 +26,15 @@ def front_plot(report: Report) -> Plot | None:
     return Plot(
         name="front",
         title="Cost and time",
-        caption="The best offer of each provider that is open. On the dotted line nothing is both cheaper and sooner; the winner is "
-        "green.",
+        caption="The best offer of each provider that is open. On the dotted line nothing is both cheaper and "
+        "sooner; the winner is green.",
         data=(joined, points),
-        layout=layout(axis("hours until all is done", rangemode="tozero"), axis(f"{report.currency}, all of it", rangemode="tozero"),
-                      height=420),
-    )  # fmt: skip
+        layout=layout(
+            axis("hours until all is done", rangemode="tozero"),
+            axis(f"{report.currency}, all of it", rangemode="tozero"),
+            height=420,
+        ),
+    )
 
 
 def scores_plot(report: Report) -> Plot | None:
@@ -53,7 +56,7 @@ def scores_plot(report: Report) -> Plot | None:
     return Plot(
         name="scores",
         title="What the scores are made of",
-        caption=f"The first {len(shown)} providers. A part is a criterion times its weight; all together are the score, 1 the most.",
+        caption=f"The first {len(shown)} providers. A part is a criterion times its weight; all parts together are the score.",
         data=data,
         layout=layout(axis("score", range=[0, 1]), axis(""), height=140 + 26 * len(shown), barmode="stack"),
     )
