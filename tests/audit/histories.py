@@ -33,7 +33,7 @@ def mixed(path: Path) -> Path:
     """One group of each kind."""
     return history(
         path,
-        rows("ann", "deepspeed-llm-{n}", 30, gpus=16, workers=2, run=(20.0, 30.0), wait=2.0, every=8),
+        rows("ann", "deepspeed-llm-{n}", 30, gpus=16, workers=2, run=(60.0, 80.0), wait=2.0, every=8),
         rows("bob", "jupyter-{n}", 60, run=(3.0, 5.0)),
         rows("cy", "embed_docs_{n}", 40, gpus=2, run=(6.0, 9.0), every=6),
         rows("dee", "patient-scan-{n}", 20, gpus=4, run=(12.0, 14.0), every=20),

@@ -18,7 +18,12 @@ LABEL = '[[label]]\nuser = "a"\n'
         (("jobs.csv", "--home", "cheap"), {}, "home", "no price"),
         (("jobs.csv", "--unlabelled", "internl"), {}, "unlabelled", "no sensitivity"),
         (("jobs.csv", "--labels", "l.toml"), {"l.toml": LABEL}, "label.0", "says nothing"),
-        (("jobs.csv", "--labels", "l.toml"), {"l.toml": LABEL + 'sensitivty = "public"'}, "label.0.sensitivty", "no such field"),
+        (
+            ("jobs.csv", "--labels", "l.toml"),
+            {"l.toml": LABEL + 'sensitivty = "public"'},
+            "label.0.sensitivty",
+            "no such field",
+        ),
         (("jobs.csv", "--labels", "l.toml"), {"l.toml": LABEL + 'slack = "soon"'}, "label.0.slack", "no duration"),
         (("jobs.csv", "--labels", "l.toml"), {"l.toml": "[[label"}, "labels", "no TOML"),
         (("jobs.csv", "--surplus", "s.toml"), {"s.toml": "[spot]\ngpu_h = -2"}, "spot.gpu_h", "out of range"),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def measure(path: Path, nodes: int, load: float, progress: Progress) -> dict[str
     for name, habits in HABITS.items():
         mine = jobs if name != "loses" else jobs.of(jobs.run_us <= LOSING_MAX_US)
         scene = scene_beside(mine, nodes, load, habits)
-        found[name] = agreement(mine, scene, lambda share, name=name: prefixed(progress, name)("replay", share))  # type: ignore[misc]
+        found[name] = agreement(mine, scene, partial(prefixed(progress, name), "replay"))
     return found
 
 

@@ -44,7 +44,8 @@ class Runs:
     @property
     def over(self) -> npt.NDArray[np.bool_]:
         """Whether a row is the last of its lease, whose work is done."""
-        return (self.rows[:, 6] == 0) & (self.rows[:, 7] == 0) & (self.rows[:, 4] >= 0)
+        last: npt.NDArray[np.bool_] = (self.rows[:, 6] == 0) & (self.rows[:, 7] == 0) & (self.rows[:, 4] >= 0)
+        return last
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,7 +92,8 @@ def risk_of(runs: Runs, pool: Pool, *, turn_us: int) -> Risk:
     """How leases of each size were taken back and how long they waited, as `core.finishing` takes it.
 
     The hazard at an age is reclaims / time that leases ran at that age: the estimate for lives that are cut off, too. A size
-    that was hardly ever taken back is given the hazards of all sizes together. `turn_us`: hand-over and start, which pass between two runs anyway.
+    that was hardly ever taken back is given the hazards of all sizes together. `turn_us`: hand-over and start, which pass
+    between two runs anyway.
     """
     rows = runs.rows[runs.rows[:, 4] >= 0]
     kinds = np.searchsorted(np.array(SIZES[:-1]), rows[:, 2], side="left")

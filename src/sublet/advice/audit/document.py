@@ -22,7 +22,7 @@ def document(report: Report) -> dict[str, Any]:
 
 def line_of(line: Line) -> dict[str, Any]:
     """A group with everything that is said of it."""
-    choice, group = line.choice, plain(line.group)
+    choice, group = line.choice, dict(plain(line.group))
     return group | {
         "name": line.group.name,
         "shape": line.group.shape,

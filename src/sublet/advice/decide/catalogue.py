@@ -280,6 +280,13 @@ def _providers(path: Path | None) -> ProvidersFile:
 
 
 def _checked(values: Mapping[str, Any], what: str) -> ProvidersFile:
+    for part in ("kinds", "providers"):
+        tables = values.get(part)
+        for name, told in tables.items() if isinstance(tables, dict) else ():
+            try:
+                Source.model_validate(told)
+            except ValidationError as error:  # here, so that a slip is told what was meant
+                raise InvalidFields(f"{what}: [{part}.{name}]", explain(error.errors(), Source)) from error
     try:
         return ProvidersFile.model_validate(values)
     except ValidationError as error:

@@ -41,7 +41,7 @@ def skypilot(text: str, provider: str) -> Iterator[Row]:
             "gpu_model": plain(line["AcceleratorName"]), "gpus": _number(line["AcceleratorCount"], "AcceleratorCount"),
             "usd_h_ondemand": _number(line["Price"], "Price"), "usd_h_spot": _number(line.get("SpotPrice"), "SpotPrice"),
         }  # fmt: skip
-        key = (row["instance"], row["region"])
+        key = (str(row["instance"]), str(row["region"]))
         known = cheapest.setdefault(key, row)
         prices = [one["usd_h_spot"] for one in (known, row) if one["usd_h_spot"] is not None]
         known["usd_h_spot"] = min(prices, default=None)

@@ -78,7 +78,7 @@ def closed_of(needs: Needs, shelf: Shelf, weighed: Weighed) -> dict[int, str]:
         elif reason := denied.get((provider.name, offer.region, offer.country)):
             found[i] = reason
         elif lacks:
-            found[i] = f"it has no {', '.join(sorted(lacks))}"
+            found[i] = _lacking(provider, lacks)
         elif offer.mode == SPOT and not needs.interruptible:
             found[i] = "it may be interrupted, and the workload may not"
         elif not np.isfinite(weighed.cost[i]) or not np.isfinite(weighed.end_h[i]):
@@ -88,6 +88,11 @@ def closed_of(needs: Needs, shelf: Shelf, weighed: Weighed) -> dict[int, str]:
         elif needs.most_micro is not None and weighed.cost[i] > needs.most_micro:
             found[i] = f"it costs {weighed.cost[i] / 1e6:,.4g}, and {needs.most_micro / 1e6:,.4g} is the most"
     return found
+
+
+def _lacking(provider: Provider, lacks: frozenset[str]) -> str:
+    named = ", ".join(sorted(lacks))
+    return f"it has no {named}" if provider.software else f"nobody has said that it has {named}: describe it with --providers"
 
 
 def _denied(needs: Needs, shelf: Shelf) -> dict[tuple[str, str | None, str | None], str]:

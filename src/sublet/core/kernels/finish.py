@@ -50,7 +50,8 @@ def reclaim_age(chance: float, edges_us: Ints, hazards_h: Floats) -> np.int64:
         wide_us = edges_us[k + 1] - edges_us[k]
         summed = hazards_h[k] * wide_us / 3.6e9
         if left < summed:
-            return edges_us[k] + np.int64(left / hazards_h[k] * 3.6e9)
+            reached: np.int64 = edges_us[k] + np.int64(left / hazards_h[k] * 3.6e9)
+            return reached
         left -= summed
     if hazards_h[last] <= 0.0:
         return NEVER_US
