@@ -33,7 +33,9 @@ Home = Annotated[
 Unlabelled = Annotated[
     str,
     typer.Option(
-        "--unlabelled", help="What jobs are of which no label speaks: public, internal or confidential.", rich_help_panel=RULES
+        "--unlabelled",
+        help="What jobs are of which no label speaks: public, internal, confidential, restricted.",
+        rich_help_panel=RULES,
     ),
 ]
 Heavy = Annotated[

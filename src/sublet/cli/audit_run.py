@@ -15,7 +15,7 @@ from sublet.cli.study_stages import Stages
 from sublet.core.audit.classify import Rules
 from sublet.core.errors import Invalid
 
-SENSITIVITIES = ("public", "internal", "confidential")
+SENSITIVITIES = ("public", "internal", "confidential", "restricted")
 
 
 @dataclass(frozen=True, slots=True)

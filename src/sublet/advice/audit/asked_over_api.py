@@ -51,7 +51,7 @@ class AuditBody(BaseModel):
     surplus: dict[str, Any] = Field(
         default_factory=dict, description="tables that replace the shipped ones, as in surplus.toml"
     )
-    unlabelled: Literal["public", "internal", "confidential"] = "internal"
+    unlabelled: Literal["public", "internal", "confidential", "restricted"] = "internal"
     seed: Annotated[int, Field(ge=0, le=2**31)] = 0
 
 

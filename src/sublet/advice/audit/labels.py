@@ -27,7 +27,7 @@ class Label(BaseModel):
     org: Pattern = "*"
     pool: Pattern = "*"
     name: Pattern = "*"
-    sensitivity: Literal["public", "internal", "confidential"] | None = None
+    sensitivity: Literal["public", "internal", "confidential", "restricted"] | None = None
     kind: Literal["batch", "interactive", "inference"] | None = None
     checkpoints: StrictBool | None = None
     slack: Hours | None = None

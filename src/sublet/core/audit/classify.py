@@ -8,6 +8,10 @@ from sublet.core.audit import signs
 from sublet.core.audit.group import Group
 
 
+STAYING = frozenset({"confidential", "restricted"})
+"""Sensitivities of data that does not leave."""
+
+
 class Answer(StrEnum):
     """How sure an answer is."""
 
@@ -151,11 +155,11 @@ def _may_save(group: Group, rules: Rules) -> Iterator[str]:
 def _sensitive(group: Group, rules: Rules) -> tuple[Trait, str]:
     told = group.told.sensitivity
     if told is not None:
-        answer = Answer.YES if told == "confidential" else Answer.NO
+        answer = Answer.YES if told in STAYING else Answer.NO
         return Trait(answer, (f"label {group.told.by} says {told}",)), told
     kept = signs.found(group.pattern, "kept")
     if kept:
         why = f"its name has {kept[0]!r}: {kept[1]}, and no label says that it may leave"
         return Trait(Answer.LIKELY, (why,)), "confidential"
-    answer = Answer.YES if rules.unlabelled == "confidential" else Answer.UNKNOWN
+    answer = Answer.YES if rules.unlabelled in STAYING else Answer.UNKNOWN
     return Trait(answer, (f"no label speaks of it: taken as {rules.unlabelled}",)), rules.unlabelled

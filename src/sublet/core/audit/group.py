@@ -9,7 +9,7 @@ class Told:
     """What a label of the site says of a group's jobs; None: nothing. `by` names the label."""
 
     by: str = ""
-    sensitivity: str | None = None  # public | internal | confidential
+    sensitivity: str | None = None  # public | internal | confidential | restricted
     kind: str | None = None  # batch | interactive | inference
     checkpoints: bool | None = None
     slack_h: float | None = None  # a job may be done so much later
