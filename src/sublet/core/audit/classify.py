@@ -7,7 +7,6 @@ from enum import StrEnum
 from sublet.core.audit import signs
 from sublet.core.audit.group import Group
 
-
 STAYING = frozenset({"confidential", "restricted"})
 """Sensitivities of data that does not leave."""
 
