@@ -34,7 +34,7 @@ def check(
     """Every verdict about a task before it is asked for; exit code 1 if it may be nowhere. Writes nothing."""
     body = document(file, run=None if file else "true", given=given or [], env=[])
     with connect() as client:
-        found = client.post(f"/v1/residency/check{f'?site={site}' if site else ''}", body, tenant=tenant)
+        found = client.post("/v1/residency/check", body, tenant=tenant, site=site)
     show(found, as_json, lambda: _checked(found))
     if not found["allowed"]:
         raise typer.Exit(1)
