@@ -141,7 +141,7 @@ def test_a_seat_under_export_control_needs_no_label(doors: Doors) -> None:
 
 
 def test_a_block_is_judged_when_it_is_ordered(doors: Doors) -> None:
-    good(doors.owner.put("/v1/pools/h100", json={"blocks": {"limit": 2}}))
+    good(doors.owner.put("/v1/pools/h100", json={"blocks": {"limit": 2}, "promise": {"gpus": 0}}))
     acme = stated(doors, country="FR")
     start_us = (doors.plane.clock.now_us() // 3_600_000_000 + 3) * 3_600_000_000
     start = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(start_us / 1e6))
