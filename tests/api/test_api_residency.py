@@ -18,7 +18,7 @@ FACTS = {"country": "DE", "operator": "Rhein", "operator_country": "DE", "certif
 
 
 def task(**terms: Any) -> dict[str, Any]:
-    return {**TASK, "lease": {**TASK["lease"], **terms}}
+    return {**TASK, "lease": {"max_price": "$3", **terms}}
 
 
 def stated(doors: Doors, country: str = "DE", **facts: Any) -> httpx.Client:

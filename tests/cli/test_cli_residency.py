@@ -26,9 +26,7 @@ def test_a_task_is_checked_then_leased_and_the_log_proves_it(sublet: Sublet, tmp
     assert found.code == 0 and found.json["places"][0]["pools"] == ["h100"] and found.json["seat"] == "NO"
     assert sublet("launch", str(task), "--tenant", "acme", "--yes").code == 0
     proof = sublet("audit-log", "verify", "--json")
-    assert proof.code == 0 and proof.json["whole"] and proof.json["entries"] == 2, (
-        "the seat and the facts: nothing else is bound yet"
-    )
+    assert proof.code == 0 and proof.json["whole"] and proof.json["entries"] == 3, "seat, denial, facts"
     assert sublet("audit-log", "export", "--out", str(export)).code == 0
     head = proof.json["head"]
     assert head in sublet("audit-log", "verify", "--file", str(export), "--head", head).out
