@@ -147,7 +147,7 @@ def test_the_matrix_has_a_source_and_a_date_in_each_cell(sublet: Sublet) -> None
     assert len(found["columns"]) == 4 and len(found["rows"]) == 7
     for row in found["rows"]:
         assert len(row["cells"]) == 4 and all(cell["says"] and cell["source"] and cell["as_of"] for cell in row["cells"])
-    assert "no GPUs for large training" in sublet("decide", "--matrix").out
+    assert "primary asset" in sublet("decide", "--matrix").out
 
 
 def test_the_terminal_says_what_matters(sublet: Sublet) -> None:

@@ -67,14 +67,15 @@ def verify(
     else:
         with connect() as client:
             found = client.get("/v1/audit-log/verify", head=head)
-    told = (
-        f"{found['entries']} entries, unchanged; head {found['head']}"
-        if found["whole"]
-        else f"[red]tampered[/]: {found['finding']}"
-    )
-    show(found, as_json, lambda: told if found["whole"] else f"{told} ({found['hint']})")
+    show(found, as_json, lambda: _verified(found))
     if not found["whole"]:
         raise typer.Exit(1)
+
+
+def _verified(found: dict[str, Any]) -> str:
+    if found["whole"]:
+        return f"{found['entries']} entries, unchanged; head {found['head']}"
+    return f"[red]tampered[/]: {found['finding']} ({found['hint']})"
 
 
 def _of_file(file: Path, head: str | None) -> dict[str, Any]:

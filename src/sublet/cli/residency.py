@@ -34,7 +34,7 @@ def check(
     """Every verdict about a task before it is asked for; exit code 1 if it may be nowhere. Writes nothing."""
     body = document(file, run=None if file else "true", given=given or [], env=[])
     with connect() as client:
-        found = client.post(f"/v1/residency/check{f'?site={site}' if site else ''}", body, tenant=tenant)
+        found = client.post("/v1/residency/check", body, tenant=tenant, site=site)
     show(found, as_json, lambda: _checked(found))
     if not found["allowed"]:
         raise typer.Exit(1)
@@ -48,19 +48,18 @@ def _checked(found: dict[str, Any]) -> RenderableType:
         word = "[green]may be there[/]" if place["allowed"] else "[red]may not be there[/]"
         parts.append(f"[bold]{escape(place['site'])}[/] ({escape(place['accelerator'] or 'no GPUs')}): {word}")
         rows = [
-            (
-                verdict["rule"],
-                _WORDS[verdict["allows"]],
-                ", ".join(judged["purposes"]),
-                verdict["reason"],
-                "" if verdict["allows"] else verdict["hint"] or "",
-            )
+            (_WORDS[verdict["allows"]], verdict["rule"], _why(verdict))
             for judged in place["judgements"]
             for verdict in judged["verdicts"]
         ]
-        headings = ("rule", "", "for", "why", "way out")
-        parts += [table(headings, rows, roomy=("for",), empty="it states nothing that a rule could bind"), ""]
+        parts += [table(("", "rule", "why"), rows, empty="it states nothing that a rule could bind"), ""]
     return Group(*parts[:-1])
+
+
+def _why(verdict: dict[str, Any]) -> Markup:
+    """The reason, and below a denial the way out."""
+    way_out = f"\n[dim]way out: {escape(verdict['hint'])}[/]" if verdict["hint"] else ""
+    return Markup(f"{escape(verdict['reason'])}{way_out}")
 
 
 def rules(*, as_json: Json = False) -> None:

@@ -60,7 +60,7 @@ def put(
     """
     change = {name: _country(name, value) for name, value in assigned(settings).items()}
     with connect() as client:
-        found = client.put(f"/v1/sites/{site}{'?force=true' if force else ''}", change)
+        found = client.put(f"/v1/sites/{site}", change, force=force)
     show(found, as_json, lambda: f"site [bold]{site}[/] is set: {', '.join(sorted(change))}")
 
 

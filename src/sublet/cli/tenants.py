@@ -94,7 +94,7 @@ def country(
     """State where a tenant, or the parent that controls it, has its seat."""
     body = {"country": None if seat == "unknown" else seat}
     with connect() as client:
-        found = client.put(f"/v1/tenants/{tenant}/country{'?force=true' if force else ''}", body)
+        found = client.put(f"/v1/tenants/{tenant}/country", body, force=force)
     show(found, as_json, lambda: f"tenant [bold]{tenant}[/]: seat {found['country'] or 'unknown'}")
 
 

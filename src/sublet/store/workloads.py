@@ -18,7 +18,7 @@ _LABEL = TypeAdapter(Label)
 def put(tx: Connection, holder: str, workload: Workload, label: Label | None = None) -> None:
     """Add the workload of a lease or owner job, with what it states about its data; a label that states nothing is not kept."""
     stated = None if label is None or label.silent else _LABEL.dump_json(label).decode()
-    tx.execute(insert(workloads).values(holder=holder, document=json.dumps(asdict(workload)), label=stated))
+    tx.execute(insert(workloads), [{"holder": holder, "document": json.dumps(asdict(workload)), "label": stated}])
 
 
 def put_all(tx: Connection, pairs: Iterable[tuple[str, Workload]]) -> None:
