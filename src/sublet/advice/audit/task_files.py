@@ -42,6 +42,7 @@ def _comments(line: Line, report: Report) -> Iterator[str]:
     yield f"{group.id}: {group.name}".replace("\n", " ")
     yield f"{group.jobs:,} jobs, {group.gpu_h:,.4g} GPU-hours; recommended: {best.name}, {line.choice.why}".replace("\n", " ")
     yield f"saves {saving} of {stay}; {best.interruptions:.3g} reclaims and {later} more for a job, on average"
+    yield f"its data: {line.traits.sensitive.reasons[0]}"
     if best.way == BATCH:
         yield "the batch API does the same without a GPU of yours: POST /v1/batches; this file is for a lease in its place"
     if best.way == BLOCK:
