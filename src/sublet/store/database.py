@@ -28,7 +28,15 @@ _MIGRATION_LOCK_MS, _MIGRATION_TRIES = 1_000, 120
 _KEEPALIVE_S = (5, 2, 3)  # a connection that is silent is asked after 5 s, every 2 s, and is given up after 3 times
 _DEAD_MS = 11_000  # ... which is after so long; data that nobody acknowledges is given up after that, too
 _PAUSED_MS = 60_000
-"""A transaction in which nothing is asked for so long is ended by the server: its process was paused and keeps locks."""
+"""A transaction in which nothing is asked for so long is ended by the server: its process was paused or cut off."""
+STILL_MS = 10_000
+"""... and one that writes after so long already, because it keeps rows locked."""
+_LOCKED_MS = 5_000
+"""So long a transaction waits for a row. Less than `STILL_MS`: one that waits for a paused one does not keep locks as long."""
+_PATIENCE = (
+    f"SELECT set_config('idle_in_transaction_session_timeout', '{STILL_MS}', true),"
+    f" set_config('lock_timeout', '{_LOCKED_MS}', true)"
+)
 Tx = Connection
 """An open transaction, for those who pass one on and never look inside."""
 
@@ -114,7 +122,7 @@ class Database:
         engine = self._apart(f"-c lock_timeout={_MIGRATION_LOCK_MS}")
         for _ in range(_MIGRATION_TRIES):
             try:
-                with answerable(but=_LOCK_NOT_AVAILABLE):
+                with answerable(but=lock_was_busy):
                     command.upgrade(_alembic(engine), to)
             except OperationalError as error:
                 log.warning("migration_waits", reason=str(error.orig).strip())
@@ -138,8 +146,7 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """A transaction that may write: committed at the end, rolled back on any error."""
         with answerable(), self._turns, self._engine.begin() as connection:
-            if self.is_sqlite:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if self.is_sqlite else _PATIENCE)
             yield connection
 
     @contextmanager
@@ -227,16 +234,21 @@ def _prepare_sqlite(engine: Engine) -> None:
         cursor.close()
 
 
+def lock_was_busy(error: DBAPIError) -> bool:
+    """Whether PostgreSQL gave up waiting for a lock."""
+    return getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
+
+
 @contextmanager
-def answerable(*, but: str | None = None) -> Iterator[None]:
+def answerable(*, but: Callable[[DBAPIError], bool] = lambda _: False) -> Iterator[None]:
     """Turn what an operator can answer (a full disk, a server that is away, a lock) into `Unavailable`.
 
-    `but` is the SQLSTATE of an error that the caller answers itself.
+    `but` picks the errors that the caller answers itself.
     """
     try:
         yield
     except OperationalError as error:
-        if but is not None and getattr(error.orig, "sqlstate", None) == but:
+        if but(error):
             raise
         raise _explained(error) from error
     except DBAPIError as error:
