@@ -166,8 +166,7 @@ def test_a_leader_that_sleeps_in_the_middle_of_a_message_is_ended_too(
 
 @pytest.mark.postgres
 def test_a_door_that_sleeps_keeps_no_rows(shared: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "'10000'" in database._PATIENCE
-    monkeypatch.setattr(database, "_PATIENCE", database._PATIENCE.replace("'10000'", "'300'"))
+    monkeypatch.setattr(database, "STILL_MS", 300)
     with pytest.raises(Unavailable):
         _nods_off(shared)
     with shared.read() as tx:

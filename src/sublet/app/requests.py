@@ -1,9 +1,9 @@
 """From what a tenant asks for to the lease it would be: the pool, the bid and the terms that were left open."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 
 from sublet.app import world
 from sublet.app.complaints import meant
@@ -27,9 +27,13 @@ BID_SHARE = Fraction(5, 4)
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What a request is checked against: every pool, the nodes, and the tenant. No leases, so it stays cheap."""
+    """What a request is checked against: the pools, their nodes, and the tenant. No leases, so it stays cheap.
 
-    pools: tuple[PoolRow, ...]
+    Only what the request needs is read: each row is a moment in which others want the processor (docs/decisions/0033).
+    """
+
+    pool: Callable[[str], PoolRow | None]  # by its name
+    cheapest_first: Callable[[], Iterable[PoolRow]]
     view: Callable[[PoolRow], PoolView]  # with its forecasts, for the pool that is chosen
     slots: Callable[[PoolId], Masks]  # uint64[n]: the GPUs of a pool's nodes
     tenant: TenantView
@@ -41,7 +45,8 @@ def shop(tx: Tx, forecaster: Forecaster, tenant: TenantId, *, now_us: int) -> Sh
     known = tenants.get(tx, tenant)
     view = partial(world.pool_view, tx, forecaster=forecaster, now_us=now_us)
     limits = world.tenant_views(tx, [tenant])[tenant]
-    return Shop(tuple(pools.everything(tx)), view, partial(world.slots_of, tx), limits, known.currency)
+    slots = cache(partial(world.slots_of, tx))
+    return Shop(partial(pools.find, tx), partial(pools.cheapest_first, tx), view, slots, limits, known.currency)
 
 
 def drafted(open_shop: Shop, asked: LeaseRequest, *, lease: LeaseId, now_us: int) -> tuple[PoolView, Lease]:
@@ -98,22 +103,30 @@ def chosen_pool(known: tuple[Pool, ...], *, pool: str | None, gpu_model: str | N
     if gpu_model is None and len(models) > 1:
         hint = f"add resources.accelerators, for example {models[0]}:1, or lease.pool"
         raise Invalid("say which GPUs, or which pool", field="resources.accelerators", hint=hint)
-    same = [one for one in known if gpu_model is None or one.gpu_model.lower() == gpu_model.lower()]
+    same = [one for one in known if gpu_model is None or _has(one, gpu_model)]
     if not same:
         known_models = meant(str(gpu_model), models)
         raise Invalid(f"no pool has {gpu_model} GPUs", field="resources.accelerators", hint=known_models)
-    near = [one for one in same if not sites or one.site in sites]
+    near = [one for one in same if _allowed(one, sites)]
     if not near:
         hint = f"pools with these GPUs are at: {', '.join(sorted({one.site for one in same}))}"
         raise Invalid(f"no such pool is at {' or '.join(sites)}", field="lease.residency", hint=hint)
     return near[0]
 
 
+def _has(pool: Pool, gpu_model: str) -> bool:
+    return gpu_model.lower() == pool.gpu_model.lower()
+
+
+def _allowed(pool: Pool, sites: tuple[str, ...]) -> bool:
+    return not sites or pool.site in sites
+
+
 def _fits(pool: Pool, gpu_model: str | None, sites: tuple[str, ...]) -> None:
-    if gpu_model is not None and gpu_model.lower() != pool.gpu_model.lower():
+    if gpu_model is not None and not _has(pool, gpu_model):
         hint = f"write {pool.gpu_model}:COUNT, or leave lease.pool away"
         raise Invalid(f"pool {pool.id} has {pool.gpu_model} GPUs, not {gpu_model}", field="resources.accelerators", hint=hint)
-    if sites and pool.site not in sites:
+    if not _allowed(pool, sites):
         hint = "choose another pool, or allow this site"
         raise Invalid(f"pool {pool.id} is at {pool.site}, not at {' or '.join(sites)}", field="lease.residency", hint=hint)
 
@@ -121,7 +134,7 @@ def _fits(pool: Pool, gpu_model: str | None, sites: tuple[str, ...]) -> None:
 def _offered(open_shop: Shop, asked: LeaseRequest) -> PoolView:
     """The pool of a request: of several that fit, one that sells the class, the cheapest."""
     known = sorted(
-        open_shop.pools,
+        _worth_a_look(open_shop, asked),
         key=lambda row: (
             row.pool.currency != open_shop.currency,
             asked.lease_class not in row.pool.classes,
@@ -136,6 +149,21 @@ def _offered(open_shop: Shop, asked: LeaseRequest) -> PoolView:
         said = f"pool {pool.id} is sold in {pool.currency}, this tenant is billed in {open_shop.currency}"
         raise Invalid(said, field="lease.pool", hint="choose a pool of the tenant's currency")
     return open_shop.view(next(row for row in known if row.pool.id == pool.id))
+
+
+def _worth_a_look(open_shop: Shop, asked: LeaseRequest) -> list[PoolRow]:
+    """The one pool that is best for the request, where it shows without all the others; else all."""
+    if asked.pool is not None:
+        named = open_shop.pool(asked.pool)
+        return list(open_shop.cheapest_first()) if named is None else [named]
+    seen: list[PoolRow] = []
+    for row in open_shop.cheapest_first():
+        pool = row.pool
+        sells = pool.currency == open_shop.currency and asked.lease_class in pool.classes
+        if sells and asked.gpu_model is not None and _has(pool, asked.gpu_model) and _allowed(pool, asked.sites):
+            return [row]
+        seen.append(row)
+    return seen
 
 
 def _bid_micro(open_shop: Shop, view: PoolView, asked: LeaseRequest) -> int:

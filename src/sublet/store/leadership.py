@@ -37,6 +37,7 @@ class Fenced(Conflict):
 
     def __init__(self, epoch: int, now: int) -> None:
         """`epoch` was ours, `now` is that of the present leader."""
+        self.epochs = (epoch, now)
         super().__init__(
             f"another control plane leads (epoch {now}, ours was {epoch})", hint="this one follows and stands again"
         )
