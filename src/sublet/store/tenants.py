@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sublet.core.errors import Conflict, NotFound
 from sublet.core.ids import PoolId, TenantId
+from sublet.store.bulk import among
 from sublet.store.rows import plain, row_of
 from sublet.store.schema import quotas, tenants
 
@@ -87,5 +88,5 @@ def quotas_of(tx: Connection, wanted: Sequence[TenantId] | None = None) -> list[
     """The quotas of some tenants, or of all."""
     query = select(quotas).order_by(quotas.c.tenant, quotas.c.pool)
     if wanted is not None:
-        query = query.where(quotas.c.tenant.in_(wanted))
+        query = query.where(among(quotas.c.tenant, wanted))
     return [QuotaRow(**plain(row)) for row in tx.execute(query)]

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from sqlalchemy import Connection, delete, insert, select
 
 from sublet.core.workload import Workload
-from sublet.store.bulk import portions
+from sublet.store.bulk import among, portions
 from sublet.store.schema import workloads
 
 
@@ -27,7 +27,7 @@ def get_all(tx: Connection, holders: Iterable[str]) -> dict[str, Workload]:
     """The workloads of some holders; one without is absent."""
     found: dict[str, Workload] = {}
     for part in portions(holders):
-        for holder, document in tx.execute(select(workloads).where(workloads.c.holder.in_(part))):
+        for holder, document in tx.execute(select(workloads).where(among(workloads.c.holder, part))):
             found[holder] = Workload(**json.loads(document))
     return found
 
@@ -40,4 +40,4 @@ def get(tx: Connection, holder: str) -> Workload | None:
 def delete_all(tx: Connection, holders: Iterable[str]) -> None:
     """Forget the workloads of some holders, their secrets with them."""
     for part in portions(holders):
-        tx.execute(delete(workloads).where(workloads.c.holder.in_(part)))
+        tx.execute(delete(workloads).where(among(workloads.c.holder, part)))
