@@ -14,10 +14,11 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
-from sublet.app import keys
+from sublet.app import keys, residency
 from sublet.app.forecasting import Forecaster
 from sublet.app.keys import Caller, Scope, Unauthenticated
 from sublet.app.plane import Plane
+from sublet.app.residency import Denied
 from sublet.core.errors import Invalid
 from sublet.store import replies
 from sublet.store.database import Tx
@@ -53,8 +54,12 @@ class Call:
     @contextmanager
     def write(self) -> Iterator[Tx]:
         """A transaction after which the loops look again."""
-        with self.plane.database.write() as tx:
-            yield tx
+        try:
+            with self.plane.database.write() as tx:
+                yield tx
+        except Denied as denied:  # what was decided is kept, although the request is undone
+            residency.record_denial(self.plane.database, denied, now_us=self.now_us)
+            raise
         self.plane.wake()
 
     def once(

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 import sublet
 from sublet.api import (
+    audit_log,
     blocks,
     events,
     finance,
@@ -19,6 +20,7 @@ from sublet.api import (
     offers,
     owner,
     pools,
+    residency,
     sites,
     tenants,
 )
@@ -40,6 +42,8 @@ _ROUTERS = (
     owner,
     pools,
     sites,
+    residency,
+    audit_log,
     tenants,
     keys,
     ledger,

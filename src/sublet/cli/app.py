@@ -15,6 +15,7 @@ from typer._click.exceptions import ClickException, UsageError  # typer carries 
 import sublet
 from sublet.app.complaints import InvalidFields
 from sublet.cli import (
+    audit_log,
     backup,
     blocks,
     events,
@@ -26,6 +27,7 @@ from sublet.cli import (
     offers,
     owner,
     pools,
+    residency,
     server,
     sites,
     slurm,
@@ -56,6 +58,8 @@ PARTS = (
     owner,
     pools,
     sites,
+    residency,
+    audit_log,
     tenants,
     keys,
     ledger,

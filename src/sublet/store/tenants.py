@@ -1,6 +1,6 @@
 """Tenants and their quotas in pools."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sublet.core.errors import Conflict, NotFound
 from sublet.core.ids import PoolId, TenantId
-from sublet.store.bulk import among
+from sublet.store.bulk import among, portions
 from sublet.store.rows import plain, row_of
 from sublet.store.schema import quotas, tenants
 
@@ -22,6 +22,7 @@ class Tenant:
     currency: str
     created_us: int
     suspended: bool = False
+    country: str | None = None  # its seat, or that of the parent that controls it; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,20 @@ def page(tx: Connection, *, after: TenantId | None = None, limit: int = 100) -> 
 def set_suspended(tx: Connection, tenant: TenantId, *, suspended: bool) -> None:
     """Stop granting to a tenant, or go on."""
     tx.execute(update(tenants).where(tenants.c.id == tenant).values(suspended=suspended))
+
+
+def set_country(tx: Connection, tenant: TenantId, country: str | None) -> None:
+    """Set where a tenant has its seat."""
+    tx.execute(update(tenants).where(tenants.c.id == tenant).values(country=country))
+
+
+def countries(tx: Connection, wanted: Iterable[TenantId]) -> dict[TenantId, str]:
+    """Where some tenants have their seats; one whose seat is not known is absent."""
+    found: dict[TenantId, str] = {}
+    for part in portions(set(wanted)):
+        known = select(tenants.c.id, tenants.c.country).where(among(tenants.c.id, part), tenants.c.country.is_not(None))
+        found.update((tenant, country) for tenant, country in tx.execute(known))
+    return found
 
 
 def put_quota(tx: Connection, quota: QuotaRow) -> None:
