@@ -6,8 +6,10 @@ from fastapi import FastAPI
 
 import sublet
 from sublet.api import (
+    audit,
     audit_log,
     blocks,
+    decide,
     events,
     finance,
     health,
@@ -49,6 +51,8 @@ _ROUTERS = (
     ledger,
     invoices,
     finance,
+    audit,
+    decide,
     events,
     metadata,
     health,

@@ -15,9 +15,12 @@ from typer._click.exceptions import ClickException, UsageError  # typer carries 
 import sublet
 from sublet.app.complaints import InvalidFields
 from sublet.cli import (
+    audit,
     audit_log,
     backup,
     blocks,
+    catalogue,
+    decide,
     events,
     finance,
     keys,
@@ -50,6 +53,9 @@ PARTS = (
     server,
     backup,
     study,
+    audit,
+    decide,
+    catalogue,
     finance,
     offers,
     leases,
