@@ -10,7 +10,15 @@ HEAD = "user,name,gpus,workers,submit_s,start_s,duration_s,status,restarts"
 
 def rows(user: str, name: str, count: int, **more: Any) -> Iterator[str]:
     """So many like jobs; hours for `every`, `wait` and `run`. A `{n}` in the name is the job's number."""
-    told = {"gpus": 1, "workers": 1, "every": 2.0, "wait": 0.1, "run": 1.0, "status": "completed", "restarts": 0} | more
+    told: dict[str, Any] = {
+        "gpus": 1,
+        "workers": 1,
+        "every": 2.0,
+        "wait": 0.1,
+        "run": 1.0,
+        "status": "completed",
+        "restarts": 0,
+    } | more
     for n in range(count):
         submit = n * told["every"] * HOUR
         run = told["run"][n % len(told["run"])] if isinstance(told["run"], tuple) else told["run"]
