@@ -1,0 +1,1 @@
+"""Models by the token: the OpenAI-compatible API, and the server programs behind it."""
