@@ -113,7 +113,7 @@ def test_a_restart_takes_replicas_up_again(cpu: ModelHouse) -> None:
     cpu.reopen()
     for _ in range(3):
         cpu.pass_time()
-    assert cpu.ready() == [one for one in before] and processes.look(pid) is not None
+    assert cpu.ready() == before and processes.look(pid) is not None
     cpu.serve(0, 0)
     cpu.until(lambda: not cpu.replicas())
     with cpu.database.write() as tx:

@@ -131,6 +131,7 @@ class ModelView(BaseModel):
     options: dict[str, bool | int | float | str]
     sites: list[str]
     created_us: int
+    path: str = Field(description="where the weights lie; empty: not there yet, or none are needed")
     available: bool = Field(description="its weights are there, or none are needed")
     detail: str = Field(description="how far the weights are, or what is wrong with them")
 

@@ -9,10 +9,15 @@ queries (Ainslie et al. 2023), LoRA (Hu et al. 2021): y = W x + (alpha / r) B A 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from sublet.core.errors import Invalid
+from sublet.weights.bpe import Tokenizer, from_values
+from sublet.weights.gguf import Gguf, write
 
 Floats = npt.NDArray[Any]  # float32; float64 where gradients are checked
 Tokens = npt.NDArray[np.int64]
@@ -88,6 +93,41 @@ def fresh(shape: Shape, rng: np.random.Generator) -> Weights:
             wide = into**-0.5 * (back if name in {"attn_output", "ffn_down"} else 1.0)
             made[f"blk.{block}.{name}.weight"] = rng.normal(0, wide, (out, into)).astype(np.float32)
     return made | {"output_norm.weight": np.ones(shape.width, np.float32)}
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A Llama out of its file, with its tokenizer."""
+
+    shape: Shape
+    weights: Weights
+    tokenizer: Tokenizer
+    head: Gguf
+
+    def saved(self, path: Path, weights: Weights, **values: str) -> None:
+        """Write other weights of the same shape, in half precision, under a head with some values changed."""
+        kept = {name: value.astype(np.float32 if value.ndim == 1 else np.float16) for name, value in weights.items()}
+        changed = {name.replace("__", "."): value for name, value in values.items()}
+        write(path, {**self.head.values, **changed}, kept)
+
+
+def opened(head: Gguf) -> Opened:
+    """The Llama in a GGUF file; raises `Invalid` for another architecture, tokenizer or number format."""
+    if head.architecture != "llama" or head.values.get("tokenizer.ggml.pre") != "gpt-2" or "output.weight" in head.tensors:
+        said = f"{head.path.name} is no Llama with GPT-2's tokenizer and one matrix for input and output"
+        raise Invalid(said, field="model", hint="the built-in model is one, and what was tuned from it")
+    sizes = (
+        "vocab_size",
+        "embedding_length",
+        "block_count",
+        "attention.head_count",
+        "attention.head_count_kv",
+        "feed_forward_length",
+    )
+    rest = ("attention.layer_norm_rms_epsilon", "rope.freq_base")
+    shape = Shape(*(int(head.of_architecture(name)) for name in sizes), *(float(head.of_architecture(name)) for name in rest))
+    weights = {name: head.tensor(name) for name in head.tensors}
+    return Opened(shape, weights, from_values(head.values, head.values["tokenizer.ggml.token_type"]), head)
 
 
 class Llama:
