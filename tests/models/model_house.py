@@ -54,7 +54,6 @@ class ModelHouse:
     def reopen(self) -> None:
         """As after a kill: another control plane over the same database and the same runs."""
         self.plane.stop()
-        self.plane.keeper.close()
         self.plane = self._open()
 
     def close(self) -> None:
@@ -64,7 +63,6 @@ class ModelHouse:
                 models.drop_serving(tx, one.model, one.tier)
         self.until(lambda: not self.replicas())
         self.plane.stop()
-        self.plane.keeper.close()
         self.database.close()
 
     @property

@@ -93,6 +93,10 @@ class Keeper:
         self._prober.close()
         self._fetcher.close()
 
+    def settle(self) -> None:
+        """Wait until what was begun with weights is done."""
+        self._fetcher.settle()
+
     def tick(self) -> bool:
         """One pass; whether something is on its way, so that the next one should come soon."""
         with self._database.read() as tx:
