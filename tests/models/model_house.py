@@ -24,7 +24,7 @@ from sublet.core.workload import Workload
 from sublet.engines.local.devices import CpuSlots
 from sublet.engines.local.engine import LocalEngine
 from sublet.gateway.servers import SERVERS
-from sublet.store import models, pools
+from sublet.store import events, leases, models, pools
 from sublet.store.database import Database
 
 WAIT_S = 30
@@ -103,11 +103,18 @@ class ModelHouse:
     def in_state(self, state: ReplicaState) -> list[Replica]:
         return [one for one in self.replicas() if one.state is state]
 
+    def story(self) -> list[str]:
+        """What happened so far, and what runs have printed: for whoever reads a failure."""
+        with self.database.read() as tx:
+            told = [f"{entry.kind} {entry.lease}: {entry.reason}" for entry in events.page(tx, limit=200)]
+            runs = [lease.run for lease in leases.live(tx) if lease.attempt]
+        return [*told, *(b"".join(self.plane.engine.logs(run)).decode(errors="replace")[-800:] for run in runs)]
+
     def until(self, there: Callable[[], Any]) -> Any:
         """Let time pass until something is there."""
         give_up = time.monotonic() + WAIT_S
         while not (found := there()):
-            assert time.monotonic() < give_up, self.replicas()
+            assert time.monotonic() < give_up, self.story()
             self.pass_time()
             time.sleep(0.02)
         return found
