@@ -1,0 +1,1 @@
+"""The OpenAI-compatible model API: one file a noun, and what all of them share."""
