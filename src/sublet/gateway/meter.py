@@ -44,8 +44,10 @@ class Meter:
 
     async def book(self) -> None:
         """Bring what is in the journal into the database. What does not get there now stays and is tried again."""
-        while self._waiting:
-            portion = [self._waiting.popleft() for _ in range(min(_PORTION, len(self._waiting)))]
+        now_waiting = len(self._waiting)  # what comes meanwhile waits for the next time: a transaction has its price, too
+        while now_waiting > 0:
+            portion = [self._waiting.popleft() for _ in range(min(_PORTION, now_waiting))]
+            now_waiting -= len(portion)
             try:
                 await self._books.do(partial(self._charge, [request for _, request in portion]))
             except SubletError as error:
