@@ -18,6 +18,7 @@ from sublet.app.settings import Settings
 from sublet.app.slurm import cluster_of
 from sublet.core.errors import Conflict, Invalid
 from sublet.engines.registry import ENGINES, EngineOptions
+from sublet.gateway.servers import SERVERS
 from sublet.store.database import Database
 
 
@@ -35,7 +36,7 @@ class Server:
         options = EngineOptions(state, settings.slots, (data_dir, state), cluster=cluster_of(settings))
         self._database = Database(settings.database_url)
         make, clock = partial(ENGINES[settings.engine], options), Clock()
-        self.plane = ControlPlane(self.settings, self._database, make(), clock, renew_engine=make)
+        self.plane = ControlPlane(self.settings, self._database, make(), clock, renew_engine=make, servers=SERVERS)
         with self._database.write() as tx:
             keys.ensure_owner_key(tx, data_dir, now_us=self.plane.clock.now_us())
             self.owner_key = keys.owner_key_place(tx)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sublet.core.errors import Invalid
@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     slurm_name: str = Field(default="sublet", description="tells this installation's jobs from another's in one cluster")
     tick_ms: int = Field(default=500, ge=10, le=60_000, description="the loops run at least this often")
     meter_ms: int = Field(default=10_000, ge=10, le=3_600_000, description="usage is recorded at least this often")
+    replica_ports: str = Field(default="18100-18999", description="ports that servers of models listen on, on this machine")
     takeover_ms: int = Field(default=10_000, ge=1_000, le=600_000, description="a leader silent for so long leads no longer")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
@@ -74,6 +75,20 @@ class Settings(BaseSettings):
     def engine_state(self) -> Path:
         """Where the engine keeps what it runs, given or the default one."""
         return (self.engine_dir or self.data_dir / "engine").resolve()
+
+    @field_validator("replica_ports")
+    @classmethod
+    def _a_range(cls, value: str) -> str:
+        first, _, last = value.partition("-")
+        if not (first.isdecimal() and last.isdecimal() and 1_024 <= int(first) <= int(last) <= 65_535):
+            raise ValueError("write FIRST-LAST, between 1024 and 65535")
+        return value
+
+    @property
+    def ports(self) -> range:
+        """`replica_ports` as numbers."""
+        first, _, last = self.replica_ports.partition("-")
+        return range(int(first), int(last) + 1)
 
     @property
     def base_url(self) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -149,6 +150,7 @@ leases = Table(
     Index("ix_leases_state", "state"),
     Index("ix_leases_pool_state", "pool", "state"),
     Index("ix_leases_tenant_requested", "tenant", "requested_us", "id"),
+    Index("ix_leases_serving", "state", sqlite_where=text("access = 'endpoint'"), postgresql_where=text("access = 'endpoint'")),
 )
 
 block_orders = Table(  # orders for blocks, and for the sale of what is left of one

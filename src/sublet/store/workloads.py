@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
-from sublet.core.workload import Workload
+from sublet.core.workload import Endpoint, Workload
 from sublet.store.bulk import portions
 from sublet.store.schema import workloads
 
@@ -28,8 +29,15 @@ def get_all(tx: Connection, holders: Iterable[str]) -> dict[str, Workload]:
     found: dict[str, Workload] = {}
     for part in portions(holders):
         for holder, document in tx.execute(select(workloads).where(workloads.c.holder.in_(part))):
-            found[holder] = Workload(**json.loads(document))
+            found[holder] = _read(json.loads(document))
     return found
+
+
+def _read(fields: dict[str, Any]) -> Workload:
+    endpoint = fields.get("endpoint")
+    return Workload(
+        **fields | {"reads": tuple(fields.get("reads", ())), "endpoint": None if endpoint is None else Endpoint(**endpoint)}
+    )
 
 
 def get(tx: Connection, holder: str) -> Workload | None:

@@ -68,9 +68,12 @@ def upgrade() -> None:
     )
     op.create_index("ix_replicas_state", "replicas", ["state"])
     op.create_index("ix_replicas_lease", "replicas", ["lease"])
+    only = sa.text("access = 'endpoint'")
+    op.create_index("ix_leases_serving", "leases", ["state"], sqlite_where=only, postgresql_where=only)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_leases_serving", "leases")
     op.drop_index("ix_replicas_lease", "replicas")
     op.drop_index("ix_replicas_state", "replicas")
     op.drop_table("replicas")
