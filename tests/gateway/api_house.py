@@ -58,10 +58,10 @@ class House:
     def tenant(self, name: str = "acme", *, limit_micro: int | None = None) -> str:
         """A tenant; returns its key."""
         with self.database.write() as tx:
-            tenants.add(tx, tenant=TenantId(name), name=name, currency="USD", limit_micro=limit_micro, now_us=self.clock.now_us())
-            return keys.add(
-                tx, scope=Scope.TENANT, name="k", tenant=TenantId(name), now_us=self.clock.now_us()
-            ).secret
+            tenants.add(
+                tx, tenant=TenantId(name), name=name, currency="USD", limit_micro=limit_micro, now_us=self.clock.now_us()
+            )
+            return keys.add(tx, scope=Scope.TENANT, name="k", tenant=TenantId(name), now_us=self.clock.now_us()).secret
 
     def model(self, name: str = "llama", *, server: str = "llamacpp", **fields: Any) -> None:
         given = {"context_length": 8_192, "prices": PRICES} | fields

@@ -8,8 +8,8 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
-
 from api_house import House, house
+
 from sublet.bench.gateway.talker import Talker, answer_to, rendered
 from sublet.core.ids import TenantId
 from sublet.core.model import ReplicaState

@@ -98,6 +98,12 @@ class Settings(BaseSettings):
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 (compared, not bound)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
+    @property
+    def models_url(self) -> str:
+        """What clients of the model API call the base URL, once its port is known."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 (compared, not bound)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.gateway_port}/openai/v1"
+
     @classmethod
     def settings_customise_sources(
         cls,

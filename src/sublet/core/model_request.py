@@ -46,3 +46,17 @@ class ModelRequest:
     batch: str = ""
     posting: str = ""
     booked_us: int = 0  # when its charge was booked: it belongs to the invoice of that instant
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUse:
+    """What requests for one model and tier used and cost together; `batched` ones at the price of batches."""
+
+    model: ModelName
+    tier: str
+    batched: bool
+    requests: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    amount_micro: int

@@ -33,7 +33,8 @@ class Bucket:
 
     def take(self, amount: int, now: float) -> float:
         """Take it and return 0, or leave all as it is and return for how many seconds to wait. A taker of more than there ever
-        is takes all."""
+        is takes all.
+        """
         wanted = min(amount, self.per_min)
         missing = wanted - self.left(now)
         if missing > 0:

@@ -13,7 +13,6 @@ from sublet.gateway.money import Reservation
 from sublet.gateway.visitors import Visitor
 
 
-
 class _Random:
     """Random bytes, asked of the system in stock: asking for each request alone costs as much as all else about its name."""
 

@@ -1,33 +1,19 @@
 """Requests to models that are over: added once each, read page by page."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from sqlalchemy import Connection, func, insert, select
 
 from sublet.core.errors import NotFound
 from sublet.core.ids import ModelName, TenantId
-from sublet.core.model_request import Counted, ModelRequest, Outcome
+from sublet.core.model_request import Counted, ModelRequest, Outcome, TokenUse
 from sublet.store.bulk import portions
 from sublet.store.rows import plain, row_of
 from sublet.store.schema import transfers
 from sublet.store.schema_tokens import model_requests
 
 _NAMES = tuple(field.name for field in fields(ModelRequest))
-
-
-@dataclass(frozen=True, slots=True)
-class TokenUse:
-    """What requests for one model and tier used and cost together; `batched` ones at the price of batches."""
-
-    model: ModelName
-    tier: str
-    batched: bool
-    requests: int
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    amount_micro: int
 
 
 def present(tx: Connection, ids: Iterable[str]) -> set[str]:

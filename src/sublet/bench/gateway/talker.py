@@ -7,6 +7,7 @@ token told twice or left out shows.
 
 import argparse
 import asyncio
+import contextlib
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,7 +71,9 @@ class Talker:
         parts = prompt if isinstance(prompt, list) else [prompt]
         return await self._answer(request, body, "".join(one if isinstance(one, str) else text_of(one) for one in parts))
 
-    async def _answer(self, request: web.Request, body: dict[str, Any], prompt: str, *, chat: bool = False) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.Request, body: dict[str, Any], prompt: str, *, chat: bool = False
+    ) -> web.StreamResponse:
         self.asked.append(body)
         limit, stop = int(body.get("max_tokens") or 64), body.get("stop")
         inside = tokens_in(prompt)
@@ -78,7 +81,10 @@ class Talker:
             error = {"message": f"the request exceeds the available context size ({inside} tokens)", "code": 400}
             return web.json_response({"error": error | {"type": "exceed_context_size_error"}}, status=400)
         if body.get("stream"):
-            return await self._stream(request, body, Speech(prompt, limit, stop), inside, chat=chat)
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+            with contextlib.suppress(ConnectionError):  # whoever asked has gone
+                await self._stream(request, response, body, Speech(prompt, limit, stop), inside, chat=chat)
+            return response
         said = list(Speech(prompt, limit, stop))
         await asyncio.sleep(self.pause_s * len(said))
         text = "".join(piece for _, piece, _ in said)
@@ -87,9 +93,15 @@ class Talker:
         return web.json_response({"id": "x", "object": "x", "choices": [choice], "usage": usage(inside, len(said))})
 
     async def _stream(
-        self, request: web.Request, body: dict[str, Any], speech: "Speech", inside: int, *, chat: bool
-    ) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        body: dict[str, Any],
+        speech: "Speech",
+        inside: int,
+        *,
+        chat: bool,
+    ) -> None:
         await response.prepare(request)
         if body.get("return_progress"):
             progress = {"total": inside, "cache": 0, "processed": inside, "time_ms": 0}
@@ -102,7 +114,7 @@ class Talker:
             if self.fail and self._chance.random() < self.fail:
                 assert request.transport is not None
                 request.transport.abort()
-                return response
+                return
             if held:
                 continue
             choice = _said(piece, chat=chat)
@@ -116,7 +128,6 @@ class Talker:
             await response.write(_event(event))
         await response.write(_event({"choices": [{**_said("", chat=chat), "finish_reason": speech.reason}]}))
         await response.write(_event({"choices": [], "usage": usage(inside, number)}) + b"data: [DONE]\n\n")
-        return response
 
 
 class Speech:
