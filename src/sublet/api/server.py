@@ -22,6 +22,7 @@ from sublet.api import (
     pools,
     sites,
     tenants,
+    usage,
 )
 from sublet.api.edge import Edge
 from sublet.api.errors import MEDIA_TYPE, PROBLEMS, install
@@ -46,6 +47,7 @@ _ROUTERS = (
     keys,
     ledger,
     invoices,
+    usage,
     finance,
     events,
     metadata,

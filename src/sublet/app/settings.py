@@ -53,6 +53,17 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
     request_bytes_max: int = Field(default=1_048_576, ge=1_024)
+    gateway_port: int | None = Field(
+        default=None, ge=0, le=65_535, description="where the model API listens; none: the port after `port`, or a free one"
+    )
+    gateway_name: str = Field(
+        default="main", pattern=r"^[a-z0-9-]{1,40}$", description="each gateway of a data directory has its own"
+    )
+    gateway_requests_per_min: int = Field(default=6_000, ge=1, description="of a tenant to models, unless it has its own limit")
+    gateway_tokens_per_min: int = Field(default=10_000_000, ge=1, description="of a tenant, asked and answered together")
+    gateway_queue_max: int = Field(default=1_000, ge=0, description="requests that may wait for a replica of one model")
+    gateway_queue_s: float = Field(default=30.0, gt=0, description="for how long they wait before they are refused")
+    gateway_body_bytes_max: int = Field(default=8_388_608, ge=1_024)
     streams_max: int = Field(default=64, ge=1, description="event streams open at once")
 
     @property
@@ -86,6 +97,12 @@ class Settings(BaseSettings):
             return self.public_url.rstrip("/")
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 (compared, not bound)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def models_url(self) -> str:
+        """What clients of the model API call the base URL, once its port is known."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 (compared, not bound)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.gateway_port}/openai/v1"
 
     @classmethod
     def settings_customise_sources(

@@ -207,6 +207,50 @@ def live(
     show(result, as_json, lambda: table(("figure", "measured"), _flat("live", result)))
 
 
+@commands.command()
+def gateway(
+    *,
+    requests: Annotated[int, typer.Option(min=640, max=1_000_000, help="Requests of each repetition.")] = 6_400,
+    repeats: Annotated[int, typer.Option(min=1, max=100)] = 3,
+    litellm: Annotated[
+        str, typer.Option(help="Address of a running LiteLLM proxy to compare with; benchmarks/gateway says how.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """What the model API adds to a request, beside a bare aiohttp pass-through; stubs stand in for models."""
+    from sublet.bench.gateway.overhead import measure as measured  # noqa: PLC0415 (aiohttp, which others need not load)
+
+    logs.configure(Settings(log_level="error"))
+    with tempfile.TemporaryDirectory(prefix="sublet-bench-") as folder, Progress(*STAGES, console=Console(stderr=True)) as bar:
+        task = bar.add_task("gateway", total=1.0)
+        result = measured(
+            Path(folder),
+            requests=requests,
+            repeats=repeats,
+            litellm=litellm,
+            progress=lambda what, share: bar.update(task, description=what, completed=share),
+        )
+    show(result, as_json, lambda: table(("figure", "measured"), _flat("gateway", result)))
+
+
+@commands.command()
+def streams(
+    *,
+    number: Annotated[int, typer.Option(min=1, max=10_000, help="Streams at once.")] = 1_000,
+    replicas: Annotated[int, typer.Option(min=2, max=16)] = 4,
+    tokens: Annotated[int, typer.Option(min=10, max=2_000, help="Tokens of each answer.")] = 120,
+    seed: Annotated[int, typer.Option(help="Of the moments at which replicas are reclaimed.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Streams while replicas are drained and killed at random moments: broken ones, wrong tokens, and the pause that is seen."""
+    from sublet.bench.gateway.reclaims import measure as measured  # noqa: PLC0415 (the same)
+
+    logs.configure(Settings(log_level="error"))
+    with tempfile.TemporaryDirectory(prefix="sublet-bench-") as folder:
+        result = measured(Path(folder), number=number, replicas=replicas, tokens=tokens, seed=seed)
+    show(result, as_json, lambda: table(("figure", "measured"), _flat("streams", result)))
+
+
 def _listed(result: dict[str, Any]) -> RenderableType:
     """One line a figure that has an aim, or that is the whole of a part."""
     rows: list[tuple[str, str]] = []

@@ -19,6 +19,7 @@ from sublet.cli import (
     blocks,
     events,
     finance,
+    gateway,
     keys,
     leases,
     ledger,
@@ -47,6 +48,7 @@ app = typer.Typer(
 )
 PARTS = (
     server,
+    gateway,
     backup,
     study,
     finance,

@@ -1,1 +1,1 @@
-"""Models by the token: the OpenAI-compatible API, and the server programs behind it."""
+"""The OpenAI-compatible model API: one file a noun, what all of them share, and the server programs behind it."""

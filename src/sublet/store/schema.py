@@ -63,6 +63,7 @@ keys = Table(
     Column("name", Text, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("revoked_us", BigInteger),
+    Index("ix_keys_revoked_us", "revoked_us"),
 )
 
 pools = Table(
@@ -321,6 +322,7 @@ transfers = Table(  # only ever added to
     Column("lease", _ID),
     Column("usage_seq", Integer),
     Column("memo", Text, nullable=False),
+    Column("purse", _ID),
     Index("ix_transfers_lease", "lease"),
     Index("ix_transfers_at_us", "at_us"),
 )
