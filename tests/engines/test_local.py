@@ -463,7 +463,7 @@ def test_a_run_prints_however_many_files_its_starter_had_open(local: Rig, open_f
     """Files that a keeper inherits move the numbers of its pipes; one of them may be the number that tells it is ready."""
     inherited = [os.open(os.devnull, os.O_RDONLY) for _ in range(open_files)]
     for fd in inherited:
-        os.set_inheritable(fd, True)
+        os.set_inheritable(fd, True)  # noqa: FBT003 (its only way)
     try:
         run = local.start("echo here; exec sleep 60")
         local.until_printed(run, "here")
