@@ -41,7 +41,12 @@ class ModelHouse:
         with self.database.write() as tx:
             pool = pools.get(tx, PoolId("cpu")).pool
             spot = replace(TERMS[LeaseClass.SPOT], grace_us=20 * SECOND_US, exempt_us=0)
-            short = {"detection_us": 15_625, "stop_us": SECOND_US, "handover_us": SECOND_US, "start_us": SECOND_US}
+            short: dict[str, Any] = {
+                "detection_us": 15_625,
+                "stop_us": SECOND_US,
+                "handover_us": SECOND_US,
+                "start_us": SECOND_US,
+            }
             pools.put(
                 tx, replace(pool, terms={**pool.terms, LeaseClass.SPOT: spot}, backoff_us=SECOND_US, **short), now_us=self.now
             )
@@ -98,7 +103,8 @@ class ModelHouse:
 
     def ready(self, number: int = 1) -> list[Replica]:
         """Wait until so many are ready."""
-        return self.until(lambda: found if len(found := self.in_state(ReplicaState.READY)) >= number else None)
+        there: list[Replica] = self.until(lambda: found if len(found := self.in_state(ReplicaState.READY)) >= number else None)
+        return there
 
     def in_state(self, state: ReplicaState) -> list[Replica]:
         return [one for one in self.replicas() if one.state is state]

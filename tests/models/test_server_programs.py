@@ -1,6 +1,5 @@
 """Server programs as values: command lines, what they may read, and what their output means."""
 
-import argparse
 import os
 import re
 import socket
@@ -60,7 +59,7 @@ def test_llama_cpp_takes_the_cores_of_its_lease() -> None:
     launch = launched("llamacpp")
     assert value_of(launch, "--threads") == "3" and value_of(launch, "--ctx-size") == "4096" and launch.slots == 4
     asked = llama_server.parsed(list(launch.argv[launch.argv.index("--model") :]))
-    assert isinstance(asked, argparse.Namespace) and (asked.parallel, asked.batch_size, asked.metrics) == (4, 512, True)
+    assert (asked.parallel, asked.batch_size, asked.metrics) == (4, 512, True)
     own = replace(
         MODEL, options={"threads": 7, "slots": 2, "context": 256, "program": "/opt/llama/bin/llama-server", "lora": "/a.gguf"}
     )

@@ -186,7 +186,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         "x.t": ["a", "ü"],
         "x.i": [1, -2],
     }
-    tensors = {"a": rng.normal(size=(3, 5)).astype(np.float32), "b": rng.normal(size=(7,)).astype(np.float16)}
+    tensors: dict[str, Any] = {"a": rng.normal(size=(3, 5)).astype(np.float32), "b": rng.normal(size=(7,)).astype(np.float16)}
     gguf.write(tmp_path / "small.gguf", values, tensors)
     head = gguf.read(tmp_path / "small.gguf")
     assert head.values == values and head.parameters == 22 and head.of_architecture("context_length") == 7

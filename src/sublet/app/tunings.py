@@ -159,5 +159,5 @@ def _merged(base: Model, tuning: Tuning, adapter: str, folder: Path, *, now_us: 
     path = folder / f"{name}.gguf"
     whole = opened(gguf.read(Path(base.path)))
     whole.saved(path, unpacked(adapter).merged(whole.weights), general__name=name)
-    own = {"source": str(path), "path": str(path), "tenant": tuning.tenant, "created_us": now_us}
-    return replace(base, name=name, checksum="", aliases=(), detail="", **own)
+    found = replace(base, name=name, source=str(path), path=str(path), checksum="", aliases=(), detail="")
+    return replace(found, tenant=tuning.tenant, created_us=now_us)
