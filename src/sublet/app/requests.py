@@ -26,6 +26,9 @@ BID_SHARE = Fraction(5, 4)
 """Without a bid, this share of the price now is the most that is paid."""
 
 
+_WAYS_OUT = {Access.ENDPOINT: "`sublet model serve` keeps such leases; a batch command may serve whatever it likes, too"}
+
+
 @dataclass(frozen=True, slots=True)
 class Shop:
     """What a request is checked against: the pools, their nodes, and the tenant. No leases, so it stays cheap.
@@ -153,9 +156,9 @@ def _offered(open_shop: Shop, asked: LeaseRequest) -> PoolView:
     named = tuple(row.pool for row in known)
     judged = open_shop.atlas.door(asked.label, open_shop.tenant.id, named)
     pool = chosen_pool(named, pool=asked.pool, gpu_model=asked.gpu_model, judged=judged)
-    if asked.access is not Access.BATCH:
-        hint = "use batch: its command may serve whatever it likes while it runs"
-        raise Invalid(f"no engine of this fleet gives {asked.access} access", field="lease.access", hint=hint)
+    if asked.access is not Access.BATCH and asked.workload.endpoint is None:
+        hint = _WAYS_OUT.get(asked.access, "use batch: its command may serve whatever it likes while it runs")
+        raise Invalid(f"nobody asks for {asked.access} access with a task", field="lease.access", hint=hint)
     if pool.currency != open_shop.currency:
         said = f"pool {pool.id} is sold in {pool.currency}, this tenant is billed in {open_shop.currency}"
         raise Invalid(said, field="lease.pool", hint="choose a pool of the tenant's currency")

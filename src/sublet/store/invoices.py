@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from sublet.core.errors import NotFound
 from sublet.core.ids import LeaseId, TenantId
@@ -54,6 +54,11 @@ def overlapping(tx: Connection, tenant: TenantId, from_us: int, to_us: int) -> s
     touching = (invoices.c.tenant == tenant) & (invoices.c.from_us < to_us) & (invoices.c.to_us > from_us)
     other = touching & ~((invoices.c.from_us == from_us) & (invoices.c.to_us == to_us))
     return tx.execute(select(invoices.c.id).where(other).limit(1)).scalar_one_or_none()
+
+
+def last_end_us(tx: Connection, tenant: TenantId) -> int:
+    """Up to where a tenant's invoices were issued; 0 without any. What is booked from now on has to come after it."""
+    return tx.execute(select(func.max(invoices.c.to_us)).where(invoices.c.tenant == tenant)).scalar_one() or 0
 
 
 def page(

@@ -5,7 +5,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, tuple_, update
 
 from sublet.core.errors import NotFound, Stale
 from sublet.core.ids import LeaseId, PoolId, TenantId
@@ -116,6 +116,12 @@ def live(tx: Connection, *, pool: PoolId | None = None) -> list[Lease]:
     if pool is not None:
         query = query.where(leases.c.pool == pool)
     return [of_row(row) for row in tx.execute(query.order_by(leases.c.requested_us, leases.c.id))]
+
+
+def serving(tx: Connection) -> list[Lease]:
+    """Every lease that serves a model and has not ended, oldest request first; an index of their own finds them."""
+    here = (leases.c.access == literal_column(f"'{Access.ENDPOINT}'")) & (leases.c.state != State.ENDED)
+    return [of_row(row) for row in tx.execute(_ALL.where(here).order_by(leases.c.requested_us, leases.c.id))]
 
 
 def held(tx: Connection, *, pool: PoolId) -> list[Lease]:

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, delete, insert, select
 
 from sublet.core.residency import Label
-from sublet.core.workload import Workload
+from sublet.core.workload import Endpoint, Workload
 from sublet.store.bulk import among, portions
 from sublet.store.schema import workloads
 
@@ -34,7 +35,7 @@ def get_all(tx: Connection, holders: Iterable[str]) -> dict[str, Workload]:
     for part in portions(holders):
         mine = among(workloads.c.holder, part)
         for holder, document in tx.execute(select(workloads.c.holder, workloads.c.document).where(mine)):
-            found[holder] = Workload(**json.loads(document))
+            found[holder] = _read(json.loads(document))
     return found
 
 
@@ -48,6 +49,13 @@ def labels(tx: Connection, holders: Iterable[str]) -> dict[str, Label]:
         for holder, label in tx.execute(stated):
             found[holder] = _LABEL.validate_json(label)
     return found
+
+
+def _read(fields: dict[str, Any]) -> Workload:
+    endpoint = fields.get("endpoint")
+    return Workload(
+        **fields | {"reads": tuple(fields.get("reads", ())), "endpoint": None if endpoint is None else Endpoint(**endpoint)}
+    )
 
 
 def get(tx: Connection, holder: str) -> Workload | None:
