@@ -3,6 +3,7 @@
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from sublet.app.control import ControlPlane
 from sublet.app.settings import Settings
 from sublet.console import router as page
 from sublet.engines.fake import FakeEngine
+from sublet.gateway.servers import SERVERS
 from sublet.store.database import Database
 
 TASK = {"name": "train", "run": "python train.py", "resources": {"accelerators": "H100:2"}, "lease": {"max_price": "$3"}}
@@ -31,6 +33,7 @@ class Doors:
     def __init__(self, plane: ControlPlane, engine: FakeEngine, url: str, owner_key: str) -> None:
         self.plane, self.engine, self.url, self.owner_key = plane, engine, url, owner_key
         self._open: list[httpx.Client] = []
+        self._ticked_us = 0
         self.nobody = self.client(None)
         self.owner = self.client(owner_key)
 
@@ -51,9 +54,12 @@ class Doors:
         return self.client(self.key("tenant", name))
 
     def tick(self, times: int = 1) -> None:
-        """Let the loops run."""
+        """Let the loops run, each time at an instant of its own: the clock has a grid."""
         for _ in range(times):
+            while self.plane.clock.now_us() == self._ticked_us:
+                time.sleep(0.001)
             self.plane.loops.tick()
+            self._ticked_us = self.plane.clock.now_us()
         assert self.plane.loops.failing == {}
 
     def close(self) -> None:
@@ -85,7 +91,7 @@ def open_doors(database: Database, data_dir: Path, **more: Any) -> Iterator[Door
     settings = Settings(data_dir=data_dir, port=listening.getsockname()[1], **more)
     clock = Clock()
     engine = FakeEngine(clock=clock.now_us, nodes=2, gpus=4, gpu_model="H100")
-    plane = ControlPlane(settings, database, engine, clock)
+    plane = ControlPlane(settings, database, engine, clock, servers=SERVERS)
     with database.write() as tx:
         file = keys.ensure_owner_key(tx, data_dir, now_us=clock.now_us())
     assert file is not None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sublet.bench import command as bench
 from sublet.cli.app import app, run
-from sublet.cli.root import Root, Server
+from sublet.cli.root import GatewayProcess, Root, Server
 from sublet.demo import command as demo
 
 if TYPE_CHECKING:
@@ -17,6 +17,12 @@ def _open_server(settings: "Settings") -> Server:
     from sublet import serving  # noqa: PLC0415 (takes most of a second, which no other command should wait for)
 
     return serving.Server(settings)
+
+
+def _open_gateway(settings: "Settings") -> GatewayProcess:
+    from sublet.gateway.process import Process  # noqa: PLC0415 (the same)
+
+    return Process(settings)
 
 
 def _openapi() -> dict[str, Any]:
@@ -39,7 +45,7 @@ def main() -> None:
     _collect_less_often()
     demo.register(app)
     bench.register(app)
-    sys.exit(run(sys.argv[1:], Root(open_server=_open_server, openapi=_openapi)))
+    sys.exit(run(sys.argv[1:], Root(open_server=_open_server, openapi=_openapi, open_gateway=_open_gateway)))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ from sublet.app.settings import Settings
 from sublet.app.slurm import cluster_of
 from sublet.core.errors import Conflict, Invalid
 from sublet.engines.registry import ENGINES, EngineOptions
+from sublet.gateway.process import listen
+from sublet.gateway.server import Gateway
+from sublet.gateway.servers import SERVERS
 from sublet.store.database import Database
 
 
@@ -35,7 +38,7 @@ class Server:
         options = EngineOptions(state, settings.slots, (data_dir, state), cluster=cluster_of(settings))
         self._database = Database(settings.database_url)
         make, clock = partial(ENGINES[settings.engine], options), Clock()
-        self.plane = ControlPlane(self.settings, self._database, make(), clock, renew_engine=make)
+        self.plane = ControlPlane(self.settings, self._database, make(), clock, renew_engine=make, servers=SERVERS)
         with self._database.write() as tx:
             keys.ensure_owner_key(tx, data_dir, now_us=self.plane.clock.now_us())
             self.owner_key = keys.owner_key_place(tx)
@@ -47,10 +50,14 @@ class Server:
             uvicorn.Config(api, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2)
         )
         self._thread: threading.Thread | None = None
+        listener = listen(self.settings.host, _models_port(self.settings, given=settings.port))
+        self.settings = self.settings.model_copy(update={"gateway_port": listener.getsockname()[1]})
+        self._gateway = Gateway(self.settings, self._database, self.plane.clock, listener)
 
     def run(self) -> None:
         """Serve until interrupted. What runs on the engine goes on running."""
         self.plane.start()
+        self._gateway.start()
         try:
             with contextlib.suppress(KeyboardInterrupt):
                 self._server.run(sockets=[self._socket])
@@ -60,6 +67,7 @@ class Server:
     def start(self) -> None:
         """Serve in the background."""
         self.plane.start()
+        self._gateway.start()
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="api", daemon=True)
         self._thread.start()
 
@@ -71,9 +79,17 @@ class Server:
         self._close()
 
     def _close(self) -> None:
+        self._gateway.stop()
         self.plane.stop()
         self._database.close()
         self._socket.close()
+
+
+def _models_port(settings: Settings, *, given: int) -> int:
+    """Where the model API listens: as the settings say, or beside the control API; a free port beside a free port."""
+    if settings.gateway_port is not None:
+        return settings.gateway_port
+    return settings.port + 1 if given else 0
 
 
 def _make(data_dir: Path) -> None:

@@ -1,4 +1,7 @@
-"""One request by a known caller: its transaction, and its one effect when it is repeated."""
+"""One request by a known caller: its transaction, and its one effect when it is repeated.
+
+What only looks at values is `async`, so that it runs where the request is: each change of threads is a wait while others work.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -90,7 +93,7 @@ def _answer(result: BaseModel, status: int) -> Response:
     return JSONResponse(result.model_dump(mode="json", by_alias=True), status)
 
 
-def plane_of(request: Request) -> Plane:
+async def plane_of(request: Request) -> Plane:
     """The control plane behind the app."""
     plane: Plane = request.app.state.plane
     return plane
@@ -116,7 +119,7 @@ def caller_of(plane: ThisPlane, credentials: Annotated[HTTPAuthorizationCredenti
 Known = Annotated[Caller, Depends(caller_of)]
 
 
-def forecaster_of(request: Request) -> Forecaster:
+async def forecaster_of(request: Request) -> Forecaster:
     """The forecasts that offers and quotes are made from."""
     forecaster: Forecaster = request.app.state.forecaster
     return forecaster
@@ -125,11 +128,11 @@ def forecaster_of(request: Request) -> Forecaster:
 Forecasts = Annotated[Forecaster, Depends(forecaster_of)]
 
 
-def _get(plane: ThisPlane, caller: Known, forecaster: Forecasts) -> Call:
+async def _get(plane: ThisPlane, caller: Known, forecaster: Forecasts) -> Call:
     return Call(plane, caller, "", forecaster)
 
 
-def _post(
+async def _post(
     plane: ThisPlane,
     caller: Known,
     forecaster: Forecasts,
@@ -154,7 +157,7 @@ Posting = Annotated[Call, Depends(_post)]
 def only(*scopes: Scope) -> params.Depends:
     """A route dependency: the caller's key has one of `scopes` (an owner's always fits)."""
 
-    def check(caller: Known) -> None:
+    async def check(caller: Known) -> None:
         caller.require(*scopes)
 
     return params.Depends(check)

@@ -11,12 +11,13 @@ from sublet.api.call import Call, Calling, only
 from sublet.api.leases import ForTenant
 from sublet.api.pages import After, Limit, Page, instant_and_name, page
 from sublet.api.periods import Begin, ToUs
+from sublet.api.usage import RequestView
 from sublet.app import invoicing
 from sublet.app.export.invoice_page import invoice_page
 from sublet.app.keys import Scope
 from sublet.core.ids import TenantId
 from sublet.core.invoice import Invoice
-from sublet.store import tenants
+from sublet.store import model_requests, tenants
 
 router = APIRouter(prefix="/v1/invoices", tags=["invoices"])
 _READERS = [only(Scope.TENANT, Scope.FINANCE, Scope.READ_ONLY)]
@@ -83,6 +84,17 @@ def _draft(call: Call, from_us: int | None, to_us: int | None, tenant: str | Non
 def show(invoice: InPath, call: Calling) -> InvoiceView:
     """One issued invoice."""
     return InvoiceView.of(invoicing.fetch(call.plane.database, invoice, tenant=call.caller.sees))
+
+
+@router.get("/{invoice}/requests", dependencies=_READERS)
+def requests(invoice: InPath, call: Calling, limit: Limit = 100, after: After = None) -> Page[RequestView]:
+    """The requests to models behind an issued invoice's lines, newest first."""
+    found = invoicing.fetch(call.plane.database, invoice, tenant=call.caller.sees)
+    with call.read() as tx:
+        rows = model_requests.page(
+            tx, tenant=found.tenant, from_us=found.from_us, to_us=found.to_us, after=instant_and_name(after), limit=limit
+        )
+    return page(rows, limit, view=RequestView.of, place=lambda one: f"{one.booked_us}/{one.id}")
 
 
 @router.get("/{invoice}/page", dependencies=_READERS, response_class=HTMLResponse)

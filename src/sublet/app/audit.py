@@ -6,7 +6,7 @@ from sublet.core.ids import PoolId
 from sublet.core.invariants import Books
 from sublet.core.ledger import Proof, check
 from sublet.core.occupancy import Capacity
-from sublet.store import jobs, leases, ledger, nodes, pools, spans, usage
+from sublet.store import jobs, leases, ledger, model_requests, nodes, pools, spans, usage
 from sublet.store.database import Database, Tx
 
 
@@ -33,7 +33,7 @@ def check_now(tx: Tx, *, pool: PoolId | None = None) -> list[str]:
 
 def check_money(tx: Tx) -> list[str]:
     """Every balance follows from the transfers, and no limit is passed."""
-    return check(ledger.every_account(tx), ledger.every_transfer(tx))
+    return [*check(ledger.every_account(tx), ledger.every_transfer(tx)), *model_requests.misbooked(tx)]
 
 
 def check_time(tx: Tx, pool: PoolId, *, from_us: int, to_us: int) -> list[str]:

@@ -17,17 +17,20 @@ from typing import IO, Any
 import structlog
 
 from sublet.app import registry
+from sublet.app.books import LAST_INSTANT
 from sublet.app.clock import Clock
 from sublet.app.decide import Decider
 from sublet.app.forecasting import Forecaster
-from sublet.app.loops import LAST_INSTANT, Loops, Rhythm
+from sublet.app.loops import Loops, Rhythm
 from sublet.app.metadata import Metadata
 from sublet.app.metrics import Metrics
 from sublet.app.mirror import Mirror
 from sublet.app.reign import Reign
+from sublet.app.replicas import Keeper, Premises
 from sublet.app.settings import Settings
 from sublet.core.errors import Conflict, SubletError
 from sublet.core.rehearsal import rehearse
+from sublet.core.server_program import ServerProgram
 from sublet.core.units import MINUTE_US
 from sublet.engines.protocol import Engine
 from sublet.store import events, facts, leadership
@@ -55,11 +58,12 @@ class ControlPlane:
         forecast_every_us: int = MINUTE_US,
         rhythm: Rhythm | None = None,
         renew_engine: Callable[[], Engine] | None = None,
+        servers: Mapping[str, ServerProgram] | None = None,
     ) -> None:
         """Takes the clock up where an earlier process left it, and the lead if nobody has it.
 
         `renew_engine` makes the engine again for each later time in the lead: what one remembers of its orders is out of date
-        when another has given some.
+        when another has given some. `servers` are the programs that may serve models; none: none is served.
         """
         self.settings, self.database, self.engine, self.clock = settings, database, engine, clock
         self._lock = _only_one(settings.data_dir)
@@ -67,6 +71,7 @@ class ControlPlane:
         self.metrics, self.forecaster = Metrics(), Forecaster(every_us=forecast_every_us)
         self.metadata = Metadata.open(database, settings.base_url)
         self._renew_engine = renew_engine
+        self.premises = Premises(servers or {}, settings.ports, settings.data_dir.resolve() / "weights")
         self._rhythm = rhythm or Rhythm(meter_us=settings.meter_ms * 1_000)
         name = f"{socket.gethostname()}:{settings.port}"
         self._election = Election(database, name, silent_ms=settings.takeover_ms)
@@ -94,6 +99,11 @@ class ControlPlane:
     def decider(self) -> Decider:
         """What decides for the leader; raises `Conflict` on a follower."""
         return self._leading().decider
+
+    @property
+    def keeper(self) -> Keeper:
+        """What keeps replicas of models for the leader; raises `Conflict` on a follower."""
+        return self._leading().keeper
 
     @property
     def leads(self) -> bool:
@@ -222,8 +232,10 @@ class ControlPlane:
             forecaster=self.forecaster,
             metrics=self.metrics,
             run_env=self.metadata.env,
+            premises=self.premises,
             rhythm=self._rhythm,
             tick_s=self.settings.tick_ms / 1_000,
+            books_apart_from=self.settings.books_apart_from,
         )
         log.info("leads", epoch=leader.epoch, name=leader.name)
         self.metrics.leads(leads=True)

@@ -5,7 +5,8 @@ from hashlib import sha256
 from sublet.core.errors import Conflict, Invalid
 from sublet.core.ids import TenantId
 from sublet.core.invoice import Invoice, Period, build
-from sublet.store import invoices, ledger, tenants
+from sublet.core.ledger import receivable
+from sublet.store import invoices, ledger, model_requests, tenants
 from sublet.store import usage as usage_rows
 from sublet.store.database import Database, Tx
 
@@ -37,6 +38,7 @@ def issue(db: Database, tenant: TenantId, *, from_us: int, to_us: int, now_us: i
                 field="to",
                 hint="the billing loop books them within a minute; try again then",
             )
+        ledger.locked(tx, [receivable(tenant)])  # a request that is booked after this is booked after the invoice's end
         return invoices.insert_once(tx, _built(tx, tenant, from_us, to_us, issued_us=now_us))
 
 
@@ -74,6 +76,7 @@ def _built(tx: Tx, tenant: TenantId, from_us: int, to_us: int, *, issued_us: int
         adjustments=adjustments,
         leases=invoices.leases_named(tx, named),
         attempts=usage_rows.attempts_of(tx, named),
+        tokens=model_requests.totals(tx, tenant, from_us, to_us),
     )
     mark = sha256(f"{tenant} {from_us} {to_us}".encode()).hexdigest()[:12]
     return build(period, id=f"inv-{mark}", issued_us=issued_us)

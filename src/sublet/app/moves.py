@@ -7,6 +7,7 @@ span in which it ran.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sublet.app import replica_steps
 from sublet.core.blocks.contract import never_started
 from sublet.core.fleet import Placement
 from sublet.core.ids import NodeId, PoolId
@@ -52,6 +53,7 @@ def save_leases(tx: Tx, chains: Iterable[LeaseChain]) -> None:
     moved = [chain for chain in chains if len(chain) > 1]
     leases.save_all(tx, [(chain[0], chain[-1]) for chain in moved])
     _save_spans(tx, [[_lease_hold(lease) for lease in chain] for chain in moved])
+    replica_steps.follow(tx, moved)
     over = [never_started(chain[-1]) for chain in moved if _never_started(chain[-1])]
     usage.insert_attempts(tx, over)
     events.append(tx, (entry for chain in moved for lease in chain[1:] if (entry := lease_entry(lease)) is not None))

@@ -7,6 +7,7 @@ from sublet.app.clock import Clock
 from sublet.app.metadata import Metadata
 from sublet.app.metrics import Metrics
 from sublet.app.mirror import Mirror
+from sublet.app.replicas import Premises
 from sublet.app.settings import Settings
 from sublet.engines.protocol import Engine
 from sublet.store.database import Database
@@ -42,6 +43,10 @@ class Plane(Protocol):
     @property
     def metadata(self) -> Metadata:
         """The addresses of its runs."""
+
+    @property
+    def premises(self) -> Premises:
+        """What it has for models."""
 
     def wake(self) -> None:
         """Let the loops look now: something was written that concerns them."""

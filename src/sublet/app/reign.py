@@ -7,6 +7,8 @@ from collections.abc import Callable
 import structlog
 
 from sublet.app.auctions import Auctioneer
+from sublet.app.books import Bookkeeping, Books
+from sublet.app.books_apart import BooksApart, Closed
 from sublet.app.clock import Clock
 from sublet.app.decide import Decider
 from sublet.app.enforce import RunEnv
@@ -16,14 +18,18 @@ from sublet.app.loops import Loops, Rhythm
 from sublet.app.metrics import Metrics
 from sublet.app.mirror import Mirror
 from sublet.app.registry import note_place, register_nodes
+from sublet.app.replicas import Keeper, Premises
 from sublet.app.tally import Tally
 from sublet.app.webhooks import Courier
+from sublet.core.errors import SubletError
 from sublet.engines.protocol import Engine
 from sublet.store.database import Database
 from sublet.store.leadership import Fenced, Leader, led
 
 log = structlog.get_logger(__name__)
 
+_MODELS_SOON_S, _MODELS_S = 0.1, 1.0
+"""How often replicas are asked how they are: while something is on its way, and else."""
 _SETTLED = 3
 """After so many ticks the live state stands in memory."""
 
@@ -41,16 +47,22 @@ class Reign:
         forecaster: Forecaster,
         metrics: Metrics,
         run_env: RunEnv,
+        premises: Premises,
         rhythm: Rhythm,
         tick_s: float,
+        books_apart_from: int,
     ) -> None:
-        """Nothing is known yet: the state is read anew with the first tick. New nodes of the engine join the fleet now."""
+        """Nothing is known yet: the state is read anew with the first tick. New nodes of the engine join the fleet now.
+
+        With `books_apart_from` running leases or more, a process of their own keeps the books.
+        """
         self.leader, self.mirror, self.ticks = leader, Mirror(), 0
         mine = led(database, leader)
         with mine.write() as tx:
             note_place(tx, engine)
             register_nodes(tx, engine, now_us=clock.now_us())
         self.decider = Decider(mine, forecaster, self.mirror)
+        self._books, self._apart, self._apart_from = Books(mine), BooksApart(database, leader), books_apart_from
         self.loops = Loops(
             mine,
             fenced(engine, mine),
@@ -61,13 +73,16 @@ class Reign:
             mirror=self.mirror,
             run_env=run_env,
             rhythm=rhythm,
+            books=self._bookkeeping,
         )
-        self._tick_s = tick_s
+        self._tick_s, self._models_s = tick_s, _MODELS_S
         self._courier = Courier(mine, clock.now_us, metrics)
         self._over, self._wake = threading.Event(), threading.Event()
+        self.keeper = Keeper(mine, engine, clock.now_us, premises, forecaster=Forecaster(), wake=self.wake)
+        self._models_look = threading.Event()
         self._threads = [
             threading.Thread(target=self._until_over, args=(work,), name=name, daemon=True)
-            for name, work in (("loops", self._serve), ("books", self._keep_books))
+            for name, work in (("loops", self._serve), ("books", self._keep_books), ("models", self._keep_models))
         ]
 
     def start(self) -> None:
@@ -90,14 +105,18 @@ class Reign:
         """End the loops after the tick at hand. What runs goes on running."""
         self._over.set()
         self._wake.set()
+        self._models_look.set()
+        self._apart.close()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
         self._courier.stop()
+        self.keeper.close()
 
     def wake(self) -> None:
         """Let the loops look now."""
         self._wake.set()
+        self._models_look.set()
 
     def _until_over(self, work: Callable[[], None]) -> None:
         try:
@@ -107,6 +126,11 @@ class Reign:
             log.warning("stepped_down", epoch=self.leader.epoch, reason=error.message)
             self._over.set()
             self._wake.set()
+        except Closed:
+            pass  # told to end in the middle of it
+
+    def _bookkeeping(self) -> Bookkeeping:
+        return self._books if len(self.mirror.runs) < self._apart_from else self._apart
 
     def _serve(self) -> None:
         self._wake.clear()
@@ -120,6 +144,24 @@ class Reign:
     def _keep_books(self) -> None:
         if not self._over.wait(self._tick_s):
             self.loops.keep_books()
+
+    def _keep_models(self) -> None:
+        self._models_look.wait(self._models_s)
+        self._models_look.clear()
+        if self._over.is_set():
+            return
+        try:
+            moving = self.keeper.tick()
+        except Fenced:
+            raise
+        except SubletError as error:
+            log.warning("models_failed", reason=error.message)
+            moving = False
+        except Exception:
+            log.exception("models_failed")
+            moving = False
+        self._models_s = _MODELS_SOON_S if moving else _MODELS_S
+        self._over.wait(_MODELS_SOON_S)  # however often it is woken
 
 
 def _leave_out_what_stays() -> None:

@@ -1,9 +1,9 @@
 """From what a tenant asks for to the lease it would be: the pool, the bid and the terms that were left open."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 
 from sublet.app import world
 from sublet.app.complaints import meant
@@ -26,11 +26,18 @@ BID_SHARE = Fraction(5, 4)
 """Without a bid, this share of the price now is the most that is paid."""
 
 
+_WAYS_OUT = {Access.ENDPOINT: "`sublet model serve` keeps such leases; a batch command may serve whatever it likes, too"}
+
+
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """What a request is checked against: every pool, the nodes, and the tenant. No leases, so it stays cheap."""
+    """What a request is checked against: the pools, their nodes, and the tenant. No leases, so it stays cheap.
 
-    pools: tuple[PoolRow, ...]
+    Only what the request needs is read: each row is a moment in which others want the processor (docs/decisions/0033).
+    """
+
+    pool: Callable[[str], PoolRow | None]  # by its name
+    cheapest_first: Callable[[], Iterable[PoolRow]]
     view: Callable[[PoolRow], PoolView]  # with its forecasts, for the pool that is chosen
     slots: Callable[[PoolId], Masks]  # uint64[n]: the GPUs of a pool's nodes
     tenant: TenantView
@@ -43,9 +50,10 @@ def shop(tx: Tx, forecaster: Forecaster, tenant: TenantId, *, now_us: int) -> Sh
     known = tenants.get(tx, tenant)
     view = partial(world.pool_view, tx, forecaster=forecaster, now_us=now_us)
     limits = world.tenant_views(tx, [tenant])[tenant]
+    slots = cache(partial(world.slots_of, tx))
     seats = {} if known.country is None else {tenant: known.country}
     atlas = Atlas({site.id: site for site in sites.everything(tx)}, seats)
-    return Shop(tuple(pools.everything(tx)), view, partial(world.slots_of, tx), limits, known.currency, atlas)
+    return Shop(partial(pools.find, tx), partial(pools.cheapest_first, tx), view, slots, limits, known.currency, atlas)
 
 
 def drafted(open_shop: Shop, asked: LeaseRequest, *, lease: LeaseId, now_us: int) -> tuple[PoolView, Lease]:
@@ -113,7 +121,7 @@ def _meant(known: tuple[Pool, ...], *, pool: str | None, gpu_model: str | None) 
         found = next((one for one in known if one.id == pool), None)
         if found is None:
             raise Invalid(f"there is no pool {pool!r}", field="lease.pool", hint=meant(pool, [one.id for one in known]))
-        if gpu_model is not None and gpu_model.lower() != found.gpu_model.lower():
+        if gpu_model is not None and not _has(found, gpu_model):
             hint = f"write {found.gpu_model}:COUNT, or leave lease.pool away"
             said = f"pool {found.id} has {found.gpu_model} GPUs, not {gpu_model}"
             raise Invalid(said, field="resources.accelerators", hint=hint)
@@ -124,17 +132,21 @@ def _meant(known: tuple[Pool, ...], *, pool: str | None, gpu_model: str | None) 
     if gpu_model is None and len(models) > 1:
         hint = f"add resources.accelerators, for example {models[0]}:1, or lease.pool"
         raise Invalid("say which GPUs, or which pool", field="resources.accelerators", hint=hint)
-    same = [one for one in known if gpu_model is None or one.gpu_model.lower() == gpu_model.lower()]
+    same = [one for one in known if gpu_model is None or _has(one, gpu_model)]
     if not same:
         known_models = meant(str(gpu_model), models)
         raise Invalid(f"no pool has {gpu_model} GPUs", field="resources.accelerators", hint=known_models)
     return same
 
 
+def _has(pool: Pool, gpu_model: str) -> bool:
+    return gpu_model.lower() == pool.gpu_model.lower()
+
+
 def _offered(open_shop: Shop, asked: LeaseRequest) -> PoolView:
     """The pool of a request: of several that fit, one that sells the class, the cheapest."""
     known = sorted(
-        open_shop.pools,
+        _worth_a_look(open_shop, asked),
         key=lambda row: (
             row.pool.currency != open_shop.currency,
             asked.lease_class not in row.pool.classes,
@@ -144,13 +156,35 @@ def _offered(open_shop: Shop, asked: LeaseRequest) -> PoolView:
     named = tuple(row.pool for row in known)
     judged = open_shop.atlas.door(asked.label, open_shop.tenant.id, named)
     pool = chosen_pool(named, pool=asked.pool, gpu_model=asked.gpu_model, judged=judged)
-    if asked.access is not Access.BATCH:
-        hint = "use batch: its command may serve whatever it likes while it runs"
-        raise Invalid(f"no engine of this fleet gives {asked.access} access", field="lease.access", hint=hint)
+    if asked.access is not Access.BATCH and asked.workload.endpoint is None:
+        hint = _WAYS_OUT.get(asked.access, "use batch: its command may serve whatever it likes while it runs")
+        raise Invalid(f"nobody asks for {asked.access} access with a task", field="lease.access", hint=hint)
     if pool.currency != open_shop.currency:
         said = f"pool {pool.id} is sold in {pool.currency}, this tenant is billed in {open_shop.currency}"
         raise Invalid(said, field="lease.pool", hint="choose a pool of the tenant's currency")
     return open_shop.view(next(row for row in known if row.pool.id == pool.id))
+
+
+def _worth_a_look(open_shop: Shop, asked: LeaseRequest) -> list[PoolRow]:
+    """The one pool that is best for the request, where it shows without all the others; else all."""
+    if not asked.label.silent:
+        return list(open_shop.cheapest_first())  # what it states may name the place of any
+    if asked.pool is not None:
+        named = open_shop.pool(asked.pool)
+        return list(open_shop.cheapest_first()) if named is None else [named]
+    seen: list[PoolRow] = []
+    for row in open_shop.cheapest_first():
+        if _is_fine(open_shop, asked, row.pool):
+            return [row]
+        seen.append(row)
+    return seen
+
+
+def _is_fine(open_shop: Shop, asked: LeaseRequest, pool: Pool) -> bool:
+    """Whether none but a cheaper pool could be better for the request."""
+    sells = pool.currency == open_shop.currency and asked.lease_class in pool.classes
+    meant_one = asked.gpu_model is not None and _has(pool, asked.gpu_model)
+    return sells and meant_one and open_shop.atlas.door(asked.label, open_shop.tenant.id, [pool])(pool).allowed
 
 
 def _bid_micro(open_shop: Shop, view: PoolView, asked: LeaseRequest) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from sublet.core.errors import Invalid
@@ -48,10 +48,25 @@ class Settings(BaseSettings):
     slurm_name: str = Field(default="sublet", description="tells this installation's jobs from another's in one cluster")
     tick_ms: int = Field(default=500, ge=10, le=60_000, description="the loops run at least this often")
     meter_ms: int = Field(default=10_000, ge=10, le=3_600_000, description="usage is recorded at least this often")
+    replica_ports: str = Field(default="18100-18999", description="ports that servers of models listen on, on this machine")
+    books_apart_from: int = Field(
+        default=5_000, ge=0, description="with so many running leases a process of their own keeps the books"
+    )
     takeover_ms: int = Field(default=10_000, ge=1_000, le=600_000, description="a leader silent for so long leads no longer")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"
     request_bytes_max: int = Field(default=1_048_576, ge=1_024)
+    gateway_port: int | None = Field(
+        default=None, ge=0, le=65_535, description="where the model API listens; none: the port after `port`, or a free one"
+    )
+    gateway_name: str = Field(
+        default="main", pattern=r"^[a-z0-9-]{1,40}$", description="each gateway of a data directory has its own"
+    )
+    gateway_requests_per_min: int = Field(default=6_000, ge=1, description="of a tenant to models, unless it has its own limit")
+    gateway_tokens_per_min: int = Field(default=10_000_000, ge=1, description="of a tenant, asked and answered together")
+    gateway_queue_max: int = Field(default=1_000, ge=0, description="requests that may wait for a replica of one model")
+    gateway_queue_s: float = Field(default=30.0, gt=0, description="for how long they wait before they are refused")
+    gateway_body_bytes_max: int = Field(default=8_388_608, ge=1_024)
     streams_max: int = Field(default=64, ge=1, description="event streams open at once")
 
     @property
@@ -64,6 +79,20 @@ class Settings(BaseSettings):
         """Where the engine keeps what it runs, given or the default one."""
         return (self.engine_dir or self.data_dir / "engine").resolve()
 
+    @field_validator("replica_ports")
+    @classmethod
+    def _a_range(cls, value: str) -> str:
+        first, _, last = value.partition("-")
+        if not (first.isdecimal() and last.isdecimal() and 1_024 <= int(first) <= int(last) <= 65_535):
+            raise ValueError("write FIRST-LAST, between 1024 and 65535")
+        return value
+
+    @property
+    def ports(self) -> range:
+        """`replica_ports` as numbers."""
+        first, _, last = self.replica_ports.partition("-")
+        return range(int(first), int(last) + 1)
+
     @property
     def base_url(self) -> str:
         """Where the API is reached, without a slash at the end."""
@@ -71,6 +100,12 @@ class Settings(BaseSettings):
             return self.public_url.rstrip("/")
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 (compared, not bound)
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def models_url(self) -> str:
+        """What clients of the model API call the base URL, once its port is known."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104 (compared, not bound)
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.gateway_port}/openai/v1"
 
     @classmethod
     def settings_customise_sources(

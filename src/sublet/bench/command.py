@@ -11,8 +11,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from sublet.app import logging as logs
 from sublet.app import settings as settings_file
 from sublet.app.settings import Settings
-from sublet.cli.output import Json, show, table
+from sublet.cli import models
+from sublet.cli.client import connect
+from sublet.cli.output import Json, money, show, table
 from sublet.cli.server import Config
+from sublet.core.ids import PoolId
+from sublet.core.terms import Pool
 
 STAGES = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
 _TOLD = {
@@ -35,6 +39,7 @@ commands = typer.Typer(help="Measure this very program, beside something plain i
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(commands, name="bench")
+    models.commands.command("bench")(model)
 
 
 @commands.command()
@@ -84,6 +89,48 @@ def study(
         task = bar.add_task("study", total=1.0)
         result = measured(data, method, only or (), lambda what, share: bar.update(task, description=what, completed=share))
     show(result, as_json, lambda: _listed(result))
+
+
+def model(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="As it was added; `builtin` needs no control plane.")],
+    *,
+    rounds: Annotated[int, typer.Option(min=1, max=1_000, help="Of each server; neighbours are compared.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Tokens a second, time to the first token and price of a million tokens on this machine, beside the server's defaults."""
+    from sublet.bench import models as bench  # noqa: PLC0415 (what starts servers, which other commands need not load)
+
+    logs.configure(Settings(log_level="error"))
+    if name == "builtin":
+        asked, hour_micro, currency = bench.builtin(), Pool(PoolId("cpu"), "cpu").price_micro, "USD"
+    else:
+        with connect() as client:
+            asked = bench.of_view(client.get(f"/v1/models/{name}"))
+            pool = client.get("/v1/pools")["items"][0]
+        hour_micro, currency = pool["price_micro"], pool["settings"]["currency"]
+    with Progress(*STAGES, console=Console(stderr=True)) as bar:
+        task = bar.add_task("model", total=1.0)
+        result = bench.measured(
+            asked,
+            rounds=rounds,
+            hour_micro=hour_micro,
+            currency=currency,
+            progress=lambda what, share: bar.update(task, description=what, completed=share),
+        )
+        bar.update(task, completed=1.0)
+    show(result, as_json, lambda: _compared(result))
+
+
+def _compared(result: dict[str, Any]) -> RenderableType:
+    rows: list[tuple[str, Any, Any]] = [
+        (what.replace("_", " "), result["ours"][what], result["defaults"][what])
+        for what in ("tokens_per_second", "first_token_ms_p50", "first_token_ms_p99")
+    ]
+    ours, plain = (money(result[who]["micro_per_million_tokens"], result["currency"], places=4) for who in ("ours", "defaults"))
+    rows.append(("price of a million tokens", ours, plain))
+    ratio = result["ratio"]
+    rows.append(("tokens a second, ours to defaults", f"{ratio['median']} ({ratio['least']} to {ratio['most']})", "1"))
+    return table(("measured", "our start options", "the server's defaults"), rows, right=("our start options",))
 
 
 @commands.command()
@@ -196,6 +243,50 @@ def live(
             progress=lambda what, share: bar.update(task, description=what, completed=share),
         )
     show(result, as_json, lambda: table(("figure", "measured"), _flat("live", result)))
+
+
+@commands.command()
+def gateway(
+    *,
+    requests: Annotated[int, typer.Option(min=640, max=1_000_000, help="Requests of each repetition.")] = 6_400,
+    repeats: Annotated[int, typer.Option(min=1, max=100)] = 3,
+    litellm: Annotated[
+        str, typer.Option(help="Address of a running LiteLLM proxy to compare with; benchmarks/gateway says how.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """What the model API adds to a request, beside a bare aiohttp pass-through; stubs stand in for models."""
+    from sublet.bench.gateway.overhead import measure as measured  # noqa: PLC0415 (aiohttp, which others need not load)
+
+    logs.configure(Settings(log_level="error"))
+    with tempfile.TemporaryDirectory(prefix="sublet-bench-") as folder, Progress(*STAGES, console=Console(stderr=True)) as bar:
+        task = bar.add_task("gateway", total=1.0)
+        result = measured(
+            Path(folder),
+            requests=requests,
+            repeats=repeats,
+            litellm=litellm,
+            progress=lambda what, share: bar.update(task, description=what, completed=share),
+        )
+    show(result, as_json, lambda: table(("figure", "measured"), _flat("gateway", result)))
+
+
+@commands.command()
+def streams(
+    *,
+    number: Annotated[int, typer.Option(min=1, max=10_000, help="Streams at once.")] = 1_000,
+    replicas: Annotated[int, typer.Option(min=2, max=16)] = 4,
+    tokens: Annotated[int, typer.Option(min=10, max=2_000, help="Tokens of each answer.")] = 120,
+    seed: Annotated[int, typer.Option(help="Of the moments at which replicas are reclaimed.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Streams while replicas are drained and killed at random moments: broken ones, wrong tokens, and the pause that is seen."""
+    from sublet.bench.gateway.reclaims import measure as measured  # noqa: PLC0415 (the same)
+
+    logs.configure(Settings(log_level="error"))
+    with tempfile.TemporaryDirectory(prefix="sublet-bench-") as folder:
+        result = measured(Path(folder), number=number, replicas=replicas, tokens=tokens, seed=seed)
+    show(result, as_json, lambda: table(("figure", "measured"), _flat("streams", result)))
 
 
 def _listed(result: dict[str, Any]) -> RenderableType:

@@ -23,10 +23,12 @@ from sublet.cli import (
     decide,
     events,
     finance,
+    gateway,
     keys,
     leases,
     ledger,
     market,
+    models,
     offers,
     owner,
     pools,
@@ -51,6 +53,7 @@ app = typer.Typer(
 )
 PARTS = (
     server,
+    gateway,
     backup,
     study,
     audit,
@@ -64,6 +67,7 @@ PARTS = (
     owner,
     pools,
     sites,
+    models,
     residency,
     audit_log,
     tenants,

@@ -37,12 +37,24 @@ class Server(Protocol):
         """End what `start` began."""
 
 
+class GatewayProcess(Protocol):
+    """The model API, on an address that is already taken."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force, with the port that was taken."""
+
+    def run(self) -> None:
+        """Serve until interrupted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Root:
     """Made once by `main`."""
 
     open_server: Callable[[Settings], Server]
     openapi: Callable[[], dict[str, Any]]
+    open_gateway: Callable[[Settings], GatewayProcess]
 
 
 def root_of(context: typer.Context) -> Root:

@@ -73,6 +73,7 @@ def _banner(server: Server) -> Panel:
         f"owner key  {owner_key}",
         *([f"role       {escape(_role(server.plane.status()))}"] if server.plane.replicated else []),
         f"API        {address}/docs",
+        f"models     {escape(settings.models_url)}",
         f"page       {address}/",
         "",
         *(

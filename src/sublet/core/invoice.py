@@ -12,6 +12,7 @@ from itertools import groupby
 from sublet.core.ids import LeaseId, PoolId, TenantId
 from sublet.core.lease import Cause, Lease, LeaseClass
 from sublet.core.ledger import Purpose, Transfer, receivable
+from sublet.core.model_request import TokenUse
 from sublet.core.rating import charge
 from sublet.core.usage import Attempt, Usage, UsageKind
 
@@ -52,11 +53,13 @@ class Totals:
     billed_gpu_us: int = 0
     free_gpu_us: int = 0
     block_micro: int = 0  # time of blocks that was bought and not used, less what it was resold for
+    tokens_micro: int = 0  # requests to models
 
     @property
     def due_micro(self) -> int:
         """What is to be paid; negative where the owner owes the tenant."""
-        return self.usage_micro + self.refund_micro + self.credit_micro + self.correction_micro + self.block_micro
+        given = self.refund_micro + self.credit_micro + self.correction_micro
+        return self.usage_micro + self.tokens_micro + self.block_micro + given
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class Invoice:
     leases: tuple[LeaseBill, ...]
     corrections: tuple[Adjustment, ...]
     totals: Totals
+    tokens: tuple[TokenUse, ...] = ()  # one line a model, tier and price; `sublet usage` lists the requests behind it
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ class Period:
     adjustments: Sequence[Transfer]
     leases: Mapping[LeaseId, Lease]
     attempts: Sequence[Attempt]
+    tokens: Sequence[TokenUse] = ()
 
 
 def build(period: Period, *, id: str, issued_us: int | None) -> Invoice:  # noqa: A002 (an invoice has an id)
@@ -150,7 +155,8 @@ def build(period: Period, *, id: str, issued_us: int | None) -> Invoice:  # noqa
         issued_us=issued_us,
         leases=tuple(bills),
         corrections=tuple(corrections),
-        totals=_sum([*(bill.totals for bill in bills), _totals((), corrections)]),
+        totals=_sum([*(bill.totals for bill in bills), _totals((), corrections), _token_totals(period.tokens)]),
+        tokens=tuple(period.tokens),
     )
 
 
@@ -232,6 +238,10 @@ def _totals(lines: Iterable[Line], adjustments: Iterable[Adjustment]) -> Totals:
     return Totals(usage, refund, credit, sum(by_purpose.values()), billed, free, block)
 
 
+def _token_totals(lines: Iterable[TokenUse]) -> Totals:
+    return Totals(tokens_micro=sum(line.amount_micro for line in lines))
+
+
 def _sum(parts: Sequence[Totals]) -> Totals:
     return Totals(
         usage_micro=sum(part.usage_micro for part in parts),
@@ -241,4 +251,5 @@ def _sum(parts: Sequence[Totals]) -> Totals:
         billed_gpu_us=sum(part.billed_gpu_us for part in parts),
         free_gpu_us=sum(part.free_gpu_us for part in parts),
         block_micro=sum(part.block_micro for part in parts),
+        tokens_micro=sum(part.tokens_micro for part in parts),
     )

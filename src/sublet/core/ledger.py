@@ -76,6 +76,7 @@ class Transfer:
     lease: LeaseId | None = None
     usage_seq: int | None = None
     memo: str = ""
+    purse: str | None = None  # whose hold this is a part of, where no lease is
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +304,7 @@ class Proof:
     def __init__(self) -> None:
         """Nothing was booked yet."""
         self._sums: defaultdict[AccountId, Change] = defaultdict(Change)
-        self._left: dict[LeaseId | None, int] = {}  # of what was held for a lease
+        self._left: dict[str | None, int] = {}  # of what was held for a lease or a purse
 
     def take(self, accounts: Iterable[Account], transfers: Sequence[Transfer]) -> list[str]:
         """The next transfers, in the order they were booked; what is wrong with them."""
@@ -318,15 +319,16 @@ class Proof:
         return [*faults, *_unbalanced(accounts)]
 
     def _overposted(self, entries: Iterable[Transfer]) -> Iterable[str]:
-        """Posts and voids beyond what was held for the lease at that moment."""
+        """Posts and voids beyond what was held for the lease or the purse at that moment."""
         for entry in entries:
             if entry.kind is Kind.TRANSFER:
                 continue
-            left = self._left.pop(entry.lease, 0) + (entry.amount_micro if entry.kind is Kind.HOLD else -entry.amount_micro)
+            holder = entry.lease or entry.purse
+            left = self._left.pop(holder, 0) + (entry.amount_micro if entry.kind is Kind.HOLD else -entry.amount_micro)
             if left:
-                self._left[entry.lease] = left
+                self._left[holder] = left
             if left < 0 and entry.kind is not Kind.HOLD:
-                yield f"{entry.id} takes {-left} micro-units more than was held for {entry.lease}"
+                yield f"{entry.id} takes {-left} micro-units more than was held for {holder}"
 
 
 def check(accounts: Iterable[Account], transfers: Iterable[Transfer]) -> list[str]:

@@ -109,6 +109,13 @@ def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
     return step(lease, Event.FREE, at=at_us, cause=cause, placement=())
 
 
+def goes_on(lease: Lease) -> bool:
+    """Whether a lease in hand-over queues again without any back-off for what the owner did: it crashed, or was lost."""
+    asked = lease.cause is Cause.COMPLETED and lease.exit_code == CHECKPOINTED_EXIT
+    lost = lease.cause is Cause.FAILED and lease.exit_code is None and lease.started_us is not None
+    return lease.state is State.HANDOVER and lease.restartable and (asked or lost)
+
+
 def _again(lease: Lease, event: Event, at_us: int, reason: str, **data: int) -> Lease:
     return step(
         lease,

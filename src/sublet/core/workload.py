@@ -8,6 +8,17 @@ CHECKPOINTED_EXIT = 85
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a workload serves a model, and the bearer token that its server asks for."""
+
+    model: str
+    tier: str
+    url: str  # what the official clients call the base URL
+    secret: str
+    slots: int  # requests it works on at once
+
+
+@dataclass(frozen=True, slots=True)
 class Workload:
     """A command with its surroundings. `setup` runs before `run` in the same shell and sandbox."""
 
@@ -20,3 +31,5 @@ class Workload:
     processes: int | None = None
     max_seconds: int | None = None
     webhook: str | None = None  # told of notices, too
+    reads: tuple[str, ...] = ()  # files and folders of the owner that it may read; never a tenant's to choose
+    endpoint: Endpoint | None = None  # of a lease that serves a model

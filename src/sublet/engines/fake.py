@@ -88,6 +88,7 @@ class FakeEngine:
             name="fake",
             isolation="nothing runs, so nothing is separated",
             survives_control_plane=False,
+            endpoint_host="127.0.0.1",
             owner_queue=self.queue is not None,
         )
 

@@ -81,6 +81,7 @@ class Capabilities:
     survives_control_plane: bool = True
     notice_ways: tuple[str, ...] = ("signal", "file", "environment")
     place: str = ""  # where its runs are kept: engines of different places do not see each other's; empty: all see the same
+    endpoint_host: str = ""  # where a server that a run starts is reached from the control plane; empty: it is not
     owner_queue: bool = False  # the owner's jobs are queued there, and `owner_work` tells of them
 
 

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from sublet.core.errors import NotFound
 from sublet.core.ids import LeaseId, TenantId
 from sublet.core.invoice import Invoice
 from sublet.core.lease import Lease
 from sublet.store import leases as lease_rows
-from sublet.store.bulk import insert_new, portions
+from sublet.store.bulk import among, insert_new, portions
 from sublet.store.schema import invoices, leases
 
 _INVOICE = TypeAdapter(Invoice)
@@ -56,6 +56,11 @@ def overlapping(tx: Connection, tenant: TenantId, from_us: int, to_us: int) -> s
     return tx.execute(select(invoices.c.id).where(other).limit(1)).scalar_one_or_none()
 
 
+def last_end_us(tx: Connection, tenant: TenantId) -> int:
+    """Up to where a tenant's invoices were issued; 0 without any. What is booked from now on has to come after it."""
+    return tx.execute(select(func.max(invoices.c.to_us)).where(invoices.c.tenant == tenant)).scalar_one() or 0
+
+
 def page(
     tx: Connection, *, tenant: TenantId | None = None, after: tuple[int, str] | None = None, limit: int = 100
 ) -> list[Invoice]:
@@ -74,5 +79,7 @@ def leases_named(tx: Connection, wanted: Iterable[LeaseId]) -> dict[LeaseId, Lea
     """The leases that usage and transfers speak of."""
     found: dict[LeaseId, Lease] = {}
     for portion in portions(sorted(set(wanted))):
-        found |= {LeaseId(row.id): lease_rows.of_row(row) for row in tx.execute(select(leases).where(leases.c.id.in_(portion)))}
+        found |= {
+            LeaseId(row.id): lease_rows.of_row(row) for row in tx.execute(select(leases).where(among(leases.c.id, portion)))
+        }
     return found

@@ -71,3 +71,8 @@ def living(tx: Connection, scope: str) -> int:
 def revoke(tx: Connection, key: str, *, now_us: int) -> None:
     """Close the door to a key; the first word stands."""
     tx.execute(update(keys).where((keys.c.id == key) & keys.c.revoked_us.is_(None)).values(revoked_us=now_us))
+
+
+def revoked_since(tx: Connection, since_us: int) -> list[str]:
+    """The keys that were revoked at or after an instant."""
+    return list(tx.execute(select(keys.c.id).where(keys.c.revoked_us >= since_us)).scalars())

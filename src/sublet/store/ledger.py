@@ -33,7 +33,7 @@ from sublet.core.ledger import (
 from sublet.core.rating import charge, hold_micro, window_us
 from sublet.core.units import MICRO
 from sublet.core.usage import Usage
-from sublet.store.bulk import insert_new, portions
+from sublet.store.bulk import among, insert_new, portions
 from sublet.store.rows import plain, row_of
 from sublet.store.schema import accounts, holds, leases, transfers
 from sublet.store.usage import mark_billed, mark_settled
@@ -49,7 +49,7 @@ def open_accounts(tx: Connection, new: Iterable[Account]) -> None:
 
 def set_limit(tx: Connection, tenant: TenantId, limit_micro: int | None) -> None:
     """Set a tenant's spend limit (micro-units; None: no limit). What is owed or held already cannot be limited away."""
-    account = _locked(tx, [receivable(tenant)])[receivable(tenant)]
+    account = locked(tx, [receivable(tenant)])[receivable(tenant)]
     if limit_micro is not None and limit_micro < account.used_micro:
         raise OverLimit(
             f"tenant {tenant} already owes or has reserved {account.used_micro / MICRO:.6f}",
@@ -77,7 +77,7 @@ def headrooms(tx: Connection, tenants: Iterable[TenantId]) -> dict[TenantId, int
     found: dict[TenantId, int | None] = {}
     for portion in portions(tenants):
         by_account = {receivable(tenant): tenant for tenant in portion}
-        query = select(accounts).where(accounts.c.id.in_(by_account))
+        query = select(accounts).where(among(accounts.c.id, by_account))
         found |= {by_account[one.id]: headroom(one) for one in (Account(**plain(row)) for row in tx.execute(query))}
     return found
 
@@ -149,7 +149,7 @@ def hold_all(tx: Connection, wanted: Sequence[Hold], *, now_us: int) -> set[Leas
     A hold that was made before stands. Nothing is booked for a refused one, and a later, smaller one may still fit.
     """
     entries = [hold_transfer(one, nth=0, at_us=now_us) for one in wanted]
-    room = {name: headroom(found) for name, found in _locked(tx, [entry.debit for entry in entries]).items()}
+    room = {name: headroom(found) for name, found in locked(tx, [entry.debit for entry in entries]).items()}
     made_before = _booked(tx, [entry.id for entry in entries])
     refused: set[LeaseId] = set()
     fitting: list[tuple[Hold, Transfer]] = []
@@ -162,7 +162,7 @@ def hold_all(tx: Connection, wanted: Sequence[Hold], *, now_us: int) -> set[Leas
             continue
         room[entry.debit] = None if left is None else left - entry.amount_micro
         fitting.append((one, entry))
-    _book(tx, [entry for _, entry in fitting])
+    enter(tx, [entry for _, entry in fitting])
     rows = [
         {"lease": one.lease, "attempt": one.attempt, "account": entry.debit, "left_micro": entry.amount_micro, "extensions": 0}
         for one, entry in fitting
@@ -177,7 +177,7 @@ def extend_all(tx: Connection, wanted: Sequence[Extension], *, now_us: int) -> d
 
     Where the limit does not allow the whole window, the lease is funded as far as the money reaches.
     """
-    room = {name: headroom(found) for name, found in _locked(tx, [receivable(one.tenant) for one in wanted]).items()}
+    room = {name: headroom(found) for name, found in locked(tx, [receivable(one.tenant) for one in wanted]).items()}
     present = _holds(tx, [one.lease for one in wanted])
     entries: list[Transfer] = []
     moved: list[tuple[Extension, int, int, int]] = []  # with the new end, the amount and the number of the extension
@@ -195,7 +195,7 @@ def extend_all(tx: Connection, wanted: Sequence[Extension], *, now_us: int) -> d
         room[name] = None if left is None else left - amount
         entries.append(hold_transfer(Hold(one.lease, one.attempt, one.tenant, one.pool, amount), nth=nth, at_us=now_us))
         moved.append((one, one.from_us + window, amount, nth))
-    _book(tx, entries)
+    enter(tx, entries)
     _move_funds(tx, moved)
     return {one.lease: end for one, end, _, _ in moved}
 
@@ -205,7 +205,7 @@ def charge_all(tx: Connection, intervals: Sequence[Usage], *, now_us: int) -> li
 
     Those stay unbilled: holds are made so that it cannot happen, and if it does, nobody pays beyond what was agreed.
     """
-    _locked(tx, [receivable(one.tenant) for one in intervals])
+    locked(tx, [receivable(one.tenant) for one in intervals])
     booked = _booked(tx, [f"charge:{one.lease}:{one.seq}" for one in intervals])
     left = {key: found[0] for key, found in _holds(tx, [one.lease for one in intervals]).items()}
     taken: dict[_Attempt, int] = defaultdict(int)
@@ -220,7 +220,7 @@ def charge_all(tx: Connection, intervals: Sequence[Usage], *, now_us: int) -> li
             covered.append(one)
         else:
             uncovered.append(one)
-    _book(tx, [charge_transfer(one, at_us=now_us) for one in covered])
+    enter(tx, [charge_transfer(one, at_us=now_us) for one in covered])
     rows = [{"b_lease": lease, "b_attempt": attempt, "b_taken": amount} for (lease, attempt), amount in taken.items() if amount]
     if rows:
         mine = (holds.c.lease == bindparam("b_lease")) & (holds.c.attempt == bindparam("b_attempt"))
@@ -231,13 +231,13 @@ def charge_all(tx: Connection, intervals: Sequence[Usage], *, now_us: int) -> li
 
 def settle_all(tx: Connection, ended: Sequence[Settlement], *, now_us: int) -> None:
     """Book refunds and credits of finished attempts, give the rest of their holds back, and close them."""
-    _locked(tx, [receivable(one.attempt.tenant) for one in ended])
+    locked(tx, [receivable(one.attempt.tenant) for one in ended])
     present = _holds(tx, [one.attempt.lease for one in ended])
     entries: list[Transfer] = []
     for one in ended:
         left, _ = present.get((one.attempt.lease, one.attempt.attempt), (0, 0))
         entries += settling_transfers(one, left_micro=left, at_us=now_us)
-    _book(tx, entries)
+    enter(tx, entries)
     rows = [{"b_lease": one.attempt.lease, "b_attempt": one.attempt.attempt} for one in ended]
     if rows:
         tx.execute(
@@ -248,8 +248,8 @@ def settle_all(tx: Connection, ended: Sequence[Settlement], *, now_us: int) -> N
 
 def give_back(tx: Connection, given: GivenBack, *, now_us: int) -> None:
     """Book time of a block that its tenant gives back while the block goes on or waits; doing it again changes nothing."""
-    _locked(tx, [receivable(given.tenant)])
-    new = _book(tx, given_back_transfers(given, at_us=now_us))
+    locked(tx, [receivable(given.tenant)])
+    new = enter(tx, given_back_transfers(given, at_us=now_us))
     taken = sum(entry.amount_micro for entry in new if entry.kind is Kind.POST)
     mine = (holds.c.lease == given.lease) & (holds.c.attempt == given.attempt) & (holds.c.left_micro >= taken)
     if taken and tx.execute(update(holds).where(mine).values(left_micro=holds.c.left_micro - taken)).rowcount != 1:
@@ -261,8 +261,8 @@ def give_back(tx: Connection, given: GivenBack, *, now_us: int) -> None:
 def book(tx: Connection, entries: Sequence[Transfer]) -> int:
     """Book plain transfers, such as a correction, and return how many were new. A debit beyond a limit is refused."""
     assert all(entry.kind is Kind.TRANSFER for entry in entries), "holds have their own functions"
-    touched = _locked(tx, [name for entry in entries for name in (entry.debit, entry.credit)])
-    new = _book(tx, entries)
+    touched = locked(tx, [name for entry in entries for name in (entry.debit, entry.credit)])
+    new = enter(tx, entries)
     for name, change in changes(new).items():
         room = headroom(touched[name])
         if room is not None and change.debits_micro - change.credits_micro > room:
@@ -270,12 +270,12 @@ def book(tx: Connection, entries: Sequence[Transfer]) -> int:
     return len(new)
 
 
-def _locked(tx: Connection, names: Iterable[AccountId]) -> dict[AccountId, Account]:
+def locked(tx: Connection, names: Iterable[AccountId]) -> dict[AccountId, Account]:
     """The accounts, which nobody else changes until this transaction ends."""
     wanted = sorted(set(names))
     found: dict[AccountId, Account] = {}
     for portion in portions(wanted):
-        query = select(accounts).where(accounts.c.id.in_(portion)).order_by(accounts.c.id).with_for_update()
+        query = select(accounts).where(among(accounts.c.id, portion)).order_by(accounts.c.id).with_for_update()
         found |= {row.id: Account(**plain(row)) for row in tx.execute(query)}
     missing = [name for name in wanted if name not in found]
     if missing:
@@ -287,11 +287,11 @@ def _booked(tx: Connection, ids: Iterable[str]) -> set[str]:
     """Which of these transfers have happened."""
     found: set[str] = set()
     for portion in portions(ids):
-        found |= set(tx.execute(select(transfers.c.id).where(transfers.c.id.in_(portion))).scalars())
+        found |= set(tx.execute(select(transfers.c.id).where(among(transfers.c.id, portion))).scalars())
     return found
 
 
-def _book(tx: Connection, entries: Sequence[Transfer]) -> list[Transfer]:
+def enter(tx: Connection, entries: Sequence[Transfer]) -> list[Transfer]:
     """Add the transfers that are new, change the balances by them, and return them."""
     fresh = insert_new(tx, transfers, [row_of(entry) for entry in entries], key=[transfers.c.id])
     new = [entry for entry in entries if (entry.id,) in fresh]
@@ -317,7 +317,7 @@ def _holds(tx: Connection, wanted: Iterable[LeaseId]) -> dict[_Attempt, tuple[in
     """(left, extensions) of each attempt's hold."""
     found: dict[_Attempt, tuple[int, int]] = {}
     for portion in portions(set(wanted)):
-        rows = tx.execute(select(holds).where(holds.c.lease.in_(portion)))
+        rows = tx.execute(select(holds).where(among(holds.c.lease, portion)))
         found |= {(row.lease, row.attempt): (row.left_micro, row.extensions) for row in rows}
     return found
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -63,6 +64,7 @@ keys = Table(
     Column("name", Text, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("revoked_us", BigInteger),
+    Index("ix_keys_revoked_us", "revoked_us"),
 )
 
 pools = Table(
@@ -150,6 +152,7 @@ leases = Table(
     Index("ix_leases_state", "state"),
     Index("ix_leases_pool_state", "pool", "state"),
     Index("ix_leases_tenant_requested", "tenant", "requested_us", "id"),
+    Index("ix_leases_serving", "state", sqlite_where=text("access = 'endpoint'"), postgresql_where=text("access = 'endpoint'")),
 )
 
 block_orders = Table(  # orders for blocks, and for the sale of what is left of one
@@ -321,6 +324,7 @@ transfers = Table(  # only ever added to
     Column("lease", _ID),
     Column("usage_seq", Integer),
     Column("memo", Text, nullable=False),
+    Column("purse", _ID),
     Index("ix_transfers_lease", "lease"),
     Index("ix_transfers_at_us", "at_us"),
 )
@@ -396,6 +400,85 @@ invoices = Table(
     Column("issued_us", BigInteger, nullable=False),
     Column("document", Text, nullable=False),
     UniqueConstraint("tenant", "from_us", "to_us"),
+)
+
+models = Table(  # that are served
+    "models",
+    metadata,
+    Column("name", _ID, primary_key=True),
+    Column("server", String(16), nullable=False),  # vllm | llamacpp | url
+    Column("source", Text, nullable=False),
+    Column("checksum", String(64), nullable=False),
+    Column("context_length", Integer, nullable=False),
+    Column("aliases", Text, nullable=False),  # JSON
+    Column("currency", String(3), nullable=False),
+    Column("input_micro", BigInteger, nullable=False),  # a million tokens
+    Column("cached_micro", BigInteger, nullable=False),
+    Column("output_micro", BigInteger, nullable=False),
+    Column("options", Text, nullable=False),  # JSON
+    Column("sites", Text, nullable=False),  # JSON
+    Column("tenant", _ID, ForeignKey("tenants.id")),
+    Column("path", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+)
+
+servings = Table(  # replicas that are kept of a model for a tier
+    "servings",
+    metadata,
+    Column("model", _ID, ForeignKey("models.name"), primary_key=True),
+    Column("tier", String(16), primary_key=True),
+    Column("tenant", _ID, ForeignKey("tenants.id"), nullable=False),
+    Column("replicas_min", Integer, nullable=False),
+    Column("replicas_max", Integer, nullable=False),
+    Column("gpus", Integer, nullable=False),
+    Column("pool", _ID),
+    Column("bid_micro", BigInteger),
+    Column("asked_us", BigInteger, nullable=False),
+    Column("busy_us", BigInteger, nullable=False),
+    Column("idle_us", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("retry_us", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+)
+
+replicas = Table(  # runs of server programs: attempts of leases, or addresses outside
+    "replicas",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("model", _ID, nullable=False),
+    Column("tier", String(16), nullable=False),
+    Column("lease", _ID),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("site", _ID, nullable=False),
+    Column("state", String(16), nullable=False),  # starting | ready | draining | gone
+    Column("since_us", BigInteger, nullable=False),
+    Column("slots", Integer, nullable=False),
+    Column("busy", Integer, nullable=False),
+    Column("queued", Integer, nullable=False),
+    Column("progress", Text, nullable=False),
+    Index("ix_replicas_state", "state"),
+    Index("ix_replicas_lease", "lease"),
+)
+
+tunings = Table(  # fine-tuning jobs
+    "tunings",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("tenant", _ID, ForeignKey("tenants.id"), nullable=False),
+    Column("model", _ID, nullable=False),
+    Column("lease", _ID, nullable=False),
+    Column("state", String(16), nullable=False),  # open | succeeded | failed | cancelled
+    Column("training_file", _ID, nullable=False),
+    Column("asked", Text, nullable=False),  # JSON
+    Column("created_us", BigInteger, nullable=False),
+    Column("finished_us", BigInteger),
+    Column("result", _ID),
+    Column("trained_tokens", BigInteger),
+    Column("error", Text, nullable=False),
+    Index("ix_tunings_state", "state"),
+    Index("ix_tunings_tenant_created", "tenant", "created_us", "id"),
 )
 
 changes = Table(  # which rows changed, written by triggers: whoever keeps a state current reads on from here

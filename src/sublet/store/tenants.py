@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sublet.core.errors import Conflict, NotFound
 from sublet.core.ids import PoolId, TenantId
-from sublet.store.bulk import portions
+from sublet.store.bulk import among, portions
 from sublet.store.rows import plain, row_of
 from sublet.store.schema import quotas, tenants
 
@@ -86,7 +86,7 @@ def countries(tx: Connection, wanted: Iterable[TenantId]) -> dict[TenantId, str]
     """Where some tenants have their seats; one whose seat is not known is absent."""
     found: dict[TenantId, str] = {}
     for part in portions(set(wanted)):
-        known = select(tenants.c.id, tenants.c.country).where(tenants.c.id.in_(part), tenants.c.country.is_not(None))
+        known = select(tenants.c.id, tenants.c.country).where(among(tenants.c.id, part), tenants.c.country.is_not(None))
         found.update((tenant, country) for tenant, country in tx.execute(known))
     return found
 
@@ -103,5 +103,5 @@ def quotas_of(tx: Connection, wanted: Sequence[TenantId] | None = None) -> list[
     """The quotas of some tenants, or of all."""
     query = select(quotas).order_by(quotas.c.tenant, quotas.c.pool)
     if wanted is not None:
-        query = query.where(quotas.c.tenant.in_(wanted))
+        query = query.where(among(quotas.c.tenant, wanted))
     return [QuotaRow(**plain(row)) for row in tx.execute(query)]

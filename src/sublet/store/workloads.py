@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, delete, insert, select
 
 from sublet.core.residency import Label
-from sublet.core.workload import Workload
-from sublet.store.bulk import portions
+from sublet.core.workload import Endpoint, Workload
+from sublet.store.bulk import among, portions
 from sublet.store.schema import workloads
 
 _LABEL = TypeAdapter(Label)
@@ -32,10 +33,9 @@ def get_all(tx: Connection, holders: Iterable[str]) -> dict[str, Workload]:
     """The workloads of some holders; one without is absent."""
     found: dict[str, Workload] = {}
     for part in portions(holders):
-        for holder, document in tx.execute(
-            select(workloads.c.holder, workloads.c.document).where(workloads.c.holder.in_(part))
-        ):
-            found[holder] = Workload(**json.loads(document))
+        mine = among(workloads.c.holder, part)
+        for holder, document in tx.execute(select(workloads.c.holder, workloads.c.document).where(mine)):
+            found[holder] = _read(json.loads(document))
     return found
 
 
@@ -44,11 +44,18 @@ def labels(tx: Connection, holders: Iterable[str]) -> dict[str, Label]:
     found: dict[str, Label] = {}
     for part in portions(holders):
         stated = select(workloads.c.holder, workloads.c.label).where(
-            workloads.c.holder.in_(part), workloads.c.label.is_not(None)
+            among(workloads.c.holder, part), workloads.c.label.is_not(None)
         )
         for holder, label in tx.execute(stated):
             found[holder] = _LABEL.validate_json(label)
     return found
+
+
+def _read(fields: dict[str, Any]) -> Workload:
+    endpoint = fields.get("endpoint")
+    return Workload(
+        **fields | {"reads": tuple(fields.get("reads", ())), "endpoint": None if endpoint is None else Endpoint(**endpoint)}
+    )
 
 
 def get(tx: Connection, holder: str) -> Workload | None:
@@ -59,4 +66,4 @@ def get(tx: Connection, holder: str) -> Workload | None:
 def delete_all(tx: Connection, holders: Iterable[str]) -> None:
     """Forget the workloads of some holders, their secrets with them."""
     for part in portions(holders):
-        tx.execute(delete(workloads).where(workloads.c.holder.in_(part)))
+        tx.execute(delete(workloads).where(among(workloads.c.holder, part)))

@@ -26,6 +26,8 @@ def _template() -> Template:
         "line_label": wording.line_label,
         "given_label": wording.given_label,
         "ending": wording.ending,
+        "token_label": wording.token_label,
+        "token_counts": wording.token_counts,
     }
     return templates.get_template("invoice.html")
 

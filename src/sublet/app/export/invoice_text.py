@@ -5,7 +5,19 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sublet.app.export.wording import day_time, ending, given_label, gpu_hours_short, headline, line_label, money, price, span
+from sublet.app.export.wording import (
+    day_time,
+    ending,
+    given_label,
+    gpu_hours_short,
+    headline,
+    line_label,
+    money,
+    price,
+    span,
+    token_counts,
+    token_label,
+)
 from sublet.core.invoice import Invoice, LeaseBill, merged
 
 
@@ -18,6 +30,8 @@ def invoice_text(invoice: Invoice) -> RenderableType:
         table.add_column(heading, justify="right")
     for bill in invoice.leases:
         _add_lease(table, bill)
+    for use in invoice.tokens:
+        table.add_row(escape(token_label(use)), token_counts(use), "", "", money(use.amount_micro))
     for one in invoice.corrections:
         table.add_row(escape(one.memo or str(one.purpose)), "", "", "", money(one.amount_micro))
     return Group(
@@ -60,6 +74,7 @@ def _sums(invoice: Invoice) -> Table:
     sums.add_column(justify="right")
     rows = (
         (f"usage, {gpu_hours_short(totals.billed_gpu_us)} GPU-hours", totals.usage_micro, True),
+        ("requests to models", totals.tokens_micro, bool(totals.tokens_micro)),
         ("refunds", totals.refund_micro, bool(totals.refund_micro)),
         ("credits", totals.credit_micro, bool(totals.credit_micro)),
         ("blocks not used, less what was resold", totals.block_micro, bool(totals.block_micro)),

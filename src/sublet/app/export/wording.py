@@ -4,6 +4,7 @@ from sublet.app.export.figures import decimal, moment
 from sublet.core.invoice import Adjustment, AttemptBill, Invoice, Line
 from sublet.core.lease import Cause
 from sublet.core.ledger import Purpose
+from sublet.core.model_request import TokenUse
 from sublet.core.units import HOUR_US
 from sublet.core.usage import UsageKind
 
@@ -83,3 +84,14 @@ def ending(attempt: AttemptBill) -> tuple[str, str] | None:
     if attempt.noticed_us is None:
         return about + _ENDED[attempt.cause], day_time(attempt.stopped_us)
     return f"{about}{_ENDED[attempt.cause]}, notice to end", span(attempt.noticed_us, attempt.stopped_us)
+
+
+def token_label(use: TokenUse) -> str:
+    """What an invoice calls the requests for one model."""
+    return f"{use.model}, tier {use.tier}{', batches at half price' if use.batched else ''}: {use.requests:,} requests"
+
+
+def token_counts(use: TokenUse) -> str:
+    """Their tokens."""
+    cached = f" ({use.cached_tokens:,} cached)" if use.cached_tokens else ""
+    return f"{use.input_tokens:,} tokens in{cached}, {use.output_tokens:,} out"

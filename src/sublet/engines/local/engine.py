@@ -29,6 +29,7 @@ from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, OwnerWo
 
 LOG_BYTES = 64 << 20
 KEEPER = Path(__file__).with_name("keeper.py")
+LOOPBACK = "127.0.0.1"  # runs share the network of their host
 _NEVER = "stopped before it was started"
 
 Item = TypeVar("Item")
@@ -75,7 +76,7 @@ class LocalEngine:
     @property
     def capabilities(self) -> Capabilities:
         """What it can do, as found on this machine."""
-        return Capabilities(name=self._name, isolation=self._isolation, gangs=False, place=self._place)
+        return Capabilities(name=self._name, isolation=self._isolation, gangs=False, place=self._place, endpoint_host=LOOPBACK)
 
     @property
     def looked_us(self) -> int | None:

@@ -119,7 +119,8 @@ def _spec(site: Site, order: StartOrder, run: RunDir, uid: int | None, volume: P
     places = _places(run, volume, sandboxed=sandboxed)
     argv = [environment.shell(), str(places.told / SCRIPT_NAME)]
     if sandboxed:
-        walls = _walls(site, run, volume, uid, site.devices.files(slots))
+        reads = [Path(path) for path in order.workload.reads]
+        walls = _walls(site, run, volume, uid, devices=site.devices.files(slots), reads=reads)
         argv = sandbox.command(site.bwrap or "", walls, argv)
     mark = secrets.token_hex(16)
     workload = order.workload
@@ -161,13 +162,15 @@ def _plain(applied: Applied) -> dict[str, Any]:
     return applied._asdict() | {"rlimits": dict(applied.rlimits)}
 
 
-def _walls(site: Site, run: RunDir, volume: Path | None, uid: int | None, devices: Sequence[Path]) -> sandbox.Walls:
+def _walls(
+    site: Site, run: RunDir, volume: Path | None, uid: int | None, *, devices: Sequence[Path], reads: Sequence[Path]
+) -> sandbox.Walls:
     return sandbox.Walls(
         scratch=run.scratch,
         told=run.told,
         volume=volume,
         devices=devices,
-        readable=site.readable,
+        readable=(*site.readable, *reads),
         hidden=site.hidden,
         uid=uid,
     )

@@ -1,0 +1,19 @@
+"""What a tenant may ask of models: how much a minute, whether its words are kept, and what may answer instead."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sublet.core.ids import TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTerms:
+    """One tenant's terms. None: what the installation grants to all."""
+
+    tenant: TenantId
+    requests_per_min: int | None = None
+    tokens_per_min: int | None = None
+    keeps_content: bool = False
+    fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For a model, the others that may answer in its place, in this order, when none of its replicas can: `MODEL`, or
+    `MODEL@SITE` for its replicas at one site."""

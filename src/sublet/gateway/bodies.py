@@ -1,0 +1,56 @@
+"""Bodies of requests: read with a bound on each, on all that are in memory at once, and on the time that a slow sender takes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from sublet.gateway.refusals import Refusal, busy, too_large
+
+ALL_BYTES_MAX = 256 * 1024 * 1024
+_READ_S = 60.0
+
+
+class Bodies:
+    """What requests have sent and is not answered yet."""
+
+    def __init__(self, *, each_max: int, all_max: int = ALL_BYTES_MAX, read_s: float = _READ_S) -> None:
+        self.each_max, self._all_max, self._read_s = each_max, all_max, read_s
+        self._held = 0
+
+    @asynccontextmanager
+    async def read(self, request: web.BaseRequest) -> AsyncIterator[bytes]:
+        """The body, which counts against the bound on all for as long as it is used; raises `Refusal` 408, 413 or 503."""
+        length = request.content_length
+        if length is not None and length > self.each_max:
+            raise too_large(self.each_max)
+        size = 0
+        try:
+            if length is not None:
+                size = self._hold(length)
+            try:
+                async with asyncio.timeout(self._read_s):
+                    if length is not None:
+                        body = await request.content.readexactly(length) if length else b""
+                    else:
+                        parts: list[bytes] = []
+                        async for part in request.content.iter_any():
+                            size += self._hold(len(part))
+                            parts.append(part)
+                            if size > self.each_max:
+                                raise too_large(self.each_max)
+                        body = b"".join(parts)
+            except TimeoutError:
+                raise Refusal(408, f"the body did not come within {self._read_s:g} s", code="request_timeout") from None
+            except asyncio.IncompleteReadError as error:
+                raise ConnectionResetError("the sender went away") from error
+            yield body
+        finally:
+            self._held -= size
+
+    def _hold(self, size: int) -> int:
+        if self._held + size > self._all_max:
+            raise busy("too much is being sent at once; try again shortly")
+        self._held += size
+        return size

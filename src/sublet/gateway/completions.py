@@ -1,0 +1,15 @@
+"""`/completions`: how a text goes on, whole or as a stream."""
+
+from aiohttp import web
+
+from sublet.gateway.asking import asked
+from sublet.gateway.asks import Kind
+from sublet.gateway.reception import Reception
+from sublet.gateway.refusals import no_address
+
+
+async def handle(reception: Reception, request: web.BaseRequest, rest: tuple[str, ...]) -> web.StreamResponse:
+    """`POST /completions`."""
+    if rest:
+        raise no_address(request.path)
+    return await asked(reception, request, Kind.COMPLETION)

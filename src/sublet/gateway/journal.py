@@ -1,0 +1,120 @@
+"""The journal: what was used is on the disk before its caller hears the end of the answer.
+
+Records are lines of JSON in files that only grow. They are written and synchronised by a thread, all that wait at once in one
+go, so many requests share one write to the disk. A record is dropped once its charge is in the database; a file, when all of
+its records are. What a process left behind when it was killed is read by its next start. A last line without its end was
+never confirmed to anybody and does not count.
+"""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sublet.gateway.threads import Thread
+
+_FILE_BYTES = 8 * 1024 * 1024
+_SUFFIX = ".journal"
+
+
+class Journal:
+    """Files in a folder of their own. Only one process may write it."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._thread = Thread("journal")
+        self._waiting: list[tuple[bytes, asyncio.Future[int]]] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._left: dict[int, int] = {}  # records of a file whose charges are not in the database
+        self._number = max((int(file.stem) for file in self._files()), default=0)
+        self._fd, self._bytes = -1, 0
+
+    def leftovers(self) -> Iterator[bytes]:
+        """The records of earlier processes, oldest first."""
+        for file in self._files():
+            for line in file.read_bytes().split(b"\n")[:-1]:
+                if line:
+                    yield line
+
+    def begin(self) -> None:
+        """Forget what earlier processes left, whose charges are in the database by now, and open a new file."""
+        for file in self._files():
+            file.unlink()
+        self._open_next()
+
+    async def write(self, record: bytes) -> int:
+        """Put a record on the disk; returns the number of its file. Raises `OSError` if that fails."""
+        written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._waiting.append((record, written))
+        if self._writing is None:
+            self._writing = asyncio.ensure_future(self._write_all())
+        return await written
+
+    def drop(self, number: int, records: int) -> None:
+        """So many records of a file are in the database."""
+        self._left[number] -= records
+        if self._left[number] == 0 and number != self._number:
+            del self._left[number]
+            self._path(number).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the file; it goes if nothing in it is still needed."""
+        self._thread.close()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            if self._left.get(self._number) == 0:
+                self._path(self._number).unlink(missing_ok=True)
+
+    async def _write_all(self) -> None:
+        """Write what waits, and what has come in the meantime, until nothing waits."""
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._write_batch(batch)
+        finally:
+            self._writing = None
+
+    async def _write_batch(self, batch: list[tuple[bytes, "asyncio.Future[int]"]]) -> None:
+        try:
+            if self._bytes > _FILE_BYTES:
+                os.close(self._fd)
+                self._open_next()
+            text = b"".join(record + b"\n" for record, _ in batch)
+            await self._thread.do(lambda: self._put(text))
+        except OSError as error:
+            self._bytes = _FILE_BYTES + 1  # the last line may be half there: go on in a new file
+            for _, written in batch:
+                if not written.done():
+                    written.set_exception(error)
+            return
+        self._bytes += len(text)
+        self._left[self._number] += len(batch)
+        for _, written in batch:
+            if not written.done():
+                written.set_result(self._number)
+
+    def _put(self, text: bytes) -> None:
+        view = memoryview(text)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        os.fdatasync(self._fd)
+
+    def _open_next(self) -> None:
+        old = self._number
+        self._number += 1
+        self._fd = os.open(self._path(self._number), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._bytes, self._left[self._number] = 0, 0
+        folder = os.open(self._folder, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+        if self._left.get(old) == 0:
+            del self._left[old]
+            self._path(old).unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob(f"*{_SUFFIX}"), key=lambda file: int(file.stem))
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:08d}{_SUFFIX}"

@@ -1,0 +1,55 @@
+"""`sublet gateway`: the model API in a process of its own, beside a control plane on the same database."""
+
+import contextlib
+import gc
+import signal
+import socket
+import sys
+
+from sublet.app.clock import Clock
+from sublet.app.settings import Settings
+from sublet.core.errors import Conflict
+from sublet.gateway.catalogue import Verdict, everywhere
+from sublet.gateway.server import Gateway
+from sublet.store.database import Database, revisions
+
+_SWITCH_S = 0.000_5
+"""How long the thread that writes the books may hold up the event loop; Python's default is ten times that."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address; raises `Conflict` when somebody else has it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise Conflict(
+            f"the model API cannot listen on {host}:{port}: {error.strerror}",
+            field="gateway_port",
+            hint="choose another port: gateway_port in the settings, or --port; 0 takes a free one",
+        ) from error
+
+
+class Process:
+    """A gateway that is all that its process does."""
+
+    def __init__(self, settings: Settings, *, verdict: Verdict = everywhere) -> None:
+        port = settings.port + 1 if settings.gateway_port is None else settings.gateway_port
+        self._socket = listen(settings.host, port)
+        self.settings = settings.model_copy(update={"gateway_port": self._socket.getsockname()[1]})
+        self._database = Database(settings.database_url)
+        if self._database.revision() != revisions()[0]:
+            hint = "start the control plane (`sublet up`) of this version on it first: it brings the tables up to date"
+            raise Conflict("the database has not the tables of this version", field="database", hint=hint)
+        self._gateway = Gateway(self.settings, self._database, Clock(), self._socket, verdict=verdict)
+
+    def run(self) -> None:
+        """Serve until interrupted or told to end."""
+        sys.setswitchinterval(_SWITCH_S)
+        gc.collect()
+        gc.freeze()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._gateway.stop())
+        with contextlib.suppress(KeyboardInterrupt):
+            self._gateway.run()
+        self._database.close()

@@ -1,0 +1,1 @@
+"""Weights of models: files that are read, fetched, checked and trained."""
