@@ -162,10 +162,10 @@ def test_streams_move_between_llama_servers_byte_for_byte(tmp_path: Path, server
                 await asyncio.to_thread(home.replica, "second", second, slots=100, tier=Tier.FLEX)  # taken when the first fails
                 await asyncio.sleep(0.3)
                 running = [asyncio.create_task(said(session, home, path, body, progress)) for path, body in BODIES]
-                await progress.reached(200)
+                await progress.reached(60)
                 first_process.kill()
                 await asyncio.to_thread(home.replica, "third", third, slots=100, tier=Tier.FLEX)
-                await progress.reached(600)
+                await progress.reached(300)
                 await asyncio.sleep(0.2)  # until the third is known
                 second_process.kill()
                 return await asyncio.gather(*running)
