@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import psutil
 import pytest
-
 from api_house import House, house
+
 from sublet.app import keys
 from sublet.app import tenants as tenant_use
 from sublet.bench.gateway.talker import Talker, answer_to, rendered
@@ -85,9 +85,11 @@ def test_the_official_client_works_unmodified(home: Any) -> None:
         ({"model": "llama", "messages": HELLO, "max_tokens": 0}, 400, None, "max_tokens"),
         ({"model": "llama", "messages": HELLO, "n": 1_000}, 400, None, "n"),
         ({"model": "llama", "messages": HELLO, "service_tier": "gold"}, 400, None, "service_tier"),
-        ({"model": "llama", "messages": HELLO, "response_format": {"type": "json_schema"}}, 400, None, "response_format.json_schema"),
+        ({"model": "llama", "messages": HELLO, "response_format": {"type": "json_schema"}}, 400, None,
+         "response_format.json_schema"),
         ({"model": "llama", "messages": HELLO, "stop": 3}, 400, None, "stop"),
-        ({"model": "llama", "messages": [{"role": "user", "content": "w " * 5_000}]}, 400, "context_length_exceeded", "messages"),
+        ({"model": "llama", "messages": [{"role": "user", "content": "w " * 5_000}]}, 400, "context_length_exceeded",
+         "messages"),
     ],
 )  # fmt: skip
 def test_bad_requests_are_refused_in_openais_words(home: Any, document: Any, status: int, code: Any, param: Any) -> None:

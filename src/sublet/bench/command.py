@@ -242,7 +242,7 @@ def streams(
     seed: Annotated[int, typer.Option(help="Of the moments at which replicas are reclaimed.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Streams while replicas are drained and killed at random moments: broken ones, wrong tokens, and the pause that is seen."""
+    """Streams while replicas are drained and killed at random moments: broken ones, wrong tokens, the pause that is seen."""
     from sublet.bench.gateway.reclaims import measure as measured  # noqa: PLC0415 (the same)
 
     logs.configure(Settings(log_level="error"))

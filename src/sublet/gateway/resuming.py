@@ -22,7 +22,7 @@ _HOLES_AT_ONCE = 16
 Plan = tuple[Resume, str, dict[str, Any]]  # what was told, the path below the base URL, the body
 
 
-async def resumption(
+async def resumption(  # noqa: PLR0917 (what it stands on comes first)
     upstream: Upstream,
     dialect: Dialect,
     work: Work,

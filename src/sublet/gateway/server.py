@@ -6,8 +6,9 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import IO
 
 import structlog
 from aiohttp import web
@@ -16,11 +17,13 @@ from sublet.app import names
 from sublet.app.clock import Clock
 from sublet.app.settings import Settings
 from sublet.core.errors import Conflict, SubletError
+from sublet.gateway import batch_runs
 from sublet.gateway import catalogue as catalogues
 from sublet.gateway import health as healths
 from sublet.gateway import meter as meters
 from sublet.gateway import visitors as guests
 from sublet.gateway.answers import Desk
+from sublet.gateway.batch_runs import BatchRuns
 from sublet.gateway.bodies import Bodies
 from sublet.gateway.catalogue import Catalogue, Verdict, everywhere
 from sublet.gateway.gauges import Gauges
@@ -90,7 +93,8 @@ class Gateway:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self.reception = self._reception()
-        server = web.Server(self._handle, access_log=None, keepalive_timeout=75, lingering_time=_LINGER_S)  # type: ignore[arg-type]
+        self._batches = BatchRuns(self.reception)
+        server = web.Server(self._handle, access_log=None, keepalive_timeout=75, lingering_time=_LINGER_S)
         try:
             await self.reception.desk.catalogue.refresh(whole=True)
             accepting = await self._loop.create_server(server, sock=self._listener, backlog=1024)
@@ -132,10 +136,10 @@ class Gateway:
             bodies=Bodies(each_max=given.gateway_body_bytes_max),
             desk=desk,
             files_dir=given.data_dir.resolve() / "files",
-            verdict=self._verdict,
+            gateway=self.name,
         )
 
-    def _duties(self) -> list[Awaitable[None]]:  # type: ignore[type-arg]
+    def _duties(self) -> list[Coroutine[None, None, None]]:
         """What is done again and again."""
         reception, desk = self.reception, self.reception.desk
 
@@ -152,6 +156,7 @@ class Gateway:
             _again(meters.EVERY_S, self.meter.book),
             _again(healths.EVERY_S, look_round),
             _again(_TEND_S, tend),
+            _again(batch_runs.EVERY_S, self._batches.look),
         ]
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -186,6 +191,7 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._batches.close()
         desk = self.reception.desk
         desk.health.close()
         await desk.upstream.close()
@@ -219,7 +225,7 @@ def _error_id() -> str:
     return f"req-{secrets.token_hex(12)}"
 
 
-def _only_one(folder: Path):  # type: ignore[no-untyped-def]
+def _only_one(folder: Path) -> IO[str]:
     file = (folder / "lock").open("a")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,6 +8,7 @@ made again and what was told is left out; that is exact for answers that are not
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -304,10 +305,8 @@ class Stream:
 
     async def _send_last(self, data: bytes) -> None:
         """The end, which nobody may be there to hear."""
-        try:
+        with contextlib.suppress(ConnectionError):
             await self._send(data)
-        except ConnectionError:
-            pass
 
     async def _over(self, outcome: Outcome) -> None:
         tokens = self._tokens

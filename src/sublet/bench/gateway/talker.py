@@ -1,6 +1,6 @@
 """A model server without a model: what it says follows from what it was asked, token by token, on every machine alike.
 
-It speaks llama.cpp's dialect: token ids in streams, prompts of text and ids, `/apply-template` and `/detokenize`. The next token
+It speaks llama.cpp's dialect: token ids in streams, prompts of text and ids, `/apply-template`, `/tokenize`. The next token
 is drawn from a hash of the text so far, so an answer that goes on elsewhere must come out as if it had never moved, and any
 token told twice or left out shows.
 """
