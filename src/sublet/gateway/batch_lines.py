@@ -90,7 +90,7 @@ def measured(file: Path) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _line(number: int, raw: bytes, endpoint: str) -> Line | dict[str, object]:
+def _line(number: int, raw: bytes, endpoint: str) -> Line | dict[str, object]:  # noqa: PLR0911 (one for each fault)
     try:
         asked = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

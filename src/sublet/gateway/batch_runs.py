@@ -99,7 +99,7 @@ class _Run:
             await self._finish()
 
     async def _validate(self, source: Path) -> None:
-        if not source.exists():
+        if not await asyncio.to_thread(source.exists):
             lost: dict[str, object] = {"code": "file_missing", "line": None, "message": "the file is not here", "param": None}
             total, found = 0, [lost]
         else:

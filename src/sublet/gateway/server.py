@@ -1,6 +1,7 @@
 """The gateway as a server: one event loop, its connections, and what it does besides answering."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import secrets
@@ -41,6 +42,7 @@ from sublet.gateway.visitors import Visitors
 from sublet.store.database import Database
 
 _GRACE_S = 5.0
+_TICK_S = 0.02
 _TEND_S = 1.0
 _LINGER_S = 2.0
 log = structlog.get_logger(__name__)
@@ -70,6 +72,7 @@ class Gateway:
         self._thread: threading.Thread | None = None
         self._stop: asyncio.Event | None = None
         self._ready = threading.Event()
+        self._active = 0  # requests that are being answered
 
     def run(self) -> None:
         """Serve until `stop`, in this thread."""
@@ -160,6 +163,13 @@ class Gateway:
         ]
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._active += 1
+        try:
+            return await self._answered(request)
+        finally:
+            self._active -= 1
+
+    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._routed(request)
         except Refusal as refusal:
@@ -188,6 +198,10 @@ class Gateway:
         raise no_address(request.path)
 
     async def _close(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE_S):  # who was cut off is still metered
+                while self._active:  # noqa: ASYNC110 (a moment, at the end)
+                    await asyncio.sleep(_TICK_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
