@@ -19,6 +19,7 @@ from sublet.app.control import ControlPlane
 from sublet.app.settings import Settings
 from sublet.console import router as page
 from sublet.engines.fake import FakeEngine
+from sublet.gateway.servers import SERVERS
 from sublet.store.database import Database
 
 TASK = {"name": "train", "run": "python train.py", "resources": {"accelerators": "H100:2"}, "lease": {"max_price": "$3"}}
@@ -85,7 +86,7 @@ def open_doors(database: Database, data_dir: Path, **more: Any) -> Iterator[Door
     settings = Settings(data_dir=data_dir, port=listening.getsockname()[1], **more)
     clock = Clock()
     engine = FakeEngine(clock=clock.now_us, nodes=2, gpus=4, gpu_model="H100")
-    plane = ControlPlane(settings, database, engine, clock)
+    plane = ControlPlane(settings, database, engine, clock, servers=SERVERS)
     with database.write() as tx:
         file = keys.ensure_owner_key(tx, data_dir, now_us=clock.now_us())
     assert file is not None

@@ -456,3 +456,17 @@ def test_observing_many_finished_runs_is_cheap(state: Path) -> None:
     begun = time.perf_counter()
     assert len(rig.engine.observe()) == 150
     assert time.perf_counter() - begun < 0.05
+
+
+@pytest.mark.parametrize("open_files", range(1, 7))
+def test_a_run_prints_however_many_files_its_starter_had_open(local: Rig, open_files: int) -> None:
+    """Files that a keeper inherits move the numbers of its pipes; one of them may be the number that tells it is ready."""
+    inherited = [os.open(os.devnull, os.O_RDONLY) for _ in range(open_files)]
+    for fd in inherited:
+        os.set_inheritable(fd, True)  # noqa: FBT003 (its only way)
+    try:
+        run = local.start("echo here; exec sleep 60")
+        local.until_printed(run, "here")
+    finally:
+        for fd in inherited:
+            os.close(fd)

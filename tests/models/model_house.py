@@ -24,7 +24,7 @@ from sublet.core.workload import Workload
 from sublet.engines.local.devices import CpuSlots
 from sublet.engines.local.engine import LocalEngine
 from sublet.gateway.servers import SERVERS
-from sublet.store import models, pools
+from sublet.store import events, leases, models, pools
 from sublet.store.database import Database
 
 WAIT_S = 30
@@ -41,7 +41,12 @@ class ModelHouse:
         with self.database.write() as tx:
             pool = pools.get(tx, PoolId("cpu")).pool
             spot = replace(TERMS[LeaseClass.SPOT], grace_us=20 * SECOND_US, exempt_us=0)
-            short = {"detection_us": 15_625, "stop_us": SECOND_US, "handover_us": SECOND_US, "start_us": SECOND_US}
+            short: dict[str, Any] = {
+                "detection_us": 15_625,
+                "stop_us": SECOND_US,
+                "handover_us": SECOND_US,
+                "start_us": SECOND_US,
+            }
             pools.put(
                 tx, replace(pool, terms={**pool.terms, LeaseClass.SPOT: spot}, backoff_us=SECOND_US, **short), now_us=self.now
             )
@@ -54,7 +59,6 @@ class ModelHouse:
     def reopen(self) -> None:
         """As after a kill: another control plane over the same database and the same runs."""
         self.plane.stop()
-        self.plane.keeper.close()
         self.plane = self._open()
 
     def close(self) -> None:
@@ -64,7 +68,6 @@ class ModelHouse:
                 models.drop_serving(tx, one.model, one.tier)
         self.until(lambda: not self.replicas())
         self.plane.stop()
-        self.plane.keeper.close()
         self.database.close()
 
     @property
@@ -100,16 +103,24 @@ class ModelHouse:
 
     def ready(self, number: int = 1) -> list[Replica]:
         """Wait until so many are ready."""
-        return self.until(lambda: found if len(found := self.in_state(ReplicaState.READY)) >= number else None)
+        there: list[Replica] = self.until(lambda: found if len(found := self.in_state(ReplicaState.READY)) >= number else None)
+        return there
 
     def in_state(self, state: ReplicaState) -> list[Replica]:
         return [one for one in self.replicas() if one.state is state]
+
+    def story(self) -> list[str]:
+        """What happened so far, and what runs have printed: for whoever reads a failure."""
+        with self.database.read() as tx:
+            told = [f"{entry.kind} {entry.lease}: {entry.reason}" for entry in events.page(tx, limit=200)]
+            runs = [lease.run for lease in leases.live(tx) if lease.attempt]
+        return [*told, *(b"".join(self.plane.engine.logs(run)).decode(errors="replace")[-800:] for run in runs)]
 
     def until(self, there: Callable[[], Any]) -> Any:
         """Let time pass until something is there."""
         give_up = time.monotonic() + WAIT_S
         while not (found := there()):
-            assert time.monotonic() < give_up, self.replicas()
+            assert time.monotonic() < give_up, self.story()
             self.pass_time()
             time.sleep(0.02)
         return found

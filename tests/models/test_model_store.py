@@ -34,6 +34,7 @@ LLAMA = Model(
     prices=TokenPrices(100_000, 50_000, 400_000),
     options={"slots": 4, "flash": True, "dtype": "float32"},
     sites=("oslo", "bergen"),
+    tenant=TenantId("models"),
 )
 SERVED = Serving(ModelName("llama"), Tier.FLEX, TenantId("models"), 1, 4, pool=PoolId("cpu"), bid_micro=9)
 RUN = Replica(ReplicaId("l1.1"), ModelName("llama"), Tier.FLEX, "http://127.0.0.1:9/v1", "s", "oslo", 5, lease=LeaseId("l1"))

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -11,9 +12,9 @@ from model_house import TINY, ModelHouse, answered, house
 
 from sublet.app import models as serving
 from sublet.core.errors import Conflict
-from sublet.core.ids import LeaseId
+from sublet.core.ids import LeaseId, ModelName, TenantId
 from sublet.core.lease import Cause, State
-from sublet.core.model import Replica, ReplicaState
+from sublet.core.model import Model, Replica, ReplicaState, Serving, Tier
 from sublet.core.owner import JobState
 from sublet.engines.local import processes
 from sublet.store import events, jobs, leases, models
@@ -123,3 +124,48 @@ def test_a_restart_takes_replicas_up_again(cpu: ModelHouse) -> None:
     with cpu.database.write() as tx:
         serving.remove(tx, TINY, now_us=cpu.now)
         assert models.everything(tx) == []
+
+
+def test_a_server_that_cannot_start_is_not_tried_for_ever(cpu: ModelHouse) -> None:
+    cpu.add(options={"program": "/bin/false"})
+    cpu.serve()
+
+    def failed() -> Serving | None:
+        with cpu.database.read() as tx:
+            found = models.serving_of(tx, TINY, Tier.FLEX)
+        return found if found is not None and found.failures else None
+
+    served = cpu.until(failed)
+    assert (
+        served.retry_us > cpu.now
+        and "a server ended before it was ready" in served.detail
+        and "sublet logs lease-" in served.detail
+    )
+    for _ in range(5):
+        cpu.pass_time()
+    with cpu.database.read() as tx:
+        assert len([one for one in events.page(tx, limit=1_000) if one.kind == "replica.wanted"]) == 1
+
+
+def test_an_outside_address_takes_requests_once_it_has_answered(cpu: ModelHouse) -> None:
+    """Outside, here: a replica of our own, asked as a stranger would ask it."""
+    cpu.add()
+    cpu.serve()
+    (own,) = cpu.ready()
+    outside = Model(ModelName("far"), "url", own.url, cpu.now, sites=("oslo",))
+    wanted = Serving(outside.name, Tier.DEFAULT, TenantId("models"), 1, 1)
+    for secret, state in (("wrong", ReplicaState.STARTING), (own.secret, ReplicaState.READY)):
+        with cpu.database.write() as tx:
+            if secret == "wrong":
+                serving.add(tx, cpu.plane.premises, outside)
+            plane = cpu.plane
+            serving.serve(
+                tx, plane.forecaster, plane.premises, plane.engine.capabilities, wanted, secret=secret, now_us=cpu.now
+            )
+        cpu.pass_time()
+        far = next(one for one in cpu.replicas() if one.model == "far")
+        assert (far.state, far.lease, far.site, far.url) == (state, None, "oslo", own.url)
+    off = replace(wanted, replicas_min=0, replicas_max=0)
+    with cpu.database.write() as tx:
+        serving.serve(tx, plane.forecaster, plane.premises, plane.engine.capabilities, off, now_us=cpu.now)
+    assert [one.model for one in cpu.replicas()] == ["tiny"]

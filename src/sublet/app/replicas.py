@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from sublet.app import leases as leasing
-from sublet.app import weights
+from sublet.app import tunings, weights
 from sublet.app.forecasting import Forecaster
 from sublet.app.probing import Probed, Prober
 from sublet.app.requests import drafted, shop
@@ -93,6 +93,10 @@ class Keeper:
         self._prober.close()
         self._fetcher.close()
 
+    def settle(self) -> None:
+        """Wait until what was begun with weights is done."""
+        self._fetcher.settle()
+
     def tick(self) -> bool:
         """One pass; whether something is on its way, so that the next one should come soon."""
         with self._database.read() as tx:
@@ -101,6 +105,7 @@ class Keeper:
         if not known:
             return False
         self._fetcher.begin(known.values())
+        tunings.collect(self._database, self._engine, self._premises.weights, now_us=self._now_us())
         self._note(replicas, known)
         moving = False
         with self._database.read() as tx:

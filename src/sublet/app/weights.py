@@ -98,6 +98,10 @@ class Fetcher:
         self._over = True
         self._worker.shutdown(wait=True, cancel_futures=True)
 
+    def settle(self) -> None:
+        """Wait until what was begun is done."""
+        self._worker.submit(lambda: None).result()
+
     def begin(self, known: Iterable[Model]) -> None:
         """Take up every model whose weights are still missing."""
         for model in known:

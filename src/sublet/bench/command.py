@@ -126,8 +126,8 @@ def _compared(result: dict[str, Any]) -> RenderableType:
         (what.replace("_", " "), result["ours"][what], result["defaults"][what])
         for what in ("tokens_per_second", "first_token_ms_p50", "first_token_ms_p99")
     ]
-    prices = [money(result[who]["micro_per_million_tokens"], result["currency"], places=4) for who in ("ours", "defaults")]
-    rows.append(("price of a million tokens", *prices))
+    ours, plain = (money(result[who]["micro_per_million_tokens"], result["currency"], places=4) for who in ("ours", "defaults"))
+    rows.append(("price of a million tokens", ours, plain))
     ratio = result["ratio"]
     rows.append(("tokens a second, ours to defaults", f"{ratio['median']} ({ratio['least']} to {ratio['most']})", "1"))
     return table(("measured", "our start options", "the server's defaults"), rows, right=("our start options",))

@@ -10,6 +10,7 @@ JobId = NewType("JobId", str)  # a job of the owner
 PlanId = NewType("PlanId", str)
 OrderId = NewType("OrderId", str)  # an order for a block, or for the sale of one
 ModelName = NewType("ModelName", str)
+TuningId = NewType("TuningId", str)  # a fine-tuning job
 ReplicaId = NewType("ReplicaId", str)  # one run of a model's server program
 RunId = NewType("RunId", str)  # one attempt of a lease, or one owner job, as an engine knows it
 

@@ -88,6 +88,7 @@ class Model:
     prices: TokenPrices = field(default_factory=TokenPrices)
     options: Mapping[str, str | int | float | bool] = field(default_factory=dict)  # of its server, e.g. slots or threads
     sites: tuple[str, ...] = ()  # where replicas may run, or where an outside address is; empty: any, and `OUTSIDE`
+    tenant: TenantId | None = None  # whose it is, e.g. tuned on its data; None: everybody's
     path: str = ""  # where the weights lie on the machines; empty: not there yet, or none are needed
     detail: str = ""  # what a person should know: how far the weights are, or what is wrong with them
 

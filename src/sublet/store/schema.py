@@ -415,6 +415,7 @@ models = Table(  # that are served
     Column("output_micro", BigInteger, nullable=False),
     Column("options", Text, nullable=False),  # JSON
     Column("sites", Text, nullable=False),  # JSON
+    Column("tenant", _ID, ForeignKey("tenants.id")),
     Column("path", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("created_us", BigInteger, nullable=False),
@@ -457,6 +458,25 @@ replicas = Table(  # runs of server programs: attempts of leases, or addresses o
     Column("progress", Text, nullable=False),
     Index("ix_replicas_state", "state"),
     Index("ix_replicas_lease", "lease"),
+)
+
+tunings = Table(  # fine-tuning jobs
+    "tunings",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("tenant", _ID, ForeignKey("tenants.id"), nullable=False),
+    Column("model", _ID, nullable=False),
+    Column("lease", _ID, nullable=False),
+    Column("state", String(16), nullable=False),  # open | succeeded | failed | cancelled
+    Column("training_file", _ID, nullable=False),
+    Column("asked", Text, nullable=False),  # JSON
+    Column("created_us", BigInteger, nullable=False),
+    Column("finished_us", BigInteger),
+    Column("result", _ID),
+    Column("trained_tokens", BigInteger),
+    Column("error", Text, nullable=False),
+    Index("ix_tunings_state", "state"),
+    Index("ix_tunings_tenant_created", "tenant", "created_us", "id"),
 )
 
 changes = Table(  # which rows changed, written by triggers: whoever keeps a state current reads on from here

@@ -19,7 +19,6 @@ from sublet.core.errors import Invalid, Unavailable
 
 PREFIX = "hub:"
 _TIMEOUT_S = 30.0
-_CHUNK = 1 << 20
 _WANTED = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja", ".gguf"})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -101,7 +100,7 @@ class Hub:
             self._check(answer, f"{repository}:{name}")
             there = there if answer.status_code == httpx.codes.PARTIAL_CONTENT else 0
             with part.open("ab" if there else "wb") as file:
-                for chunk in answer.iter_bytes(_CHUNK):
+                for chunk in answer.iter_raw():
                     file.write(chunk)
                     there += len(chunk)
                     progress(there)

@@ -58,10 +58,11 @@ def _child(spec: dict[str, Any], keeper: int, output: int, ready: int) -> None:
     """Never returns. Whatever goes wrong is told through the ready pipe."""
     try:
         os.setsid()
-        os.dup2(ready, READY_FD)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
+        os.dup2(ready, READY_FD)  # last: where more files are open than usual, `output` may have that number
+        os.set_inheritable(READY_FD, True)  # noqa: FBT003 (its only parameter); nothing was copied if it had the number already
         limits.enter(limits.Applied(**spec["limits"]))
         os.chdir(spec["cwd"])
         if spec["uid"] is not None and not spec["sandboxed"]:

@@ -1,4 +1,4 @@
-"""Models that are served, how many replicas are kept of each, and the replicas."""
+"""Models that are served, how many replicas are kept of each, the replicas, and fine-tuning jobs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,9 +24,11 @@ def upgrade() -> None:
         sa.Column("output_micro", sa.BigInteger(), nullable=False),
         sa.Column("options", sa.Text(), nullable=False),
         sa.Column("sites", sa.Text(), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=True),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.Column("created_us", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_models_tenant")),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_models")),
     )
     op.create_table(
@@ -68,6 +70,25 @@ def upgrade() -> None:
     )
     op.create_index("ix_replicas_state", "replicas", ["state"])
     op.create_index("ix_replicas_lease", "replicas", ["lease"])
+    op.create_table(
+        "tunings",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("model", sa.String(length=64), nullable=False),
+        sa.Column("lease", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("training_file", sa.String(length=64), nullable=False),
+        sa.Column("asked", sa.Text(), nullable=False),
+        sa.Column("created_us", sa.BigInteger(), nullable=False),
+        sa.Column("finished_us", sa.BigInteger(), nullable=True),
+        sa.Column("result", sa.String(length=64), nullable=True),
+        sa.Column("trained_tokens", sa.BigInteger(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_tunings_tenant")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tunings")),
+    )
+    op.create_index("ix_tunings_state", "tunings", ["state"])
+    op.create_index("ix_tunings_tenant_created", "tunings", ["tenant", "created_us", "id"])
     only = sa.text("access = 'endpoint'")
     op.create_index("ix_leases_serving", "leases", ["state"], sqlite_where=only, postgresql_where=only)
 
@@ -76,6 +97,9 @@ def downgrade() -> None:
     op.drop_index("ix_leases_serving", "leases")
     op.drop_index("ix_replicas_lease", "replicas")
     op.drop_index("ix_replicas_state", "replicas")
+    op.drop_index("ix_tunings_tenant_created", "tunings")
+    op.drop_index("ix_tunings_state", "tunings")
+    op.drop_table("tunings")
     op.drop_table("replicas")
     op.drop_table("servings")
     op.drop_table("models")

@@ -1,0 +1,195 @@
+"""`python -m sublet.weights.tune`: trains a low-rank adapter on conversations, in a lease that may be taken back at any time.
+
+What it is to do stands in `SUBLET_TUNE` (JSON, `Asked`). It saves itself below `SUBLET_CHECKPOINT_DIR` every few seconds and
+when it is noticed, and then ends with exit code 85; the next attempt goes on with the very next step, so that a run that was
+reclaimed finds the same adapter as one that was left alone. What it has to tell it prints, one JSON document a line after
+`TOLD`; the last one carries the adapter, which is small.
+"""
+
+import base64
+import io
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import sublet
+from sublet.core.errors import Invalid, SubletError
+from sublet.core.workload import CHECKPOINTED_EXIT
+from sublet.weights import gguf
+from sublet.weights.bpe import Tokenizer
+from sublet.weights.llama import Adam, Adapter, Llama, Opened, Weights, opened
+
+TOLD = "sublet-tune: "
+ASKED = "SUBLET_TUNE"
+_SAVE_S = 5.0
+_TELL_EVERY = 10  # steps
+_ROLES: Mapping[str, str] = {"user": "<|user|>", "system": "<|user|>", "assistant": "<|assistant|>"}
+_END = "</s>"
+Example = tuple[list[int], list[bool]]
+"""Tokens, and which of them are to be learnt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a run is to do."""
+
+    base: str  # a GGUF file
+    data: str  # a file of conversations, one JSON document a line
+    epochs: int = 3
+    batch: int = 8
+    rate: float = 2e-3
+    rank: int = 8
+    alpha: float = 16.0
+    seed: int = 0
+
+
+def examples(text: str, tokenizer: Tokenizer, *, length: int) -> list[Example]:
+    """The conversations of a file; raises `Invalid` that names the first line that is none."""
+    found = [_example(line, number, tokenizer, length) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not found:
+        hint = 'each line is {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}'
+        raise Invalid("the training file is empty", field="training_file", hint=hint)
+    return found
+
+
+def _example(line: str, number: int, tokenizer: Tokenizer, length: int) -> Example:
+    tokens: list[int] = []
+    learnt: list[bool] = []
+    try:
+        for message in json.loads(line)["messages"]:
+            mark, content = _ROLES[message["role"]], message["content"]
+            head, said = tokenizer.encode(mark), tokenizer.encode(content + _END)  # TypeError: its content is no text
+            tokens += [*head, *said]
+            learnt += [False] * len(head) + [message["role"] == "assistant"] * len(said)
+    except (ValueError, KeyError, TypeError) as error:
+        hint = 'write {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
+        raise Invalid(
+            f"line {number} of the training file is no conversation: {error!r}", field="training_file", hint=hint
+        ) from error
+    if not any(learnt):
+        raise Invalid(f"line {number} has no answer to learn", field="training_file", hint="add a message of the assistant")
+    if len(tokens) > length:
+        hint = "make it shorter, or cut it into several"
+        raise Invalid(f"line {number} has {len(tokens)} tokens; {length} at most", field="training_file", hint=hint)
+    return tokens, learnt
+
+
+class Tuning:
+    """A run: so many steps, each of which depends on nothing but its number and the state before it."""
+
+    def __init__(self, asked: Asked, model: Opened, data: Sequence[Example]) -> None:
+        self.asked, self._data = asked, data
+        rng = np.random.default_rng(asked.seed)
+        self.adapter = Adapter.fresh(model.weights, rank=asked.rank, alpha=asked.alpha, rng=rng)
+        self._llama = Llama(model.shape, model.weights, self.adapter)
+        self._climb = Adam(self.adapter.weights)
+        self._per_epoch = -(-len(data) // asked.batch)
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self._per_epoch * self.asked.epochs
+
+    @property
+    def done(self) -> int:
+        """Steps that were made."""
+        return self._climb.steps
+
+    @property
+    def trained_tokens(self) -> int:
+        """Tokens that all epochs see."""
+        return self.asked.epochs * sum(len(tokens) for tokens, _ in self._data)
+
+    def step(self) -> float:
+        """One step; its loss in nats a token."""
+        epoch, nth = divmod(self.done, self._per_epoch)
+        order = np.random.default_rng([self.asked.seed, epoch]).permutation(len(self._data))
+        some = [self._data[at] for at in order[nth * self.asked.batch : (nth + 1) * self.asked.batch]]
+        width = max(len(tokens) for tokens, _ in some)
+        batch = np.zeros((len(some), width), np.int64)
+        counted = np.zeros((len(some), width), np.float32)
+        for row, (tokens, learnt) in enumerate(some):
+            batch[row, : len(tokens)], counted[row, : len(tokens)] = tokens, learnt
+        loss, gradients = self._llama.loss(batch[:, :-1], batch[:, 1:], counted[:, 1:])
+        self._climb.step(gradients, self.asked.rate * (1 - self.done / self.steps))
+        return loss
+
+    def save(self, path: Path) -> None:
+        """Put everything down that the next attempt needs, whole or not at all."""
+        draft = path.with_name(f".{path.name}.new")
+        with draft.open("wb") as file:
+            np.savez(file, steps=np.array(self.done), **self.adapter.weights, **self._climb.state)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Go on from what was put down."""
+        with np.load(path) as kept:
+            self._climb.steps = int(kept["steps"])
+            for where in (self.adapter.weights, self._climb.state):
+                for name, value in where.items():
+                    value[...] = kept[name]
+
+
+def packed(adapter: Adapter) -> str:
+    """An adapter as text."""
+    file = io.BytesIO()
+    np.savez_compressed(file, scale=np.array(adapter.scale), **adapter.weights)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def unpacked(text: str) -> Adapter:
+    """The adapter behind `packed`."""
+    with np.load(io.BytesIO(base64.b64decode(text))) as kept:
+        weights: Weights = {name: kept[name] for name in kept.files if name != "scale"}
+        return Adapter(weights, float(kept["scale"]))
+
+
+def tell(**what: Any) -> None:
+    """One line for whoever reads the output."""
+    print(TOLD + json.dumps(what), flush=True)
+
+
+def main() -> None:
+    """Train until it is done, or until the owner wants the machine back."""
+    asked = Asked(**json.loads(os.environ[ASKED]))
+    try:
+        head = gguf.read(Path(asked.base))
+        model = opened(head)
+        data = examples(Path(asked.data).read_text(), model.tokenizer, length=int(head.of_architecture("context_length")))
+    except SubletError as error:
+        tell(event="failed", message=error.message, hint=error.hint)
+        sys.exit(1)
+    noticed: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: noticed.append(number))
+    checkpoint = Path(os.environ.get("SUBLET_CHECKPOINT_DIR", ".")) / "tuning.npz"
+    run = Tuning(asked, model, data)
+    if checkpoint.exists():
+        run.resume(checkpoint)
+    tell(event="resumed" if run.done else "started", step=run.done, steps=run.steps, asked=asdict(asked))
+    saved = time.monotonic()
+    while run.done < run.steps:
+        loss = run.step()
+        if run.done % _TELL_EVERY == 0 or run.done == run.steps:
+            tell(event="step", step=run.done, steps=run.steps, loss=round(loss, 4))
+        if noticed or time.monotonic() - saved > _SAVE_S:
+            run.save(checkpoint)
+            sublet.checkpointed()
+            saved = time.monotonic()
+        if noticed:
+            tell(event="checkpointed", step=run.done, steps=run.steps)
+            sys.exit(CHECKPOINTED_EXIT)
+    tell(event="done", step=run.done, trained_tokens=run.trained_tokens, adapter=packed(run.adapter))
+
+
+if __name__ == "__main__":
+    main()
