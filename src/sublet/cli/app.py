@@ -33,6 +33,7 @@ from sublet.cli import (
     slurm,
     study,
     tenants,
+    usage,
 )
 from sublet.cli.client import ApiError, Unreachable
 from sublet.cli.output import errors
@@ -63,6 +64,7 @@ PARTS = (
     tenants,
     keys,
     ledger,
+    usage,
     events,
     slurm,
 )
