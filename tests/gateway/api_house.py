@@ -64,7 +64,7 @@ class House:
             return keys.add(tx, scope=Scope.TENANT, name="k", tenant=TenantId(name), now_us=self.clock.now_us()).secret
 
     def model(self, name: str = "llama", *, server: str = "llamacpp", **fields: Any) -> None:
-        given = {"context_length": 8_192, "prices": PRICES} | fields
+        given: dict[str, Any] = {"context_length": 8_192, "prices": PRICES} | fields
         with self.database.write() as tx:
             models.insert_one(tx, Model(ModelName(name), server, "x", self.clock.now_us(), **given))
 
@@ -86,7 +86,13 @@ class House:
         self.loop.do(self._runners.pop(name).cleanup())
 
     def replica(self, name: str, url: str, *, model: str = "llama", **fields: Any) -> None:
-        given = {"tier": Tier.DEFAULT, "secret": "", "site": "here", "slots": 1_000, "state": ReplicaState.READY} | fields
+        given: dict[str, Any] = {
+            "tier": Tier.DEFAULT,
+            "secret": "",
+            "site": "here",
+            "slots": 1_000,
+            "state": ReplicaState.READY,
+        } | fields
         made = Replica(id=ReplicaId(name), model=ModelName(model), url=url, since_us=self.clock.now_us(), **given)
         with self.database.write() as tx:
             models.insert_replicas(tx, [made])

@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
-
 from api_house import PRICES, House, house
+
 from sublet.app import audit, invoicing
 from sublet.bench.gateway.talker import Talker
 from sublet.core.ids import TenantId
@@ -88,7 +88,7 @@ def check_books(home: House, *, limit_micro: int) -> Counter[str]:
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_a_spent_out_budget_holds_over_kills_of_the_gateway(tmp_path: Path, seed: int) -> None:
+def test_a_spent_out_budget_holds_over_kills_of_the_gateway(tmp_path: Path, seed: int) -> None:  # noqa: C901 (one story)
     rng, number = random.Random(seed), 1_200
     cost = charge_tokens_micro(Tokens(12, 0, 8), PRICES)
     limit = cost * number // 4
@@ -102,7 +102,7 @@ def test_a_spent_out_budget_holds_over_kills_of_the_gateway(tmp_path: Path, seed
             async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=200)) as session:
                 running = [asyncio.create_task(ask(session, url, key, nth, rng)) for nth in range(first, first + number // 3)]
                 if killed is not None:
-                    while sum(task.done() for task in running) < number // 8:
+                    while sum(task.done() for task in running) < number // 8:  # noqa: ASYNC110 (a number of them)
                         await asyncio.sleep(0.01)
                     killed.send_signal(signal.SIGKILL)
                 done = await asyncio.gather(*running)

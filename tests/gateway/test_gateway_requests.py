@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import psutil
 import pytest
-
 from api_house import House, house
+
 from sublet.app import keys
 from sublet.app import tenants as tenant_use
 from sublet.bench.gateway.talker import Talker, answer_to, rendered
@@ -49,7 +49,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_the_official_client_works_unmodified(home: Any) -> None:
     openai = pytest.importorskip("openai")
     client = openai.OpenAI(base_url=home.url, api_key=home.key, max_retries=0)
-    whole = client.chat.completions.create(model="gpt-4o-mini", messages=HELLO, max_tokens=10, temperature=0, service_tier="flex")
+    whole = client.chat.completions.create(
+        model="gpt-4o-mini", messages=HELLO, max_tokens=10, temperature=0, service_tier="flex"
+    )
     assert whole.choices[0].message.content == answer_to(rendered(HELLO), 10)
     assert whole.usage.completion_tokens == 10 and whole.service_tier == "default" and whole.model == "llama"
     stream = client.chat.completions.create(
@@ -83,9 +85,11 @@ def test_the_official_client_works_unmodified(home: Any) -> None:
         ({"model": "llama", "messages": HELLO, "max_tokens": 0}, 400, None, "max_tokens"),
         ({"model": "llama", "messages": HELLO, "n": 1_000}, 400, None, "n"),
         ({"model": "llama", "messages": HELLO, "service_tier": "gold"}, 400, None, "service_tier"),
-        ({"model": "llama", "messages": HELLO, "response_format": {"type": "json_schema"}}, 400, None, "response_format.json_schema"),
+        ({"model": "llama", "messages": HELLO, "response_format": {"type": "json_schema"}}, 400, None,
+         "response_format.json_schema"),
         ({"model": "llama", "messages": HELLO, "stop": 3}, 400, None, "stop"),
-        ({"model": "llama", "messages": [{"role": "user", "content": "w " * 5_000}]}, 400, "context_length_exceeded", "messages"),
+        ({"model": "llama", "messages": [{"role": "user", "content": "w " * 5_000}]}, 400, "context_length_exceeded",
+         "messages"),
     ],
 )  # fmt: skip
 def test_bad_requests_are_refused_in_openais_words(home: Any, document: Any, status: int, code: Any, param: Any) -> None:
@@ -102,7 +106,11 @@ def test_rate_limits_are_told_and_kept(home: Any) -> None:
     small = {"model": "llama", "messages": HELLO, "max_tokens": 4}
     for left in (2, 1, 0):
         status, _, headers = asked(home, key, small)
-        assert (status, headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == (200, "3", str(left))
+        assert (status, headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == (
+            200,
+            "3",
+            str(left),
+        )
     status, found, headers = asked(home, key, small)
     assert (status, found["error"]["code"]) == (429, "rate_limit_exceeded")
     assert 1 <= int(headers["Retry-After"]) <= 21

@@ -16,9 +16,12 @@ from sublet.core.model import ReplicaState
 from sublet.store import model_requests
 
 
-async def said(session: aiohttp.ClientSession, house: House, key: str, body: dict[str, Any], path: str = "/chat/completions"):
+async def said(
+    session: aiohttp.ClientSession, house: House, key: str, body: dict[str, Any], path: str = "/chat/completions"
+) -> tuple[str, list[Any], bool]:
     """Everything a stream tells: (text, chunks, whether it came to its end)."""
-    text, chunks, ended = "", [], False
+    text, ended = "", False
+    chunks: list[Any] = []
     async with session.post(
         house.url + path, json=body | {"stream": True}, headers={"Authorization": f"Bearer {key}"}
     ) as answer:
@@ -62,7 +65,7 @@ def test_streams_go_on_while_replicas_are_drained_and_killed(tmp_path: Path, fai
                 await asyncio.sleep(0.25)
                 await asyncio.to_thread(home.silence, "a")
                 await asyncio.to_thread(home.silence, "b")  # without a word
-                return await asyncio.gather(*running)
+                return list(await asyncio.gather(*running))
 
         told = home.loop.do(everything())
         moved = 0

@@ -15,6 +15,8 @@ from sublet.app.tenants import TenantState
 from sublet.core.errors import NotFound
 from sublet.core.ids import PoolId, TenantId
 from sublet.core.ledger import headroom
+from sublet.core.token_terms import TokenTerms
+from sublet.store import token_terms
 from sublet.store.database import Tx
 from sublet.store.tenants import QuotaRow
 
@@ -93,6 +95,24 @@ class QuotaBody(Body):
     borrowing_limit: Annotated[int, Field(ge=0, le=10_000_000)] | None = None
 
 
+class TokenTermsBody(Body):
+    """What a tenant may ask of models."""
+
+    requests_per_min: int | None = Field(default=None, ge=1, le=1_000_000_000)
+    tokens_per_min: int | None = Field(default=None, ge=1, le=1_000_000_000_000)
+    fallbacks: dict[str, list[str]] = Field(
+        default_factory=dict,
+        max_length=100,
+        description="for a model, those that answer when none of its replicas can: MODEL or MODEL@SITE, in this order",
+    )
+
+    @classmethod
+    def of(cls, terms: TokenTerms) -> "TokenTermsBody":
+        """As the API shows it."""
+        fallbacks = {model: list(others) for model, others in terms.fallbacks.items()}
+        return cls(requests_per_min=terms.requests_per_min, tokens_per_min=terms.tokens_per_min, fallbacks=fallbacks)
+
+
 class SuspendedBody(Body):
     """Whether nothing new is granted."""
 
@@ -149,6 +169,31 @@ def country(tenant: InPath, body: CountryBody, call: Calling, *, force: Forced =
     """State where it, or the parent that controls it, has its seat. Where running leases may not go on, it has to be forced."""
     with call.write() as tx:
         return TenantView.of(tenants.set_country(tx, TenantId(tenant), body.country, force=force, now_us=call.now_us))
+
+
+@router.get("/{tenant}/tokens", dependencies=[only(Scope.TENANT, Scope.FINANCE, Scope.READ_ONLY)])
+def token_terms_of(tenant: InPath, call: Calling) -> TokenTermsBody:
+    """What a tenant may ask of models; null: what the settings grant to all."""
+    if call.caller.sees not in {None, tenant}:
+        raise NotFound(f"there is no tenant {tenant}", field="tenant")
+    with call.read() as tx:
+        tenants.state(tx, TenantId(tenant))
+        return TokenTermsBody.of(token_terms.get(tx, TenantId(tenant)))
+
+
+@router.put("/{tenant}/tokens", dependencies=_OWNER)
+def set_token_terms(tenant: InPath, body: TokenTermsBody, call: Calling) -> TokenTermsBody:
+    """Set what a tenant may ask of models; gateways know it within a second."""
+    terms = TokenTerms(
+        TenantId(tenant),
+        body.requests_per_min,
+        body.tokens_per_min,
+        {model: tuple(others) for model, others in body.fallbacks.items()},
+    )
+    with call.write() as tx:
+        tenants.state(tx, terms.tenant)
+        token_terms.put(tx, terms)
+    return TokenTermsBody.of(terms)
 
 
 @router.put("/{tenant}/quotas/{pool}", dependencies=_OWNER)

@@ -53,7 +53,7 @@ class RequestView(BaseModel):
 
 
 @router.get("/requests", dependencies=_READERS)
-def requests(
+def requests(  # noqa: PLR0917 (FastAPI passes them by name)
     call: Calling,
     limit: Limit = 100,
     after: After = None,

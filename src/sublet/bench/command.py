@@ -276,11 +276,11 @@ def streams(
     *,
     number: Annotated[int, typer.Option(min=1, max=10_000, help="Streams at once.")] = 1_000,
     replicas: Annotated[int, typer.Option(min=2, max=16)] = 4,
-    tokens: Annotated[int, typer.Option(min=10, max=2_000, help="Tokens of each answer.")] = 120,
+    tokens: Annotated[int, typer.Option(min=10, max=2_000, help="Tokens of each answer.")] = 80,
     seed: Annotated[int, typer.Option(help="Of the moments at which replicas are reclaimed.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Streams while replicas are drained and killed at random moments: broken ones, wrong tokens, and the pause that is seen."""
+    """Streams while replicas are drained and killed at random moments: broken ones, wrong tokens, the pause that is seen."""
     from sublet.bench.gateway.reclaims import measure as measured  # noqa: PLC0415 (the same)
 
     logs.configure(Settings(log_level="error"))

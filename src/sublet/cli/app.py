@@ -38,6 +38,7 @@ from sublet.cli import (
     slurm,
     study,
     tenants,
+    usage,
 )
 from sublet.cli.client import ApiError, Unreachable
 from sublet.cli.output import errors
@@ -73,6 +74,7 @@ PARTS = (
     tenants,
     keys,
     ledger,
+    usage,
     events,
     slurm,
 )

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from sublet.app.quantities import money_micro
+from sublet.cli.assignments import pair
 from sublet.cli.client import connect
 from sublet.cli.output import Json, money, show, table
 
@@ -19,6 +20,7 @@ def register(app: typer.Typer) -> None:
     tenant.command("limit")(limit)
     tenant.command("country")(country)
     tenant.command("quota")(quota)
+    tenant.command("tokens")(tokens)
     tenant.command("suspend")(suspend)
     tenant.command("resume")(resume)
     app.add_typer(tenant)
@@ -110,6 +112,31 @@ def quota(
     with connect() as client:
         found = client.put(f"/v1/tenants/{tenant}/quotas/{pool}", {"nominal": nominal, "borrowing_limit": borrow})
     show(found, as_json, lambda: f"tenant [bold]{tenant}[/]: {', '.join(_quota(one) for one in found['quotas'])}")
+
+
+def tokens(
+    tenant: Id,
+    requests_per_min: Annotated[int | None, typer.Option(min=1, help="Requests to models; the settings' if left away.")] = None,
+    tokens_per_min: Annotated[int | None, typer.Option(min=1, help="Tokens, asked and answered together.")] = None,
+    fallback: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL=OTHER,...", help="What answers when none of a model's replicas can: MODEL or MODEL@SITE."),
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Set what a tenant may ask of models. What is left away is as the settings grant it to all."""
+    pairs = [pair(text, "--fallback", form="MODEL=OTHER,...") for text in fallback or ()]
+    body = {
+        "requests_per_min": requests_per_min,
+        "tokens_per_min": tokens_per_min,
+        "fallbacks": {model: others.split(",") for model, others in pairs},
+    }
+    with connect() as client:
+        found = client.put(f"/v1/tenants/{tenant}/tokens", body)
+    rates = f"{found['requests_per_min'] or 'default'} requests, {found['tokens_per_min'] or 'default'} tokens a minute"
+    others = "".join(f"; {model} falls back to {', '.join(names)}" for model, names in found["fallbacks"].items())
+    show(found, as_json, lambda: f"tenant [bold]{tenant}[/]: {rates}{others}")
 
 
 def suspend(tenant: Id, *, as_json: Json = False) -> None:

@@ -87,7 +87,7 @@ def grant_micro(need_micro: int, want_micro: int, room_micro: int | None) -> int
     return 0 if need_micro > room_micro else max(need_micro, min(want, room_micro // 2))
 
 
-def _entry(
+def _entry(  # noqa: PLR0917 (all of a transfer)
     purse: Purse, kind: Kind, amount_micro: int, nth: int, credit: AccountId, purpose: Purpose, memo: str, at_us: int
 ) -> Transfer:
     return Transfer(

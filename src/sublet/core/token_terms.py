@@ -1,4 +1,4 @@
-"""What a tenant may ask of models: how much a minute, whether its words are kept, and what may answer instead."""
+"""What a tenant may ask of models: how much a minute, and what may answer instead."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,6 @@ class TokenTerms:
     tenant: TenantId
     requests_per_min: int | None = None
     tokens_per_min: int | None = None
-    keeps_content: bool = False
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For a model, the others that may answer in its place, in this order, when none of its replicas can: `MODEL`, or
     `MODEL@SITE` for its replicas at one site."""

@@ -60,13 +60,14 @@ class Desk:
         try:
             amount = reserve_tokens_micro(bounds.input_max, bounds.output_max, model.prices, percent=percent)
             reserved = await self.money.reserve(guest.tenant, amount)
-            if reserved is None:
-                raise no_money(ask.model)
         except BaseException as error:
             guest.limits.tokens.give(tokens)
             if isinstance(error, SubletError):
                 raise busy(f"the books cannot be written now: {error.message}") from error
             raise
+        if reserved is None:
+            guest.limits.tokens.give(tokens)
+            raise no_money(ask.model)
         id_ = name or fresh_id(ask.kind)
         return Work(id_, visitor, ask, at_us, began, target, bounds, reserved, tokens, percent, batch)
 
@@ -109,7 +110,7 @@ class Desk:
         try:
             await self.meter.record(request)
         except OSError as error:
-            log.error("journal_failed", request=work.id, reason=str(error))
+            log.exception("journal_failed", request=work.id)
             unspent = work.reserved.amount_micro - request.amount_micro
             self.money.settle(Reservation(work.reserved.tenant, work.reserved.purse, unspent), 0)
             raise busy("what was used cannot be recorded now; nothing was charged") from error

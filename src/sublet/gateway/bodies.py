@@ -1,4 +1,4 @@
-"""Bodies of requests: read with a bound on each, on all that are in memory at once, and on the time that a slow sender takes."""
+"""Bodies of requests: read with a bound on each, on all that are in memory at once, and on how long a sender takes."""
 
 import asyncio
 from collections.abc import AsyncIterator

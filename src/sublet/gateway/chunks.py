@@ -1,4 +1,4 @@
-"""Chunks as their caller gets them: one id, one model, one form, whichever replica said them and in whichever way it was asked."""
+"""Chunks as their caller gets them: one id, one model, one form, whichever replica said them and however it was asked."""
 
 from time import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whether replicas answer. A request that fails casts suspicion; a replica under suspicion gets nothing until it says it is well.
+"""Whether replicas answer. A request that fails casts suspicion; a replica under suspicion gets nothing until it is well.
 
 A check is hedged: if the first question is not answered soon, a second one goes out beside it, and one answer is enough. A
 server that is merely slow to accept is not taken for dead, and a dead one is known after one time-out, not after many.
@@ -47,7 +47,7 @@ class Health:
     async def _watch(self, post: Post) -> None:
         log.warning("replica_suspected", replica=post.replica.id)
         try:
-            while not post.leaving and not await self._is_well(post):
+            while not post.leaving and not await self._is_well(post):  # noqa: ASYNC110 (it is asked again)
                 await asyncio.sleep(_AGAIN_S)
         finally:
             del self._watched[post]

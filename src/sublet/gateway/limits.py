@@ -32,8 +32,9 @@ class Bucket:
         return self._left
 
     def take(self, amount: int, now: float) -> float:
-        """Take it and return 0, or leave all as it is and return for how many seconds to wait. A taker of more than there ever
-        is takes all.
+        """Take it and return 0, or leave all as it is and return for how many seconds to wait.
+
+        Who wants more than there ever is has to wait for all of it.
         """
         wanted = min(amount, self.per_min)
         missing = wanted - self.left(now)

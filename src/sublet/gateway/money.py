@@ -142,7 +142,7 @@ class Money:
             return purse, purses.fill(tx, purse, need_micro=need_micro, want_micro=want_micro, now_us=now_us)
 
     async def _give_back(self, tenant: TenantId, wallet: _Wallet) -> None:
-        """Give back what is free beyond what the pace of spending needs; all of it, and the purse, when nobody asks any more."""
+        """Give back what is free beyond what the pace of spending needs; when nobody asks any more, the purse itself."""
         now = monotonic()
         needed = int(wallet.spent_micro / max(now - wallet.counted_at, 1.0) * _AHEAD_S)
         over = not needed and not wallet.reserved_micro and not wallet.unbooked_micro

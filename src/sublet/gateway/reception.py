@@ -12,7 +12,6 @@ from aiohttp import web
 
 from sublet.gateway.answers import Desk
 from sublet.gateway.bodies import Bodies
-from sublet.gateway.catalogue import Verdict
 from sublet.gateway.refusals import Refusal
 from sublet.gateway.streams import Stream
 from sublet.gateway.threads import Thread
@@ -36,7 +35,7 @@ class Reception:
     bodies: Bodies
     desk: Desk
     files_dir: Path
-    verdict: Verdict
+    gateway: str
     stall_s: float = STALL_S
     streams: dict[Stream, web.BaseRequest] = field(default_factory=dict)
 

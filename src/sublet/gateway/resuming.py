@@ -1,5 +1,6 @@
 """How a stream that ended early goes on at another replica: with which request, and what of its answer was told before."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ from sublet.gateway.asks import PATHS, Kind
 from sublet.gateway.dialects.dialect import Dialect
 from sublet.gateway.refusals import broken
 from sublet.gateway.routing import Post
-from sublet.gateway.said import CONTENT, Resume, Said, from_start, from_tokens, settled_ids
+from sublet.gateway.said import CONTENT, Hole, Resume, Said, fill, from_start, from_tokens, settled_ids
 from sublet.gateway.upstream import Upstream
 from sublet.gateway.works import Work
 
@@ -17,10 +18,11 @@ _CHATS_OWN = (
     "add_generation_prompt",
 )  # fmt: skip
 _BACK_MAX = 16
+_HOLES_AT_ONCE = 16
 Plan = tuple[Resume, str, dict[str, Any]]  # what was told, the path below the base URL, the body
 
 
-async def resumption(
+async def resumption(  # noqa: PLR0917 (what it stands on comes first)
     upstream: Upstream,
     dialect: Dialect,
     work: Work,
@@ -71,6 +73,7 @@ def _goes_on(work: Work, said: Said) -> bool:
 
 async def _after_tokens(upstream: Upstream, dialect: Dialect, work: Work, said: Said, post: Post) -> Resume:
     """After the tokens whose text was told. Where text may be held back (a stop word), the tokens' text is asked for."""
+    await _fill_holes(upstream, dialect, said, post)
     ids, told_bytes = settled_ids(said)
     if not ids or not work.ask.body.get("stop"):
         return from_tokens(said, ids, told_bytes)
@@ -81,6 +84,18 @@ async def _after_tokens(upstream: Upstream, dialect: Dialect, work: Work, said: 
         if text is not None and told.startswith(text):
             return from_tokens(said, kept, len(text.encode("utf-8", "surrogatepass")))
     return from_tokens(said, (), 0)
+
+
+async def _fill_holes(upstream: Upstream, dialect: Dialect, said: Said, post: Post) -> None:
+    """Ask for the tokens of pieces that ended inside a character; they are taken if they fit what is known of them."""
+    holes = [one for one in said.ids if isinstance(one, Hole)]
+    for start in range(0, len(holes), _HOLES_AT_ONCE):
+        some = holes[start : start + _HOLES_AT_ONCE]
+        answers = await asyncio.gather(*(dialect.tokens_of(upstream, post.replica, hole.text) for hole in some))
+        for hole, ids in zip(some, answers, strict=True):
+            if ids is None or len(ids) != hole.tokens or ids[-1] != hole.last:
+                return
+            fill(said, hole, ids)
 
 
 def _continued(work: Work, body: dict[str, Any], prompt: Any, before: int) -> dict[str, Any]:

@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from sublet.gateway import chat, completions, embeddings, models
+from sublet.gateway import batches, chat, completions, embeddings, files, models
 from sublet.gateway.reception import Reception
 
 PREFIX = "/openai/v1"
 Noun = Callable[[Reception, web.BaseRequest, tuple[str, ...]], Awaitable[web.StreamResponse]]
 NOUNS: Mapping[str, Noun] = {
+    "batches": batches.handle,
+    "files": files.handle,
     "chat": chat.handle,
     "completions": completions.handle,
     "embeddings": embeddings.handle,

@@ -19,7 +19,7 @@ Permits = Callable[[Replica], bool]
 
 @dataclass(eq=False, slots=True)
 class Post:
-    """A replica and what we know of it. (It is where requests are posted.)"""
+    """A replica and what we know of it: where requests are posted."""
 
     replica: Replica
     running: int = 0
@@ -89,6 +89,12 @@ class Line:
     def has_open(self, permits: Permits) -> bool:
         """Whether any replica takes requests of this caller, free or not."""
         return any(post.open and permits(post.replica) for post in self.posts.values())
+
+    def spare(self, permits: Permits) -> bool:
+        """Whether there is room that nobody else needs: nobody waits, and a quarter of the slots stays free, or all are."""
+        posts = [post for post in self.posts.values() if post.open and permits(post.replica)]
+        slots, running = sum(post.replica.slots for post in posts), sum(post.running for post in posts)
+        return bool(posts) and not self._waiting and running < max(1, slots * 3 // 4)
 
     async def take(self, wish: Wish, *, wait_s: float) -> Post:
         """A replica with room, at once or when one comes free; raises `Refusal` 503 after `wait_s`, or if too many wait."""

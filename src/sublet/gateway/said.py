@@ -12,15 +12,24 @@ Channel = tuple[int, str, int]  # choice, kind, number of the tool call
 CONTENT, REASONING, TOOL = "content", "reasoning", "tool"
 
 
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A piece of text of several tokens of which only the last is known."""
+
+    tokens: int
+    text: str
+    last: int
+
+
 @dataclass(slots=True)
 class Said:
     """All that one request's stream has said."""
 
     text: dict[Channel, list[str]] = field(default_factory=dict)
     bytes: dict[Channel, int] = field(default_factory=dict)
-    ids: list[int] = field(default_factory=list)  # of choice 0, as far as they are known without a gap
+    ids: list[int | Hole] = field(default_factory=list)  # of choice 0, as far as they are known
     ends: list[int] = field(default_factory=list)  # bytes of content after each of them
-    gap: bool = False  # from here on ids are not known
+    gap: bool = False  # from here on they are not
     plain: bool = True  # nothing but the content of choice 0 so far
     finished: set[int] = field(default_factory=set)
 
@@ -31,13 +40,25 @@ class Said:
         if channel != (0, CONTENT, 0):
             self.plain = False
 
-    def note_ids(self, ids: tuple[int, ...], *, whole: bool, end: int) -> None:
-        """The tokens behind what was just told, which ends so many bytes from the beginning; `whole`: none before is missing."""
-        if self.gap or not whole:
+    def note_ids(self, ids: Sequence[int], missing: int | None, piece: str, *, end: int) -> None:
+        """The tokens behind a piece, which ends so many bytes from the beginning; `missing` others stand before them.
+
+        None: it is not known how many.
+        """
+        if self.gap or missing is None or (missing and len(ids) != 1):
             self.gap = True
             return
+        if missing:
+            ids, one = [], Hole(missing + 1, piece, ids[0])
+            self.ids.append(one)
+            self.ends.append(end)
         self.ids += ids
         self.ends += [end] * len(ids)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are known, with those in holes."""
+        return sum(one.tokens if isinstance(one, Hole) else 1 for one in self.ids)
 
     def keep_ids(self, known: int | None) -> int:
         """Go on after so many tokens, None: after the text; returns up to which byte they reach."""
@@ -86,12 +107,23 @@ def from_tokens(said: Said, ids: Sequence[int], told_bytes: int) -> Resume:
     return Resume({channel: skip} if skip else {}, ids=tuple(ids), before=len(ids))
 
 
+def fill(said: Said, hole: Hole, ids: Sequence[int]) -> None:
+    """Put the tokens in the place of a hole."""
+    at = said.ids.index(hole)
+    said.ids[at : at + 1] = ids
+    before = said.ends[at - 1] if at else 0
+    said.ends[at : at + 1] = [*[before] * (len(ids) - 1), said.ends[at]]  # the piece was told with its last token
+
+
 def settled_ids(said: Said) -> tuple[list[int], int]:
-    """The tokens whose text was told, and its bytes. Tokens at the end that told nothing may be held back: they are drawn again."""
-    known = len(said.ids)
+    """The tokens whose text was told, up to the first hole, and its bytes.
+
+    Tokens at the end that told nothing may be held back: they are drawn again.
+    """
+    known = next((nth for nth, one in enumerate(said.ids) if isinstance(one, Hole)), len(said.ids))
     while known and said.ends[known - 1] == (said.ends[known - 2] if known > 1 else 0):
         known -= 1
-    return said.ids[:known], said.ends[known - 1] if known else 0
+    return [one for one in said.ids[:known] if isinstance(one, int)], said.ends[known - 1] if known else 0
 
 
 def from_start(said: Said) -> Resume:
@@ -119,9 +151,9 @@ def pieces(choice: Mapping[str, Any]) -> list[tuple[Channel, str]]:
     return found
 
 
-def content_bytes(choice: Mapping[str, Any]) -> int:
-    """How long the content of a chunk's choice is."""
+def content_of(choice: Mapping[str, Any]) -> str:
+    """The content of a chunk's choice."""
     text = choice.get("text")
     if text is None:
         text = (choice.get("delta") or {}).get("content")
-    return len(text.encode("utf-8", "surrogatepass")) if text else 0
+    return text or ""

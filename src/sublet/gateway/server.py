@@ -1,13 +1,15 @@
 """The gateway as a server: one event loop, its connections, and what it does besides answering."""
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import secrets
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import IO
 
 import structlog
 from aiohttp import web
@@ -16,11 +18,13 @@ from sublet.app import names
 from sublet.app.clock import Clock
 from sublet.app.settings import Settings
 from sublet.core.errors import Conflict, SubletError
+from sublet.gateway import batch_runs
 from sublet.gateway import catalogue as catalogues
 from sublet.gateway import health as healths
 from sublet.gateway import meter as meters
 from sublet.gateway import visitors as guests
 from sublet.gateway.answers import Desk
+from sublet.gateway.batch_runs import BatchRuns
 from sublet.gateway.bodies import Bodies
 from sublet.gateway.catalogue import Catalogue, Verdict, everywhere
 from sublet.gateway.gauges import Gauges
@@ -38,6 +42,7 @@ from sublet.gateway.visitors import Visitors
 from sublet.store.database import Database
 
 _GRACE_S = 5.0
+_TICK_S = 0.02
 _TEND_S = 1.0
 _LINGER_S = 2.0
 log = structlog.get_logger(__name__)
@@ -67,6 +72,7 @@ class Gateway:
         self._thread: threading.Thread | None = None
         self._stop: asyncio.Event | None = None
         self._ready = threading.Event()
+        self._active = 0  # requests that are being answered
 
     def run(self) -> None:
         """Serve until `stop`, in this thread."""
@@ -90,7 +96,8 @@ class Gateway:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self.reception = self._reception()
-        server = web.Server(self._handle, access_log=None, keepalive_timeout=75, lingering_time=_LINGER_S)  # type: ignore[arg-type]
+        self._batches = BatchRuns(self.reception)
+        server = web.Server(self._handle, access_log=None, keepalive_timeout=75, lingering_time=_LINGER_S)
         try:
             await self.reception.desk.catalogue.refresh(whole=True)
             accepting = await self._loop.create_server(server, sock=self._listener, backlog=1024)
@@ -132,10 +139,10 @@ class Gateway:
             bodies=Bodies(each_max=given.gateway_body_bytes_max),
             desk=desk,
             files_dir=given.data_dir.resolve() / "files",
-            verdict=self._verdict,
+            gateway=self.name,
         )
 
-    def _duties(self) -> list[Awaitable[None]]:  # type: ignore[type-arg]
+    def _duties(self) -> list[Coroutine[None, None, None]]:
         """What is done again and again."""
         reception, desk = self.reception, self.reception.desk
 
@@ -152,9 +159,17 @@ class Gateway:
             _again(meters.EVERY_S, self.meter.book),
             _again(healths.EVERY_S, look_round),
             _again(_TEND_S, tend),
+            _again(batch_runs.EVERY_S, self._batches.look),
         ]
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._active += 1
+        try:
+            return await self._answered(request)
+        finally:
+            self._active -= 1
+
+    async def _answered(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._routed(request)
         except Refusal as refusal:
@@ -183,9 +198,14 @@ class Gateway:
         raise no_address(request.path)
 
     async def _close(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE_S):  # who was cut off is still metered
+                while self._active:  # noqa: ASYNC110 (a moment, at the end)
+                    await asyncio.sleep(_TICK_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._batches.close()
         desk = self.reception.desk
         desk.health.close()
         await desk.upstream.close()
@@ -219,7 +239,7 @@ def _error_id() -> str:
     return f"req-{secrets.token_hex(12)}"
 
 
-def _only_one(folder: Path):  # type: ignore[no-untyped-def]
+def _only_one(folder: Path) -> IO[str]:
     file = (folder / "lock").open("a")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,6 +8,7 @@ made again and what was told is left out; that is exact for answers that are not
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -27,7 +28,7 @@ from sublet.gateway.events import DONE, Events
 from sublet.gateway.refusals import Refusal, broken, busy
 from sublet.gateway.resuming import limit_of, resumption
 from sublet.gateway.routing import Post
-from sublet.gateway.said import Diverged, Resume, Said, content_bytes
+from sublet.gateway.said import Diverged, Resume, Said, content_of
 from sublet.gateway.upstream import Unreachable, Whole, limited
 from sublet.gateway.works import Work
 
@@ -105,7 +106,7 @@ class Stream:
                     return
                 self._work.moves += 1
                 limit = limit_of(self._work)
-                if limit is not None and self._work.ask.answers == 1 and len(self._said.ids) >= limit:
+                if limit is not None and self._work.ask.answers == 1 and self._said.tokens >= limit:
                     await self._send(self._chunks.cut_off())
                     return
                 if self._work.moves > MOVES_MAX:
@@ -166,9 +167,10 @@ class Stream:
             heard = [self._dialect.hear(event, choice, self._work.ask, leg.memory) for choice in choices]
             self._count(leg, self._dialect.count(event, leg.memory))
             if choices and self._work.ask.answers == 1:
-                leg.end += content_bytes(choices[0])
-                if heard[0].ids or not heard[0].whole:
-                    self._said.note_ids(heard[0].ids, whole=heard[0].whole, end=leg.end)
+                piece = content_of(choices[0])
+                leg.end += len(piece.encode("utf-8", "surrogatepass"))
+                if heard[0].ids or heard[0].missing is None:
+                    self._said.note_ids(heard[0].ids, heard[0].missing, piece, end=leg.end)
             chunk = self._chunks.of(choices, leg.resume)
             if chunk:
                 self._work.note_first()
@@ -303,10 +305,8 @@ class Stream:
 
     async def _send_last(self, data: bytes) -> None:
         """The end, which nobody may be there to hear."""
-        try:
+        with contextlib.suppress(ConnectionError):
             await self._send(data)
-        except ConnectionError:
-            pass
 
     async def _over(self, outcome: Outcome) -> None:
         tokens = self._tokens

@@ -45,7 +45,7 @@ class Upstream:
             async with self._session.post(replica.url + path, data=orjson.dumps(body), headers=headers(replica)) as answer:
                 return Whole(answer.status, await limited(answer))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Unreachable(f"{replica.id} did not answer: {error or type(error).__name__}") from error
+            raise Unreachable(f"{replica.id} did not answer: {str(error) or type(error).__name__}") from error
 
     async def ask_root(self, replica: Replica, path: str, body: Mapping[str, Any]) -> Any:
         """The answer of one of the server program's own addresses, as a value; raises `Unreachable` without one."""
@@ -53,7 +53,7 @@ class Upstream:
             async with self._session.post(replica.root + path, data=orjson.dumps(body), headers=headers(replica)) as answer:
                 raw = await limited(answer)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Unreachable(f"{replica.id} did not answer: {error or type(error).__name__}") from error
+            raise Unreachable(f"{replica.id} did not answer: {str(error) or type(error).__name__}") from error
         if answer.status != 200:
             raise Unreachable(f"{replica.id} answered {answer.status} at {path}")
         return orjson.loads(raw)
@@ -63,7 +63,7 @@ class Upstream:
         try:
             return await self._session.post(replica.url + path, data=orjson.dumps(body), headers=headers(replica))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise Unreachable(f"{replica.id} did not answer: {error or type(error).__name__}") from error
+            raise Unreachable(f"{replica.id} did not answer: {str(error) or type(error).__name__}") from error
 
     async def is_well(self, replica: Replica, *, within_s: float) -> bool:
         """Whether the server program lists its models, which every one of them does."""

@@ -7,6 +7,7 @@ suspended tenant or a new limit counts within a second. What could not be refres
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from time import monotonic
 
@@ -82,10 +83,15 @@ class Visitors:
             tenant = TenantId(project)
         elif caller.scope is not Scope.TENANT:
             raise Forbidden(f"a {caller.scope} key may not ask models", hint="use a tenant's key")
-        guest = self._guests.get(tenant) or await self._thread.do(lambda: self._meet(tenant))
+        guest = await self.guest(tenant)
         if guest.suspended:
             raise Refusal(403, "this tenant is suspended: the owner takes nothing new from it", code="tenant_suspended")
         return Visitor(caller.key, guest)
+
+    async def guest(self, tenant: TenantId) -> Guest:
+        """A tenant; raises `NotFound` for one that there is not."""
+        known = self._guests.get(tenant)
+        return known if known is not None else await self._thread.do(partial(self._meet, tenant))
 
     async def refresh(self) -> None:
         """What was revoked and changed since the last time."""

@@ -22,7 +22,7 @@ from sublet.core.errors import Conflict, Unavailable
 from sublet.store import schema, schema_tokens
 
 log = structlog.get_logger(__name__)
-assert schema_tokens.metadata is schema.metadata, "all tables are of one schema"
+assert schema_tokens.purses.metadata is schema.metadata, "all tables are of one schema"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 10_000
 _MIGRATING = 7_440_002  # the advisory lock of whoever changes the schema

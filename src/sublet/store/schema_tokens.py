@@ -1,6 +1,6 @@
 """The tables of the model API: purses, requests that are over, what a tenant may ask, files and batches."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text
 
 from sublet.store.schema import metadata
 
@@ -55,7 +55,6 @@ token_terms = Table(  # what a tenant may ask of models
     Column("tenant", _ID, ForeignKey("tenants.id"), primary_key=True),
     Column("requests_per_min", Integer),
     Column("tokens_per_min", BigInteger),
-    Column("keeps_content", Boolean, nullable=False),
     Column("fallbacks", Text, nullable=False),  # JSON: model -> other models, in order
 )
 

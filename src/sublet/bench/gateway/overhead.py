@@ -37,11 +37,10 @@ def measure(folder: Path, *, requests: int, repeats: int, litellm: str, progress
         if litellm:
             say_where = f"LiteLLM's proxy at {litellm} must answer from http://127.0.0.1:{stub}/v1"
             progress(say_where, 0.0)
-        runs = [
-            _once(stub, (bare, through), (gateway, port), stand.key, requests=requests, litellm=litellm)
-            for number in range(repeats)
-            if not progress(f"repetition {number + 1}", number / repeats)
-        ]
+        runs = []
+        for number in range(repeats):
+            progress(f"repetition {number + 1}", number / repeats)
+            runs.append(_once(stub, (bare, through), (gateway, port), stand.key, requests=requests, litellm=litellm))
         streams = _streams(stub, port, stand.key)
         found = {name: _median([run[name] for run in runs]) for name in runs[0]}
         peak_mib = psutil.Process(gateway.pid).memory_info().rss / 2**20

@@ -17,7 +17,7 @@ from sublet.core.ids import ReplicaId
 from sublet.core.model import Replica, ReplicaState, Tier
 from sublet.store import model_requests, models
 
-_PAUSE_S = 0.05
+_PAUSE_S = 0.25
 _GRACE_S = (0.3, 2.0)
 _TALKER = "sublet.bench.gateway.talker"
 

@@ -1,6 +1,6 @@
 """A model server without a model: what it says follows from what it was asked, token by token, on every machine alike.
 
-It speaks llama.cpp's dialect: token ids in streams, prompts of text and ids, `/apply-template` and `/detokenize`. The next token
+It speaks llama.cpp's dialect: token ids in streams, prompts of text and ids, `/apply-template`, `/tokenize`. The next token
 is drawn from a hash of the text so far, so an answer that goes on elsewhere must come out as if it had never moved, and any
 token told twice or left out shows.
 """
@@ -39,6 +39,7 @@ class Talker:
         app.router.add_post("/v1/completions", self._complete)
         app.router.add_post("/v1/embeddings", self._embed)
         app.router.add_post("/apply-template", self._template)
+        app.router.add_post("/tokenize", self._tokenize)
         app.router.add_post("/detokenize", self._detokenize)
         return app
 
@@ -48,6 +49,10 @@ class Talker:
     async def _template(self, request: web.Request) -> web.Response:
         body = orjson.loads(await request.read())
         return web.json_response({"prompt": rendered(body["messages"])})
+
+    async def _tokenize(self, request: web.Request) -> web.Response:
+        body = orjson.loads(await request.read())
+        return web.json_response({"tokens": [int(word[1:]) for word in body["content"].split()]})
 
     async def _detokenize(self, request: web.Request) -> web.Response:
         body = orjson.loads(await request.read())
@@ -112,8 +117,8 @@ class Talker:
             if self.pause_s:
                 await asyncio.sleep(max(0.0, began + number * self.pause_s - monotonic()))
             if self.fail and self._chance.random() < self.fail:
-                assert request.transport is not None
-                request.transport.abort()
+                if request.transport is not None:
+                    request.transport.abort()
                 return
             if held:
                 continue

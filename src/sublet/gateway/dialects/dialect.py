@@ -15,10 +15,10 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The tokens behind a piece of text. `whole` is False where some of them are not known."""
+    """The tokens behind a piece of text; `missing` others stand before them, None: nobody knows how many."""
 
     ids: tuple[int, ...] = ()
-    whole: bool = True
+    missing: int | None = 0
 
 
 class Dialect(Protocol):
@@ -35,6 +35,9 @@ class Dialect(Protocol):
 
     async def prompt(self, upstream: Upstream, replica: Replica, ask: Ask, memory: Mapping[str, Any]) -> list[Any] | None:
         """The prompt as the model saw it, in parts that a list of token numbers can follow; None: it cannot be had."""
+
+    async def tokens_of(self, upstream: Upstream, replica: Replica, text: str) -> Sequence[int] | None:
+        """The tokens of a text; None: it cannot be asked."""
 
     async def text_of(self, upstream: Upstream, replica: Replica, ids: Sequence[int]) -> str | None:
         """The text of tokens; None: it cannot be asked."""

@@ -47,7 +47,7 @@ class LlamaCpp:
         timings = event.get("timings")
         now = timings["predicted_n"] if timings else before + len(ids)
         memory["predicted"] = now
-        return Heard(ids, whole=now == before + len(ids))
+        return Heard(ids, missing=max(0, now - before - len(ids)))
 
     def count(self, event: Event, memory: dict[str, Any]) -> Tokens | None:
         """From the progress of the prompt, the timings of each token, and the usage at the end."""
@@ -72,6 +72,11 @@ class LlamaCpp:
         if isinstance(prompt, str):
             return [prompt]
         return list(prompt) if all(isinstance(part, int) for part in prompt) else None
+
+    async def tokens_of(self, upstream: Upstream, replica: Replica, text: str) -> Sequence[int] | None:
+        """From its own address for that."""
+        found = await upstream.ask_root(replica, "/tokenize", {"content": text, "add_special": False, "parse_special": False})
+        return [int(one) for one in found["tokens"]]
 
     async def text_of(self, upstream: Upstream, replica: Replica, ids: Sequence[int]) -> str | None:
         """From its own address for that."""

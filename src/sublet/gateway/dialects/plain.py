@@ -18,7 +18,7 @@ class Plain:
 
     def hear(self, event: Event, choice: dict[str, Any], ask: Ask, memory: dict[str, Any]) -> Heard:
         """No tokens are known."""
-        return Heard(whole=False)
+        return Heard(missing=None)
 
     def count(self, event: Event, memory: dict[str, Any]) -> Tokens | None:
         """Only the end says it."""
@@ -28,6 +28,10 @@ class Plain:
         """A text is its own prompt; what a chat became is not known."""
         prompt = ask.body.get("prompt")
         return [prompt] if ask.kind is Kind.COMPLETION and isinstance(prompt, str) else None
+
+    async def tokens_of(self, upstream: Upstream, replica: Replica, text: str) -> Sequence[int] | None:
+        """No tokens are known."""
+        return None
 
     async def text_of(self, upstream: Upstream, replica: Replica, ids: Sequence[int]) -> str | None:
         """No tokens are known."""

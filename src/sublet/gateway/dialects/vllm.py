@@ -27,7 +27,7 @@ class Vllm:
         if ids is None:
             delta = choice.get("delta")
             said = choice.get("text") or (isinstance(delta, dict) and delta.get("content"))
-            return Heard(whole=not said)
+            return Heard(missing=None if said else 0)
         return Heard(tuple(ids))
 
     def count(self, event: Event, memory: dict[str, Any]) -> Tokens | None:
@@ -37,6 +37,10 @@ class Vllm:
     async def prompt(self, upstream: Upstream, replica: Replica, ask: Ask, memory: Mapping[str, Any]) -> list[Any] | None:
         """The tokens that the first chunk named."""
         return memory.get("prompt")
+
+    async def tokens_of(self, upstream: Upstream, replica: Replica, text: str) -> Sequence[int] | None:
+        """Its streams name every token."""
+        return None
 
     async def text_of(self, upstream: Upstream, replica: Replica, ids: Sequence[int]) -> str | None:
         """From its own address for that."""

@@ -1,0 +1,211 @@
+"""Against llama.cpp's own server with the small model that is shipped: real tokens, real logits."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+from api_house import House, house
+
+import sublet.weights
+from sublet.core.ids import TenantId
+from sublet.core.model import Tier
+from sublet.store import model_requests
+
+pytest.importorskip("xllamacpp", reason="llama.cpp's server comes with the extra `models`")
+WEIGHTS = Path(sublet.weights.__file__).parent / "tiny.gguf"
+SLOTS = 4
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[list[tuple[subprocess.Popen[bytes], str]]]:
+    made = []
+    for _ in range(3):
+        port = free_port()
+        words = ["--model", str(WEIGHTS), "--port", str(port), "--parallel", str(SLOTS), "--ctx-size", str(1_024 * SLOTS)]
+        more = ["--threads", "1", "--cache-reuse", "0", "--cache-ram", "0", "--no-warmup"]
+        module = [sys.executable, "-P", "-m", "sublet.gateway.servers.llama_server"]
+        made.append((subprocess.Popen([*module, *words, *more], stderr=subprocess.DEVNULL), f"http://127.0.0.1:{port}"))
+    for _, root in made:
+        wait_for(f"{root}/health")
+    yield [(process, f"{root}/v1") for process, root in made]
+    for process, _ in made:
+        process.kill()
+        process.wait()
+
+
+def wait_for(url: str) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            with urllib.request.urlopen(url, timeout=1) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
+
+
+def post(url: str, document: Any) -> Any:
+    request = urllib.request.Request(url, json.dumps(document).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.loads(answer.read())
+
+
+BODIES: list[tuple[str, dict[str, Any]]] = [
+    *(
+        ("/chat/completions", {"messages": [{"role": "user", "content": f"What is {word}?"}], "max_tokens": 250})
+        for word in ("a class", "an exception", "the sea", "überall naïve")
+    ),
+    *(("/completions", {"prompt": text, "max_tokens": 250}) for text in ("The function returns", "An object is", "Å café in ")),
+    ("/completions", {"prompt": "The following", "max_tokens": 250, "stop": ["ing the", "zzz"]}),
+    ("/chat/completions", {"messages": [{"role": "user", "content": "list"}], "max_tokens": 300, "logprobs": True}),
+    ("/chat/completions", {"messages": [{"role": "user", "content": "one"}], "max_tokens": 40,
+     "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {
+         "type": "object", "properties": {"a": {"type": "string", "maxLength": 20}}, "required": ["a"]}}}}),
+]  # fmt: skip
+
+
+class Progress:
+    """How many chunks came, over all streams."""
+
+    def __init__(self) -> None:
+        self.chunks = 0
+
+    async def reached(self, chunks: int) -> None:
+        async with asyncio.timeout(20):
+            while self.chunks < chunks:  # noqa: ASYNC110 (an event for each number would say no more)
+                await asyncio.sleep(0.001)
+
+
+async def said(
+    session: aiohttp.ClientSession, home: House, path: str, body: dict[str, Any], progress: Progress
+) -> tuple[str, Any]:
+    text, usage, ended = "", None, False
+    document = body | {"model": "llama", "temperature": 0, "stream": True, "stream_options": {"include_usage": True}}
+    headers = {"Authorization": f"Bearer {home.key}"}  # type: ignore[attr-defined]
+    async with session.post(home.url + path, json=document, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        async for line in answer.content:
+            if line.startswith(b"data: [DONE]"):
+                ended = True
+            elif line.startswith(b"data: "):
+                chunk = orjson.loads(line[6:])
+                usage = chunk.get("usage") or usage
+                for choice in chunk["choices"]:
+                    text += choice.get("text") or choice.get("delta", {}).get("content") or ""
+                progress.chunks += 1
+    assert ended
+    return text, usage
+
+
+def undisturbed(url: str, path: str, body: dict[str, Any]) -> tuple[str, Any, list[tuple[int, float]]]:
+    """The answer of a server that nobody disturbs: text, usage, and for each token (its end in bytes, how clear it was).
+
+    How clear a token was is the distance of its logarithmic probability to that of the next likely one.
+    """
+    chances = {"logprobs": True, "top_logprobs": 2} if path.startswith("/chat") else {"logprobs": 2}
+    whole = post(url + path, body | {"temperature": 0, "model": "llama"} | chances)
+    choice = whole["choices"][0]
+    clear, end = [], 0
+    for one in choice["logprobs"]["content"]:
+        end += len(one["bytes"])
+        first, second = (other["logprob"] for other in one["top_logprobs"][:2])
+        clear.append((end, first - second))
+    return (choice.get("text") if "text" in choice else choice["message"]["content"]), whole["usage"], clear
+
+
+ROUNDING = 0.05
+"""Logits of a prompt that is read at once differ by so much from those of the same tokens drawn one by one, at most."""
+
+
+def assert_same(text: str, whole: str, clear: list[tuple[int, float]], body: dict[str, Any]) -> bool:
+    """Byte for byte, or up to a token at which the server itself is in two minds; whether it was the former."""
+    if text == whole:
+        return True
+    told, alone = text.encode(), whole.encode()
+    same = next(
+        (nth for nth, (one, other) in enumerate(zip(told, alone, strict=False)) if one != other), min(len(told), len(alone))
+    )
+    gap = next(gap for end, gap in clear if end > same)
+    assert gap < ROUNDING, (body, whole[:same][-40:], text[same:][:40], whole[same:][:40])
+    return False
+
+
+def test_streams_move_between_llama_servers_byte_for_byte(tmp_path: Path, servers: Any) -> None:
+    """Two servers are killed in the middle of all streams."""
+    (first_process, first), (second_process, second), (_, third) = servers
+    alone = [undisturbed(third, path, body) for path, body in BODIES]
+    with house(tmp_path) as home:
+        home.key = home.tenant()  # type: ignore[attr-defined]
+        home.model(context_length=1_024)
+        home.replica("first", first, slots=100)
+        home.open()
+
+        async def everything() -> list[Any]:
+            progress = Progress()
+            async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session:
+                await asyncio.to_thread(home.replica, "second", second, slots=100, tier=Tier.FLEX)  # taken when the first fails
+                await asyncio.sleep(0.3)
+                running = [asyncio.create_task(said(session, home, path, body, progress)) for path, body in BODIES]
+                await progress.reached(60)
+                first_process.kill()
+                await asyncio.to_thread(home.replica, "third", third, slots=100, tier=Tier.FLEX)
+                await progress.reached(300)
+                await asyncio.sleep(0.2)  # until the third is known
+                second_process.kill()
+                return list(await asyncio.gather(*running))
+
+        told = asyncio.run(everything())
+        home.shut()
+        with home.database.read() as tx:
+            rows = model_requests.page(tx, tenant=TenantId("acme"), limit=100)
+    exact = 0
+    for (_, body), (whole, used, clear), (text, usage) in zip(BODIES, alone, told, strict=True):
+        exact += assert_same(text, whole, clear, body)
+        if text == whole:
+            assert usage["prompt_tokens"] == used["prompt_tokens"]
+            assert usage["completion_tokens"] == used["completion_tokens"]
+    assert exact >= len(BODIES) // 2
+    assert sum(row.moves for row in rows) >= 4
+    assert {row.counted for row in rows} == {"server"}
+
+
+def test_a_prompt_that_is_too_long_and_a_schema_that_cannot_be_read(tmp_path: Path, servers: Any) -> None:
+    with house(tmp_path) as home:
+        key = home.tenant()
+        home.model(context_length=1_024)
+        home.replica("third", servers[2][1])
+        home.open()
+
+        async def once(body: dict[str, Any]) -> tuple[int, Any]:
+            headers = {"Authorization": f"Bearer {key}"}
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(f"{home.url}/chat/completions", json=body | {"model": "llama"}, headers=headers) as answer,
+            ):
+                return answer.status, await answer.json()
+
+        long = {"messages": [{"role": "user", "content": "word " * 3_000}], "max_tokens": 4}
+        for stream in (False, True):
+            status, found = asyncio.run(once(long | {"stream": stream}))
+            assert (status, found["error"]["code"]) == (400, "context_length_exceeded")
+        bad = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
+        status, found = asyncio.run(
+            once({"messages": [{"role": "user", "content": "x"}], "response_format": bad, "max_tokens": 4})
+        )
+        assert status == 400 and found["error"]["type"] == "invalid_request_error"
