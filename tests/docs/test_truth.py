@@ -30,6 +30,7 @@ from sublet.core.terms import TERMS, BlockSale, CostSheet, Pool, worst_handback_
 from sublet.core.units import SECOND_US
 from sublet.core.victims import VICTIM_ORDERS
 from sublet.engines.registry import ENGINES
+from sublet.gateway.gauges import Gauges
 
 COMMANDS: dict[str, Any] = runpy.run_path(str(ROOT / "scripts" / "make-cli-docs"))["commands"]()
 
@@ -147,7 +148,7 @@ def test_metrics_are_those_that_are_counted() -> None:
     metrics = Metrics()
     counted = {
         f"{family.name}_total" if family.type == "counter" else family.name: family.type
-        for registry in (metrics.operations, metrics.money)
+        for registry in (metrics.operations, metrics.money, Gauges().registry)
         for family in registry.collect()
     }
     assert page("docs/reference/metrics.md").table() == counted

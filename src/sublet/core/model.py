@@ -96,6 +96,10 @@ class Model:
         """Whether a caller who says `name` means this model."""
         return name == self.name or name in self.aliases
 
+    def open_to(self, tenant: TenantId) -> bool:
+        """Whether a tenant may ask it, or learn that it is there: what was tuned on a tenant's data is that tenant's alone."""
+        return self.tenant in {None, tenant}
+
 
 @dataclass(frozen=True, slots=True)
 class Serving:

@@ -7,6 +7,7 @@ answer is written, so a gateway that is killed between the two asks again and ch
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class BatchRuns:
             if batch.id not in self._running:
                 task = asyncio.ensure_future(self._work(batch))
                 self._running[batch.id] = task
-                task.add_done_callback(lambda _, name=batch.id: self._running.pop(name, None))
+                task.add_done_callback(partial(self._over, batch.id))
 
     async def close(self) -> None:
         """Stop; the next start goes on."""
@@ -65,6 +66,9 @@ class BatchRuns:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+    def _over(self, batch: str, _task: "asyncio.Task[None]") -> None:
+        self._running.pop(batch, None)
 
     def _any(self) -> bool:
         with self._reception.database.read() as tx:

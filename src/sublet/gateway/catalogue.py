@@ -73,24 +73,30 @@ class Catalogue:
     async def targets(self, name: str, guest: Guest) -> list[Target]:
         """Who may answer a request for `name`: the model itself, and then what its tenant has named for when it cannot.
 
-        Raises `Refusal` 404 for a model that is not known.
+        Raises `Refusal` 404 for a model that is not known, or is another tenant's.
         """
-        if name not in self._names:
+        asked = self._meant(name, guest.tenant)
+        if asked is None:
             await self.refresh(whole=True)
-        if name not in self._names:
+            asked = self._meant(name, guest.tenant)
+        if asked is None:
             raise unknown_model(name)
-        asked = self._names[name]
         others = guest.terms.fallbacks.get(name) or guest.terms.fallbacks.get(asked) or ()
         found = [self._target(asked, "", guest.tenant)]
         for other in others:
-            model, _, site = other.partition("@")
-            if model in self._names:
-                found.append(self._target(self._names[model], site, guest.tenant))
+            said, _, site = other.partition("@")
+            if (model := self._meant(said, guest.tenant)) is not None:
+                found.append(self._target(model, site, guest.tenant))
         return found
 
-    def visible(self) -> list[Model]:
-        """The models that can be asked, by name."""
-        return [self._lines[name].model for name in sorted(self._lines)]
+    def visible(self, tenant: TenantId) -> list[Model]:
+        """The models that a tenant can ask, by name."""
+        every = (self._lines[name].model for name in sorted(self._lines))
+        return [model for model in every if model.open_to(tenant)]
+
+    def _meant(self, name: str, tenant: TenantId) -> ModelName | None:
+        model = self._names.get(name)
+        return model if model is not None and self._lines[model].model.open_to(tenant) else None
 
     async def note_asked(self, model: ModelName, tier: Tier, at_us: int) -> None:
         """Tell whoever keeps replicas that somebody found none."""

@@ -13,10 +13,10 @@ from sublet.gateway.refusals import only, unknown_model
 async def handle(reception: Reception, request: web.BaseRequest, rest: tuple[str, ...]) -> web.StreamResponse:
     """`GET /models` and `GET /models/{model}`."""
     only(request.method, "GET")
-    await reception.welcome(request)
+    visitor = await reception.welcome(request)
     catalogue = reception.desk.catalogue
     await catalogue.refresh(whole=True)
-    found = catalogue.visible()
+    found = catalogue.visible(visitor.guest.tenant)
     if not rest:
         return await reception.send(request, {"object": "list", "data": [_view(model) for model in found]})
     name = "/".join(rest)

@@ -125,8 +125,9 @@ class Tuning:
     def save(self, path: Path) -> None:
         """Put everything down that the next attempt needs, whole or not at all."""
         draft = path.with_name(f".{path.name}.new")
+        arrays: dict[str, Any] = {"steps": np.array(self.done), **self.adapter.weights, **self._climb.state}
         with draft.open("wb") as file:
-            np.savez(file, steps=np.array(self.done), **self.adapter.weights, **self._climb.state)
+            np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
@@ -143,7 +144,8 @@ class Tuning:
 def packed(adapter: Adapter) -> str:
     """An adapter as text."""
     file = io.BytesIO()
-    np.savez_compressed(file, scale=np.array(adapter.scale), **adapter.weights)
+    arrays: dict[str, Any] = {"scale": np.array(adapter.scale), **adapter.weights}
+    np.savez_compressed(file, **arrays)
     return base64.b64encode(file.getvalue()).decode()
 
 
