@@ -85,7 +85,7 @@ class Finish:
         return self.end_us >= 0
 
 
-def finish(work_us: Ints, gpus: Ints, habits: Ints, risk: Risk, *, runs: int, seed: int) -> Finish:
+def finish(work_us: Ints, gpus: npt.NDArray[Any], habits: Ints, risk: Risk, *, runs: int, seed: int) -> Finish:
     """Play N jobs R times each. `habits` [N, 8] holds `Habit.row` of each."""
     assert len(work_us) == len(gpus) == len(habits) and runs > 0
     work = np.array(work_us, np.int64)  # a copy, since one that may not be written to would be compiled for apart
