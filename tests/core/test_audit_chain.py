@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from io import BytesIO
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -81,7 +82,8 @@ def test_entries_that_are_missing_or_moved_are_found_by_the_head(lines: tuple[in
 def test_a_changed_field_of_any_entry_is_found(name: str, nth: int) -> None:
     found = getattr(CHAIN[nth], name)
     changed = [*CHAIN]
-    changed[nth] = replace(CHAIN[nth], **{name: found + 1 if isinstance(found, int) else found + " "})
+    other: dict[str, Any] = {name: found + 1 if isinstance(found, int) else found + " "}
+    changed[nth] = replace(CHAIN[nth], **other)
     with pytest.raises(Tampered, match=f"entry {nth + 1}"):
         verified(changed)
 

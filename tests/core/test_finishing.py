@@ -61,7 +61,9 @@ def test_what_is_expected_is_the_mean_of_many_runs(*, heeds: bool, checkpoint: i
     habit = Habit(heeds, checkpoint)
     work = np.random.default_rng(2).integers(HOUR_US // 4, 12 * HOUR_US, 2_000)
     again = 0.3 * HOUR_US
-    played = finish(work, np.ones(2_000), rows(habit, 2_000), steady(hazard, first_us=1e8, again_us=again), runs=40, seed=7)
+    played = finish(
+        work, np.ones(2_000, np.int64), rows(habit, 2_000), steady(hazard, first_us=1e8, again_us=again), runs=40, seed=7
+    )
     said = expected(work / HOUR_US, np.full(2_000, hazard), habit, first_h=1e8 / HOUR_US, again_h=0.3)
     assert played.done.all()
     assert said.billed_h.mean() == pytest.approx(played.billed_us.mean() / HOUR_US, rel=0.02)
@@ -71,21 +73,23 @@ def test_what_is_expected_is_the_mean_of_many_runs(*, heeds: bool, checkpoint: i
 
 def test_work_that_never_saves_and_is_too_long_is_never_done() -> None:
     habit = Habit(heeds=False, checkpoint_us=None)
-    played = finish(np.array([60 * HOUR_US]), np.ones(1), rows(habit, 1), steady(0.5), runs=3, seed=0)
+    played = finish(np.array([60 * HOUR_US]), np.ones(1, np.int64), rows(habit, 1), steady(0.5), runs=3, seed=0)
     assert not played.done.any() and (played.reclaims == ATTEMPTS_MAX).all()
     assert expected(np.array([4_000.0]), np.array([0.5]), habit).end_h[0] == np.inf
 
 
 def test_without_a_risk_work_takes_its_time() -> None:
     work = np.array([HOUR_US, 7 * HOUR_US])
-    played = finish(work, np.ones(2), rows(Habit(), 2), steady(0.0, first_us=5e6), runs=2, seed=0)
+    played = finish(work, np.ones(2, np.int64), rows(Habit(), 2), steady(0.0, first_us=5e6), runs=2, seed=0)
     assert (played.reclaims == 0).all() and (played.billed_us == work[:, None]).all()
     assert (played.end_us == work[:, None] + 5 * SECOND_US).all()
 
 
 def test_the_same_seed_gives_the_same_runs_and_another_one_others() -> None:
     work = np.full(50, 10 * HOUR_US)
-    one, same, other = (finish(work, np.ones(50), rows(Habit(), 50), steady(0.2), runs=2, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (
+        finish(work, np.ones(50, np.int64), rows(Habit(), 50), steady(0.2), runs=2, seed=seed) for seed in (1, 1, 2)
+    )
     assert (one.end_us == same.end_us).all() and (one.end_us != other.end_us).any()
 
 

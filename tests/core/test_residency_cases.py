@@ -17,11 +17,12 @@ def place_of(said: str | dict[str, Any]) -> Place:
     changes = {"of": said} if isinstance(said, str) else dict(said)
     name = changes.pop("of")
     facts = {**BOOK["places"][name], **changes}
-    return Place(facts.pop("name", name), **{key: tuple(value) if key in LISTS else value for key, value in facts.items()})
+    told: dict[str, Any] = {key: tuple(value) if key in LISTS else value for key, value in facts.items()}
+    return Place(told.pop("name", name), **told)
 
 
 def label_of(case: dict[str, Any]) -> Label:
-    lists = {name: tuple(case.get(name, ())) for name in ("residency", "data", "regimes", "safeguards")}
+    lists: dict[str, Any] = {name: tuple(case.get(name, ())) for name in ("residency", "data", "regimes", "safeguards")}
     return replace(Label(**lists), sensitivity=Sensitivity(case.get("sensitivity", "public")))
 
 

@@ -1,6 +1,7 @@
 """A reclaim that a site cannot bear at once becomes a schedule, and no more is lent than the site gives back in time."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_no_second_saves_and_no_minute_sheds_more_than_the_site_bears(asked: lis
         assert shed <= most[1]
 
 
-def site(**bounds: int) -> Site:
+def site(**bounds: Any) -> Site:
     return Site("local", **bounds)
 
 

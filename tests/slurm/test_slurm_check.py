@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from command_line import ROOT
 from conftest import running
 from slurm_cluster import Cluster, Layout
 from sublet.cli.app import run
-from sublet.cli.root import Root
 from sublet.engines.slurm import configuration, net, plan
 from sublet.engines.slurm.check import Grade, Point, points
 from sublet.engines.slurm.site import Cluster as Site
@@ -69,10 +69,9 @@ def test_the_commands_speak_to_people_and_to_programs(
 ) -> None:
     site = on(one_node)
     monkeypatch.setenv("SUBLET_SLURM_SHARED", str(site.shared))
-    root = Root(open_server=lambda _: pytest.fail("no server"), openapi=dict)
-    assert run(["slurm", "check", "--json"], root) == 0
+    assert run(["slurm", "check", "--json"], ROOT) == 0
     assert {"name", "grade", "said", "way_out"} == set(json.loads(capsys.readouterr().out)[0])
-    assert run(["slurm", "plan"], root) == 0
+    assert run(["slurm", "plan"], ROOT) == 0
     assert "sublet slurm net" in capsys.readouterr().out
-    assert run(["slurm", "net"], root) == 0
+    assert run(["slurm", "net"], ROOT) == 0
     assert str(site.shared / net.ALIVE) in capsys.readouterr().out
