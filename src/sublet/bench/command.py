@@ -251,8 +251,8 @@ def gateway(
     requests: Annotated[int, typer.Option(min=640, max=1_000_000, help="Requests of each repetition.")] = 6_400,
     repeats: Annotated[int, typer.Option(min=1, max=100)] = 3,
     litellm: Annotated[
-        str, typer.Option(help="Address of a running LiteLLM proxy to compare with; benchmarks/gateway says how.")
-    ] = "",
+        Path | None, typer.Option(help="The program `litellm` of a virtual environment of its own, to compare with its proxy.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """What the model API adds to a request, beside a bare aiohttp pass-through; stubs stand in for models."""

@@ -15,7 +15,7 @@ from sublet.gateway.visitors import Guest
 from sublet.store import models, sites
 from sublet.store.database import Database
 
-EVERY_S = 0.1
+EVERY_S = 0.12
 _MODELS_EVERY = 5
 """Models change seldom: they are read with every so manieth look at the replicas, and whenever a name is not known."""
 

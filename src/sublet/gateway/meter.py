@@ -21,7 +21,7 @@ from sublet.store import purses
 from sublet.store.database import Database
 
 _PORTION = 400
-EVERY_S = 0.2
+EVERY_S = 0.3
 log = structlog.get_logger(__name__)
 
 

@@ -12,8 +12,8 @@ from sublet.core.errors import Conflict
 from sublet.gateway.server import Gateway
 from sublet.store.database import Database, revisions
 
-_SWITCH_S = 0.000_5
-"""How long the thread that writes the books may hold up the event loop; Python's default is ten times that."""
+_SWITCH_S = 0.000_1
+"""How long the threads to the database may hold up the event loop at a time; a request waits for it several times."""
 
 
 def listen(host: str, port: int) -> socket.socket:

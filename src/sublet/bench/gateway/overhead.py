@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from sublet.bench.gateway.plain import CHUNKS, PACE_S
-from sublet.bench.gateway.stand import Stand
+from sublet.bench.gateway.stand import LITELLM_KEY, Stand
 
 Progress = Callable[[str, float], None]
 _AIMS = {
@@ -26,41 +26,37 @@ _AIMS = {
 }
 
 
-def measure(folder: Path, *, requests: int, repeats: int, litellm: str, progress: Progress) -> dict[str, Any]:
-    """All figures. `litellm` is the address of a running proxy in front of nothing slower than our stub; empty: left out."""
+def measure(folder: Path, *, requests: int, repeats: int, litellm: Path | None, progress: Progress) -> dict[str, Any]:
+    """All figures. `litellm` is the program of LiteLLM's proxy; None: it is left out."""
     stand = Stand(folder)
     try:
         _, stub = stand.program("sublet.bench.gateway.plain", "stub")
         bare, through = stand.program("sublet.bench.gateway.plain", "pass-through", f"http://127.0.0.1:{stub}")
         stand.model("url", [stub])
         gateway, port = stand.gateway()
-        if litellm:
-            say_where = f"LiteLLM's proxy at {litellm} must answer from http://127.0.0.1:{stub}/v1"
-            progress(say_where, 0.0)
         runs = []
         for number in range(repeats):
             progress(f"repetition {number + 1}", number / repeats)
-            runs.append(_once(stub, (bare, through), (gateway, port), stand.key, requests=requests, litellm=litellm))
+            runs.append(_once(stub, (bare, through), (gateway, port), stand.key, requests=requests))
         streams = _streams(stub, port, stand.key)
         found = {name: _median([run[name] for run in runs]) for name in runs[0]}
         peak_mib = psutil.Process(gateway.pid).memory_info().rss / 2**20
+        if litellm is not None:  # last: it is busy by itself, which the others would feel
+            proxy, number = stand.litellm(litellm, stub), max(320, requests // 20)
+            theirs = [_load(proxy, "/v1", LITELLM_KEY, 32, number) for _ in range(repeats)]
+            found["litellm_32"] = _median(theirs)
     finally:
         stand.close()
     return _summed_up(found, streams, peak_mib=peak_mib, repeats=repeats)
 
 
-def _once(
-    stub: int, bare: tuple[Any, int], ours: tuple[Any, int], key: str, *, requests: int, litellm: str
-) -> dict[str, dict[str, float]]:
+def _once(stub: int, bare: tuple[Any, int], ours: tuple[Any, int], key: str, *, requests: int) -> dict[str, dict[str, float]]:
     out: dict[str, dict[str, float]] = {}
     for connections in (1, 32):
         number = requests if connections > 1 else requests // 3
         out[f"stub_{connections}"] = _load(stub, "/v1", key, connections, number)
         out[f"pass_through_{connections}"] = _load(bare[1], "/v1", key, connections, number, program=bare[0])
         out[f"gateway_{connections}"] = _load(ours[1], "/openai/v1", key, connections, number, program=ours[0])
-    if litellm:
-        port = int(litellm.rsplit(":", 1)[1].split("/", 1)[0])
-        out["litellm_32"] = _load(port, "/v1", "sk-bench", 32, max(320, requests // 20))
     return out
 
 

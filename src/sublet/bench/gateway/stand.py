@@ -1,8 +1,12 @@
 """What a measurement of the gateway stands on: a database with a tenant and a model, and the programs around it."""
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,12 +15,22 @@ from sublet.app import keys, tenants
 from sublet.app.clock import Clock
 from sublet.app.keys import Scope
 from sublet.app.settings import Settings
+from sublet.core.errors import Unavailable
 from sublet.core.ids import ModelName, ReplicaId, TenantId
 from sublet.core.model import Model, Replica, ReplicaState, Tier, TokenPrices
 from sublet.core.token_terms import TokenTerms
 from sublet.store import models, token_terms
 from sublet.store.database import Database
 
+_LITELLM = """\
+model_list:
+  - model_name: stub
+    litellm_params: {{model: openai/stub, api_base: "http://127.0.0.1:{stub}/v1", api_key: none}}
+general_settings: {{master_key: {key}}}
+litellm_settings: {{telemetry: false}}
+"""
+LITELLM_KEY = "sk-bench"
+_LITELLM_S = 90.0
 TENANT, MODEL = TenantId("bench"), ModelName("stub")
 _END_S = 20
 
@@ -73,6 +87,24 @@ class Stand:
         assert started.stderr is not None
         line = started.stderr.readline().decode()
         return started, int(line.rsplit(":", 1)[1].split("/", 1)[0])
+
+    def litellm(self, program: Path, stub: int) -> int:
+        """LiteLLM's proxy, one worker, in front of the stub; its port once it answers."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = int(taken.getsockname()[1])
+        config = self.folder / "litellm.yaml"
+        config.write_text(_LITELLM.format(stub=stub, key=LITELLM_KEY))
+        words = [str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+        with (self.folder / "litellm.log").open("wb") as log:
+            started = subprocess.Popen(words, stdout=log, stderr=log, env=os.environ | {"LITELLM_LOG": "ERROR"})
+        self._stack.callback(_end, started)
+        until = time.monotonic() + _LITELLM_S
+        while time.monotonic() < until and started.poll() is None:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health/liveliness", timeout=1):
+                return port
+            time.sleep(0.2)
+        tail = (self.folder / "litellm.log").read_text(errors="replace")[-500:]
+        raise Unavailable(f"LiteLLM's proxy did not start: {tail}", hint="install it: pip install 'litellm[proxy]'")
 
     def close(self) -> None:
         """End all of it."""
