@@ -17,6 +17,7 @@ from sublet.app.settings import Settings
 from sublet.bench.gateway.talker import Talker
 from sublet.core.ids import ModelName, ReplicaId, TenantId
 from sublet.core.model import Model, Replica, ReplicaState, Tier, TokenPrices
+from sublet.gateway.catalogue import everywhere
 from sublet.gateway.server import Gateway
 from sublet.store import models
 from sublet.store.database import Database
@@ -44,13 +45,14 @@ class Loop:
 class House:
     """One gateway. `url` is what a client calls the base URL."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, verdict: Any = everywhere, **settings: Any) -> None:
         self.folder = folder
         self.settings = Settings(data_dir=folder, gateway_queue_s=settings.pop("gateway_queue_s", 5.0), **settings)
         self.database, self.clock = Database(self.settings.database_url), Clock()
         self.database.migrate()
         self.loop = Loop()
         self._runners: dict[str, web.AppRunner] = {}
+        self._verdict = verdict
         self.gateway: Gateway | None = None
 
     def tenant(self, name: str = "acme", *, limit_micro: int | None = None) -> str:
@@ -105,7 +107,7 @@ class House:
     def open(self) -> str:
         """Start the gateway; returns the base URL."""
         listener = socket.create_server(("127.0.0.1", 0))
-        self.gateway = Gateway(self.settings, self.database, self.clock, listener)
+        self.gateway = Gateway(self.settings, self.database, self.clock, listener, verdict=self._verdict)
         self.gateway.start()
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/openai/v1"
         return self.url

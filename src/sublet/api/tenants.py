@@ -15,8 +15,6 @@ from sublet.app.tenants import TenantState
 from sublet.core.errors import NotFound
 from sublet.core.ids import PoolId, TenantId
 from sublet.core.ledger import headroom
-from sublet.core.residency import Sensitivity
-from sublet.core.residency.words import written
 from sublet.core.token_terms import TokenTerms
 from sublet.store import token_terms
 from sublet.store.database import Tx
@@ -107,22 +105,12 @@ class TokenTermsBody(Body):
         max_length=100,
         description="for a model, those that answer when none of its replicas can: MODEL or MODEL@SITE, in this order",
     )
-    residency: list[str] = Field(
-        default_factory=list, max_length=64, description="countries, blocs and sites that its words may be in; none: anywhere"
-    )
-    sensitivity: Sensitivity = Sensitivity.PUBLIC
 
     @classmethod
     def of(cls, terms: TokenTerms) -> "TokenTermsBody":
         """As the API shows it."""
         fallbacks = {model: list(others) for model, others in terms.fallbacks.items()}
-        return cls(
-            requests_per_min=terms.requests_per_min,
-            tokens_per_min=terms.tokens_per_min,
-            fallbacks=fallbacks,
-            residency=list(terms.residency),
-            sensitivity=terms.sensitivity,
-        )
+        return cls(requests_per_min=terms.requests_per_min, tokens_per_min=terms.tokens_per_min, fallbacks=fallbacks)
 
 
 class SuspendedBody(Body):
@@ -201,11 +189,10 @@ def set_token_terms(tenant: InPath, body: TokenTermsBody, call: Calling) -> Toke
         body.requests_per_min,
         body.tokens_per_min,
         {model: tuple(others) for model, others in body.fallbacks.items()},
-        tuple(written(word) for word in body.residency),
-        body.sensitivity,
     )
     with call.write() as tx:
-        tenants.set_token_terms(tx, terms)
+        tenants.state(tx, terms.tenant)
+        token_terms.put(tx, terms)
     return TokenTermsBody.of(terms)
 
 

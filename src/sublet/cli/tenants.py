@@ -8,7 +8,6 @@ from sublet.app.quantities import money_micro
 from sublet.cli.assignments import pair
 from sublet.cli.client import connect
 from sublet.cli.output import Json, money, show, table
-from sublet.core.residency import Sensitivity
 
 Id = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's id.")]
 
@@ -117,17 +116,13 @@ def quota(
 
 def tokens(
     tenant: Id,
-    *,
     requests_per_min: Annotated[int | None, typer.Option(min=1, help="Requests to models; the settings' if left away.")] = None,
     tokens_per_min: Annotated[int | None, typer.Option(min=1, help="Tokens, asked and answered together.")] = None,
     fallback: Annotated[
         list[str] | None,
         typer.Option(metavar="MODEL=OTHER,...", help="What answers when none of a model's replicas can: MODEL or MODEL@SITE."),
     ] = None,
-    residency: Annotated[
-        list[str] | None, typer.Option(help="A country, bloc or site that its words may be in; may be repeated.")
-    ] = None,
-    sensitivity: Annotated[Sensitivity, typer.Option(help="Of its words.")] = Sensitivity.PUBLIC,
+    *,
     as_json: Json = False,
 ) -> None:
     """Set what a tenant may ask of models. What is left away is as the settings grant it to all."""
@@ -136,15 +131,12 @@ def tokens(
         "requests_per_min": requests_per_min,
         "tokens_per_min": tokens_per_min,
         "fallbacks": {model: others.split(",") for model, others in pairs},
-        "residency": residency or [],
-        "sensitivity": sensitivity.value,
     }
     with connect() as client:
         found = client.put(f"/v1/tenants/{tenant}/tokens", body)
     rates = f"{found['requests_per_min'] or 'default'} requests, {found['tokens_per_min'] or 'default'} tokens a minute"
     others = "".join(f"; {model} falls back to {', '.join(names)}" for model, names in found["fallbacks"].items())
-    words = f"; words in {', '.join(found['residency']) or 'any place'}, {found['sensitivity']}"
-    show(found, as_json, lambda: f"tenant [bold]{tenant}[/]: {rates}{others}{words}")
+    show(found, as_json, lambda: f"tenant [bold]{tenant}[/]: {rates}{others}")
 
 
 def suspend(tenant: Id, *, as_json: Json = False) -> None:

@@ -1,10 +1,9 @@
-"""What a tenant may ask of models: how much a minute, what may answer instead, and where its words may go."""
+"""What a tenant may ask of models: how much a minute, and what may answer instead."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sublet.core.ids import TenantId
-from sublet.core.residency import Label, Sensitivity
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +16,3 @@ class TokenTerms:
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For a model, the others that may answer in its place, in this order, when none of its replicas can: `MODEL`, or
     `MODEL@SITE` for its replicas at one site."""
-    residency: tuple[str, ...] = ()
-    """Countries, blocs and sites that prompts and answers may be in; empty: anywhere."""
-    sensitivity: Sensitivity = Sensitivity.PUBLIC
-
-    @property
-    def label(self) -> Label:
-        """What the tenant states of its words."""
-        return Label(self.residency, self.sensitivity)

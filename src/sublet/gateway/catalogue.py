@@ -1,23 +1,29 @@
 """The models and replicas that there are, as the database shows them, read again every tenth of a second."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sublet.core.ids import ModelName, TenantId
 from sublet.core.model import Model, Replica, ReplicaState, Tier
-from sublet.core.site import Site
-from sublet.gateway.borders import Borders
 from sublet.gateway.refusals import unknown_model
 from sublet.gateway.routing import Line, Permits
 from sublet.gateway.threads import Thread
 from sublet.gateway.visitors import Guest
-from sublet.store import models, sites
+from sublet.store import models
 from sublet.store.database import Database
 
 EVERY_S = 0.12
 _MODELS_EVERY = 5
 """Models change seldom: they are read with every so manieth look at the replicas, and whenever a name is not known."""
+
+Verdict = Callable[[TenantId, Replica], str]
+"""Whether a tenant's words may go to a replica: empty, or the name of the rule that forbids it."""
+
+
+def everywhere(_tenant: TenantId, _replica: Replica) -> str:
+    """The verdict where no residency rule is in force."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +43,11 @@ class Target:
 class Catalogue:
     """What can be asked."""
 
-    def __init__(self, database: Database, thread: Thread, books: Thread, *, waiting_max: int) -> None:
+    def __init__(
+        self, database: Database, thread: Thread, books: Thread, *, waiting_max: int, verdict: Verdict = everywhere
+    ) -> None:
         self._database, self._thread, self._books = database, thread, books
-        self._waiting_max, self._borders = waiting_max, Borders()
+        self._waiting_max, self._verdict = waiting_max, verdict
         self._lines: dict[ModelName, Line] = {}
         self._names: dict[str, ModelName] = {}
         self._looks = 0
@@ -53,10 +61,9 @@ class Catalogue:
         """Read on."""
         whole = whole or self._looks % _MODELS_EVERY == 0
         self._looks += 1
-        found, places, replicas = await self._thread.do(lambda: self._read(whole=whole))
-        if found is not None and places is not None:
+        found, replicas = await self._thread.do(lambda: self._read(whole=whole))
+        if found is not None:
             self._take(found)
-            self._borders.know(places)
         by_model: dict[ModelName, list[Replica]] = defaultdict(list)
         for replica in replicas:
             by_model[replica.model].append(replica)
@@ -75,11 +82,11 @@ class Catalogue:
         if asked is None:
             raise unknown_model(name)
         others = guest.terms.fallbacks.get(name) or guest.terms.fallbacks.get(asked) or ()
-        found = [self._target(asked, "", guest)]
+        found = [self._target(asked, "", guest.tenant)]
         for other in others:
             said, _, site = other.partition("@")
             if (model := self._meant(said, guest.tenant)) is not None:
-                found.append(self._target(model, site, guest))
+                found.append(self._target(model, site, guest.tenant))
         return found
 
     def visible(self, tenant: TenantId) -> list[Model]:
@@ -100,21 +107,19 @@ class Catalogue:
 
         await self._books.do(note)
 
-    def _target(self, name: ModelName, site: str, guest: Guest) -> Target:
-        line, verdict = self._lines[name], self._borders.verdict
+    def _target(self, name: ModelName, site: str, tenant: TenantId) -> Target:
+        line, verdict = self._lines[name], self._verdict
 
         def permits(replica: Replica) -> bool:
-            return (not site or replica.site == site) and not verdict(guest, replica)
+            return (not site or replica.site == site) and not verdict(tenant, replica)
 
         there = [post.replica for post in line.posts.values() if post.replica.state is not ReplicaState.GONE]
-        rules = [verdict(guest, replica) for replica in there]
+        rules = [verdict(tenant, replica) for replica in there]
         return Target(line, permits, rules[0] if rules and all(rules) else "")
 
-    def _read(self, *, whole: bool) -> tuple[list[Model] | None, list[Site] | None, list[Replica]]:
+    def _read(self, *, whole: bool) -> tuple[list[Model] | None, list[Replica]]:
         with self._database.read() as tx:
-            if not whole:
-                return None, None, models.living(tx)
-            return models.everything(tx), sites.everything(tx), models.living(tx)
+            return models.everything(tx) if whole else None, models.living(tx)
 
     def _take(self, found: Sequence[Model]) -> None:
         for model in found:

@@ -26,7 +26,7 @@ from sublet.gateway import visitors as guests
 from sublet.gateway.answers import Desk
 from sublet.gateway.batch_runs import BatchRuns
 from sublet.gateway.bodies import Bodies
-from sublet.gateway.catalogue import Catalogue
+from sublet.gateway.catalogue import Catalogue, Verdict, everywhere
 from sublet.gateway.gauges import Gauges
 from sublet.gateway.health import Health
 from sublet.gateway.journal import Journal
@@ -51,7 +51,9 @@ log = structlog.get_logger(__name__)
 class Gateway:
     """One gateway on a socket. Making it takes the journal's lock and books what an earlier process left."""
 
-    def __init__(self, settings: Settings, database: Database, clock: Clock, listener: socket.socket) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, clock: Clock, listener: socket.socket, *, verdict: Verdict = everywhere
+    ) -> None:
         folder = settings.data_dir.resolve() / "gateway" / settings.gateway_name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _only_one(folder)
@@ -64,7 +66,7 @@ class Gateway:
         left = self.meter.recover(self.name)
         if left:
             log.info("journal_recovered", requests=left)
-        self._money, self._settings = money, settings
+        self._money, self._settings, self._verdict = money, settings, verdict
         self._tasks: list[asyncio.Task[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -119,7 +121,9 @@ class Gateway:
         )
         desk = Desk(
             clock=self._clock,
-            catalogue=Catalogue(self._database, self._looking, self._books, waiting_max=given.gateway_queue_max),
+            catalogue=Catalogue(
+                self._database, self._looking, self._books, waiting_max=given.gateway_queue_max, verdict=self._verdict
+            ),
             money=self._money,
             meter=self.meter,
             upstream=upstream,

@@ -41,7 +41,6 @@ class Guest:
     tenant: TenantId
     currency: str
     suspended: bool
-    country: str | None
     terms: TokenTerms
     limits: Limits
 
@@ -105,8 +104,7 @@ class Visitors:
                 del self._known[mark]
         for guest in states:
             old = self._guests[guest.tenant]
-            old.suspended, old.terms = guest.suspended, guest.terms
-            old.currency, old.country = guest.currency, guest.country
+            old.suspended, old.terms, old.currency = guest.suspended, guest.terms, guest.currency
             old.limits.change(self._rates_of(guest.terms))
         self._unknown = {mark: until for mark, until in self._unknown.items() if until > now}
 
@@ -147,7 +145,7 @@ class Visitors:
     def _read(self, tx: Tx, tenant: TenantId) -> Guest:
         found, terms = tenants.get(tx, tenant), token_terms.get(tx, tenant)
         currency = ledger.account(tx, receivable(tenant)).currency
-        return Guest(tenant, currency, found.suspended, found.country, terms, Limits(self._rates_of(terms)))
+        return Guest(tenant, currency, found.suspended, terms, Limits(self._rates_of(terms)))
 
     def _rates_of(self, terms: TokenTerms) -> Rates:
         given = self._rates

@@ -56,8 +56,6 @@ token_terms = Table(  # what a tenant may ask of models
     Column("requests_per_min", Integer),
     Column("tokens_per_min", BigInteger),
     Column("fallbacks", Text, nullable=False),  # JSON: model -> other models, in order
-    Column("residency", Text, nullable=False),  # JSON: where prompts and answers may be
-    Column("sensitivity", String(16), nullable=False),
 )
 
 files = Table(
