@@ -3,6 +3,7 @@
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ class Doors:
     def __init__(self, plane: ControlPlane, engine: FakeEngine, url: str, owner_key: str) -> None:
         self.plane, self.engine, self.url, self.owner_key = plane, engine, url, owner_key
         self._open: list[httpx.Client] = []
+        self._ticked_us = 0
         self.nobody = self.client(None)
         self.owner = self.client(owner_key)
 
@@ -52,9 +54,12 @@ class Doors:
         return self.client(self.key("tenant", name))
 
     def tick(self, times: int = 1) -> None:
-        """Let the loops run."""
+        """Let the loops run, each time at an instant of its own: the clock has a grid."""
         for _ in range(times):
+            while self.plane.clock.now_us() == self._ticked_us:
+                time.sleep(0.001)
             self.plane.loops.tick()
+            self._ticked_us = self.plane.clock.now_us()
         assert self.plane.loops.failing == {}
 
     def close(self) -> None:

@@ -350,10 +350,10 @@ def test_a_round_and_a_shop_are_told_the_shifts_and_a_higher_one_lends_less(data
         ledger.open_accounts(tx, tenant_accounts(ADA, "USD"))
     with database.read() as tx:
         seen = read_view(tx, forecaster, now_us=now)
-        sold = shop(tx, forecaster, ADA, now_us=now)
+        sold = [shop(tx, forecaster, ADA, now_us=now).view(row) for row in pools.everything(tx)]
     shifts = forecaster.shifts(pool)
     assert shifts[H4] != 0.0
-    assert [view.shifts for view in (*seen.pools, *map(sold.view, sold.pools))] == [shifts] * 4
+    assert [view.shifts for view in (*seen.pools, *sold)] == [shifts] * 4
     view = replace(seen.pools[0], shifts={})
     peak = peak_at_risk(view, H4, 0.1, capacity=64)
     limit, terms = risk_limit(view, capacity=64), pool.terms[LeaseClass.GUARDED]

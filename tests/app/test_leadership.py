@@ -3,10 +3,12 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from sublet.app.clock import Clock
@@ -19,7 +21,7 @@ from sublet.core.ids import JobId, NodeId, PoolId, RunId
 from sublet.core.owner import JobState, OwnerJob
 from sublet.engines.fake import FakeEngine
 from sublet.engines.protocol import Engine
-from sublet.store import events, facts, jobs, leadership
+from sublet.store import database, events, facts, jobs, leadership
 from sublet.store.database import Database
 from sublet.store.events import Entry
 from sublet.store.leadership import Election, Fenced, Leader, led
@@ -104,8 +106,11 @@ def test_who_speaks_goes_on_leading(shared: Database, elections: Callable[..., E
 
 
 @pytest.mark.postgres
-def test_no_transaction_of_an_old_leader_ends_after_the_new_epoch(shared: Database, elections: Callable[..., Election]) -> None:
+def test_no_transaction_of_an_old_leader_ends_after_the_new_epoch(
+    shared: Database, elections: Callable[..., Election], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The new leader waits for what is open, and what comes later is refused: nothing is committed in between."""
+    monkeypatch.setattr(leadership, "_LAST_WORDS_MS", 60_000)
     one, two = elections("one"), elections("two")
     old, done = led(shared, won(one)), list[Leader]()
     with old.write() as tx:
@@ -125,16 +130,54 @@ def test_no_transaction_of_an_old_leader_ends_after_the_new_epoch(shared: Databa
 
 @pytest.mark.postgres
 def test_a_transaction_of_a_sleeping_leader_does_not_hold_its_successor_up(
-    shared: Database, elections: Callable[..., Election], monkeypatch: pytest.MonkeyPatch
+    shared: Database, elections: Callable[..., Election]
 ) -> None:
-    assert "'10000'" in leadership._CHECKED
-    monkeypatch.setattr(leadership, "_CHECKED", leadership._CHECKED.replace("'10000'", "'500'"))
     one, two = elections("one"), elections("two")
     old = led(shared, won(one))
     with pytest.raises(Unavailable):
         _sleeps_and_wakes(old, one, two)
     with shared.read() as tx:
         assert events.page(tx) == [] and leadership.present(tx).epoch == 2
+
+
+@pytest.mark.postgres
+def test_a_leader_that_sleeps_in_the_middle_of_a_message_is_ended_too(
+    shared: Database, postgres_db: str, elections: Callable[..., Election]
+) -> None:
+    """Between two messages of a pipeline a session is not idle, and no time-out of the server ends it."""
+    one, two = elections("one"), elections("two")
+    won(one)
+    with closing(psycopg.connect(postgres_db, options="-c idle_in_transaction_session_timeout=100")) as opened:
+        asleep = opened.pgconn
+        asleep.enter_pipeline_mode()
+        asleep.send_query_params(leadership._CHECKED.encode(), None)
+        asleep.send_flush_request()
+        asleep.flush()
+        assert (answer := asleep.get_result()) is not None and answer.ntuples == 1
+        time.sleep(0.3)
+        alive = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {asleep.backend_pid}"
+        with shared.read() as tx:
+            assert tx.exec_driver_sql(alive).scalar_one() == 1
+        one.resign()
+        assert won(two).epoch == 2
+    with shared.read() as tx:
+        assert tx.exec_driver_sql(alive).scalar_one() == 0
+
+
+@pytest.mark.postgres
+def test_a_door_that_sleeps_keeps_no_rows(shared: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "STILL_MS", 300)
+    with pytest.raises(Unavailable):
+        _nods_off(shared)
+    with shared.read() as tx:
+        assert events.page(tx) == []
+
+
+def _nods_off(shared: Database) -> None:
+    with shared.write() as tx:
+        events.append(tx, [Entry(1, "test.never")])
+        time.sleep(1.0)
+        events.append(tx, [Entry(2, "test.never")])
 
 
 def _sleeps_and_wakes(old: Database, one: Election, two: Election) -> None:

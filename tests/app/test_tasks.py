@@ -15,6 +15,7 @@ from sublet.app.complaints import InvalidFields
 from sublet.app.quantities import amount, duration_us, money_micro
 from sublet.app.tasks import Task
 from sublet.core.lease import LeaseClass
+from sublet.core.residency import Label
 from sublet.core.units import HOUR_US, SECOND_US, TICK_US
 
 SKYPILOT = """\
@@ -64,7 +65,7 @@ lease:
 """
     asked = task_files.read(text).request()
     assert asked.lease_class is LeaseClass.GUARDED and asked.term_us == 4 * HOUR_US and asked.grace_us == 120 * SECOND_US
-    assert asked.bid_micro == 1_500_000 and asked.sites == ("oslo",) and not asked.restartable
+    assert asked.bid_micro == 1_500_000 and asked.label == Label(("oslo",)) and not asked.restartable
     work = asked.workload
     assert work.checkpoints and work.notice_signal == "USR1" and work.webhook == "https://example.org/hook"
     assert work.env["SUBLET_CHECKPOINT_EVERY_S"] == "600"

@@ -184,7 +184,7 @@ def test_up_makes_the_owners_key_and_takes_up_again(
 
 
 def test_what_a_site_bears_is_set_and_shown(sublet: Sublet) -> None:
-    assert "no site is bounded" in sublet("site", "ls").out
+    assert "no site has settings" in sublet("site", "ls").out
     assert sublet("site", "set", "oslo", "ramp_kw_per_min=500", "save_gb_s=20", "--json").json["state_gb"] == 80
     assert "is set: save_gb_s" in sublet("site", "set", "oslo", "save_gb_s=null").out
     assert "500" in sublet("site", "ls").out and "no bound" in sublet("site", "show", "oslo").out

@@ -141,7 +141,7 @@ def test_a_task_on_a_page_is_a_task(name: str) -> None:
 def test_the_example_of_the_reference_has_every_block() -> None:
     (text,) = page("docs/reference/task-file.md").code("yaml")
     task = task_files.read(text)
-    assert task.lease.model_fields_set == Terms.model_fields.keys() - {"sensitivity", "start"}  # only a block has a start
+    assert task.lease.model_fields_set == Terms.model_fields.keys() - {"start"}  # only a block has a start
 
 
 def test_metrics_are_those_that_are_counted() -> None:
@@ -194,7 +194,7 @@ def test_the_statuses_of_problems_are_all_there() -> None:
 def _mentions(one: Page) -> set[str]:
     return set(
         re.findall(
-            r"\bsublet ((?:owner|pool|site|tenant|key|ledger|bench|block|market) [a-z]+|[a-z]+)",
+            r"\bsublet ((?:owner|pool|site|tenant|key|ledger|bench|block|market|residency|audit-log) [a-z-]+|[a-z-]+)",
             " ".join(re.findall(r"`[^`]+`", one.prose)),
         )
     )

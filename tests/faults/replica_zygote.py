@@ -27,6 +27,7 @@ def replica(folder: Path, url: str, name: str, port: int) -> None:
         tick_ms=20,
         meter_ms=250,
         takeover_ms=1_500,
+        books_apart_from=0 if name == "two" else 5_000,
         log_level="warning",
     )
     logging.configure(settings)

@@ -88,7 +88,7 @@ def test_what_no_round_could_grant_is_refused(doors: Doors) -> None:
     put = doors.owner.put
     assert "does not offer dedicated" in refused(put("/v1/models/tiny/servings/priority", json={}), 422)["detail"]
     assert "does not have 1 nodes" in refused(put("/v1/models/tiny/servings/flex", json={"gpus": 64}), 422)["detail"]
-    assert "no such pool is at" in refused(sited(doors), 422)["detail"]
+    assert "'oslo' is no country, no bloc and no site" in refused(sited(doors), 422)["detail"]
     refused(put("/v1/models/tiny/servings/flex", json={"replicas_min": 2, "replicas_max": 1}), 422)
     refused(put("/v1/models/tiny/servings/flex", json={"replicas_max": 0}), 404)
     refused(put("/v1/models/tiny/servings/fast", json={}), 422)

@@ -100,6 +100,7 @@ def test_a_server_that_dies_is_the_next_attempt(cpu: ModelHouse) -> None:
     cpu.add()
     cpu.serve()
     (first,) = cpu.ready()
+    cpu.until(lambda: any("ready after" in said for said in cpu.story()))  # its supervisor has seen it, too
     os.kill(server_pid(first), signal.SIGKILL)
     second = cpu.until(lambda: next((one for one in cpu.in_state(ReplicaState.READY) if one.id != first.id), None))
     assert (second.lease, second.id) == (first.lease, f"{first.lease}.2")

@@ -1,4 +1,7 @@
-"""One request by a known caller: its transaction, and its one effect when it is repeated."""
+"""One request by a known caller: its transaction, and its one effect when it is repeated.
+
+What only looks at values is `async`, so that it runs where the request is: each change of threads is a wait while others work.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -11,10 +14,11 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
-from sublet.app import keys
+from sublet.app import keys, residency
 from sublet.app.forecasting import Forecaster
 from sublet.app.keys import Caller, Scope, Unauthenticated
 from sublet.app.plane import Plane
+from sublet.app.residency import Denied
 from sublet.core.errors import Invalid
 from sublet.store import replies
 from sublet.store.database import Tx
@@ -50,8 +54,12 @@ class Call:
     @contextmanager
     def write(self) -> Iterator[Tx]:
         """A transaction after which the loops look again."""
-        with self.plane.database.write() as tx:
-            yield tx
+        try:
+            with self.plane.database.write() as tx:
+                yield tx
+        except Denied as denied:  # what was decided is kept, although the request is undone
+            residency.record_denial(self.plane.database, denied, now_us=self.now_us)
+            raise
         self.plane.wake()
 
     def once(
@@ -85,7 +93,7 @@ def _answer(result: BaseModel, status: int) -> Response:
     return JSONResponse(result.model_dump(mode="json", by_alias=True), status)
 
 
-def plane_of(request: Request) -> Plane:
+async def plane_of(request: Request) -> Plane:
     """The control plane behind the app."""
     plane: Plane = request.app.state.plane
     return plane
@@ -111,7 +119,7 @@ def caller_of(plane: ThisPlane, credentials: Annotated[HTTPAuthorizationCredenti
 Known = Annotated[Caller, Depends(caller_of)]
 
 
-def forecaster_of(request: Request) -> Forecaster:
+async def forecaster_of(request: Request) -> Forecaster:
     """The forecasts that offers and quotes are made from."""
     forecaster: Forecaster = request.app.state.forecaster
     return forecaster
@@ -120,11 +128,11 @@ def forecaster_of(request: Request) -> Forecaster:
 Forecasts = Annotated[Forecaster, Depends(forecaster_of)]
 
 
-def _get(plane: ThisPlane, caller: Known, forecaster: Forecasts) -> Call:
+async def _get(plane: ThisPlane, caller: Known, forecaster: Forecasts) -> Call:
     return Call(plane, caller, "", forecaster)
 
 
-def _post(
+async def _post(
     plane: ThisPlane,
     caller: Known,
     forecaster: Forecasts,
@@ -149,7 +157,7 @@ Posting = Annotated[Call, Depends(_post)]
 def only(*scopes: Scope) -> params.Depends:
     """A route dependency: the caller's key has one of `scopes` (an owner's always fits)."""
 
-    def check(caller: Known) -> None:
+    async def check(caller: Known) -> None:
         caller.require(*scopes)
 
     return params.Depends(check)

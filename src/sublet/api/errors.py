@@ -14,7 +14,7 @@ from sublet.api.bodies import body_model
 from sublet.app import complaints
 from sublet.app.complaints import Complaint, InvalidFields
 from sublet.app.keys import Unauthenticated
-from sublet.core.errors import Conflict, Forbidden, Invalid, NotFound, OverBudget, SubletError, Unavailable
+from sublet.core.errors import Conflict, Forbidden, Invalid, NotFound, OverBudget, ResidencyDenied, SubletError, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
@@ -24,6 +24,7 @@ STATUS: tuple[tuple[type[SubletError], int, str], ...] = (  # the first that fit
     (NotFound, 404, "There is no such thing"),
     (OverBudget, 402, "The budget does not reach"),
     (Conflict, 409, "Not in the present state"),
+    (ResidencyDenied, 422, "The data may not be there"),
     (Invalid, 422, "The input cannot be accepted"),
     (Unavailable, 503, "Not now"),
 )
@@ -79,10 +80,11 @@ def problem(
     field: str | None = None,
     hint: str | None = None,
     errors: Sequence[Complaint] = (),
+    kind: str | None = None,
 ) -> JSONResponse:
-    """A problem document as a response."""
+    """A problem document as a response; `kind` where the status does not say it."""
     body = Problem(
-        type=f"urn:sublet:problem:{_WORDS.get(status, 'http')}",
+        type=f"urn:sublet:problem:{kind or _WORDS.get(status, 'http')}",
         title=title,
         status=status,
         detail=detail,
@@ -102,7 +104,8 @@ def of(error: SubletError) -> JSONResponse:
     """The problem document of one of our errors."""
     status, title = next((status, title) for kind, status, title in STATUS if isinstance(error, kind))
     several = error.complaints if isinstance(error, InvalidFields) else ()
-    return problem(status, title, error.message, field=error.field, hint=error.hint, errors=several)
+    kind = error.code if isinstance(error, ResidencyDenied) else None
+    return problem(status, title, error.message, field=error.field, hint=error.hint, errors=several, kind=kind)
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from sublet.api.bodies import Body, InPath, Label, Name
 from sublet.api.call import Calling, only
+from sublet.api.sites import Forced
 from sublet.app import nodes, pools
 from sublet.app.keys import Scope
 from sublet.core.ids import NodeId, PoolId
@@ -262,10 +263,13 @@ def show(pool: InPath, call: Calling) -> PoolView | PublicPoolView:
 
 
 @router.put("/pools/{pool}", dependencies=_OWNER)
-def put(pool: InPath, body: PoolChange, call: Calling) -> PoolView:
-    """Make a pool or change its settings. Leases that run keep the terms they were granted on."""
+def put(pool: InPath, body: PoolChange, call: Calling, *, force: Forced = False) -> PoolView:
+    """Make a pool or change its settings. Leases that run keep the terms they were granted on.
+
+    Where their data may not be at the pool's new site, it has to be forced.
+    """
     with call.write() as tx:
-        return PoolView.of(pools.put(tx, PoolId(pool), body.given(), now_us=call.now_us))
+        return PoolView.of(pools.put(tx, PoolId(pool), body.given(), force=force, now_us=call.now_us))
 
 
 @router.get("/nodes", dependencies=[only(Scope.READ_ONLY, Scope.FINANCE)], tags=["nodes"])

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, StrictBool
 from sublet.api.bodies import Body, InPath, Label, Micro, Name
 from sublet.api.call import Calling, Posting, only
 from sublet.api.pages import After, Limit, Page, page, place_of
+from sublet.api.sites import Country, Forced
 from sublet.app import tenants
 from sublet.app.keys import Scope
 from sublet.app.tenants import TenantState
@@ -39,6 +40,7 @@ class TenantView(BaseModel):
     currency: str
     created_us: int
     suspended: bool
+    country: str | None = Field(description="where it, or the parent that controls it, has its seat; null: not known")
     balance_micro: int = Field(description="what it owes now")
     held_micro: int = Field(description="reserved for what runs")
     limit_micro: int | None = Field(description="balance and reserved never pass it; null: no limit")
@@ -55,6 +57,7 @@ class TenantView(BaseModel):
             currency=tenant.currency,
             created_us=tenant.created_us,
             suspended=tenant.suspended,
+            country=tenant.country,
             balance_micro=account.balance_micro,
             held_micro=account.held_micro,
             limit_micro=account.limit_micro,
@@ -70,6 +73,13 @@ class NewTenant(Body):
     name: Label | None = None
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
     limit_micro: Micro | None = Field(default=None, description="spend limit; null: none")
+    country: Country | None = None
+
+
+class CountryBody(Body):
+    """Where a tenant has its seat."""
+
+    country: Country | None
 
 
 class LimitBody(Body):
@@ -121,6 +131,7 @@ def add(body: NewTenant, call: Posting) -> Response:
             name=body.name or body.id,
             currency=body.currency,
             limit_micro=body.limit_micro,
+            country=body.country,
             now_us=call.now_us,
         )
         return TenantView.of(made)
@@ -151,6 +162,13 @@ def limit(tenant: InPath, body: LimitBody, call: Calling) -> TenantView:
     """Set the spend limit. Waiting leases that it now covers go on by themselves."""
     with call.write() as tx:
         return TenantView.of(tenants.set_limit(tx, TenantId(tenant), body.limit_micro, now_us=call.now_us))
+
+
+@router.put("/{tenant}/country", dependencies=_OWNER)
+def country(tenant: InPath, body: CountryBody, call: Calling, *, force: Forced = False) -> TenantView:
+    """State where it, or the parent that controls it, has its seat. Where running leases may not go on, it has to be forced."""
+    with call.write() as tx:
+        return TenantView.of(tenants.set_country(tx, TenantId(tenant), body.country, force=force, now_us=call.now_us))
 
 
 @router.get("/{tenant}/tokens", dependencies=[only(Scope.TENANT, Scope.FINANCE, Scope.READ_ONLY)])

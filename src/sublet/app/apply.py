@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from sublet.app import block_deals, moves
 from sublet.app.notices import announce
+from sublet.app.residency import Bound, grouped, judged_leases, record
 from sublet.core import lifecycle
 from sublet.core.ids import JobId, LeaseId
-from sublet.core.lease import Cause, Event, Lease, step
+from sublet.core.lease import Cause, Event, Lease, State, step
 from sublet.core.ledger import Hold
 from sublet.core.occupancy import Level
 from sublet.core.owner import JobEvent, OwnerJob, step_job
@@ -98,6 +99,7 @@ class _Applying:
         self.tx, self.plan, self.moved, self.done = tx, plan, moved, done
         self.leases: dict[LeaseId, list[Lease]] = {}
         self.jobs: dict[JobId, list[OwnerJob]] = {}
+        self.verdicts: list[Bound] = []
 
     def run(self) -> None:
         plan = self.plan
@@ -120,6 +122,7 @@ class _Applying:
         self._set_levels()
         self.done.stale += block_deals.apply(self.tx, plan)
         announce(self.tx, [chain[-1] for chain in chains], at_us=plan.at_us)
+        record(self.tx, self.verdicts, now_us=plan.at_us)
         self.done.leases += chains
         self.done.jobs += job_chains
 
@@ -186,6 +189,7 @@ class _Applying:
     def _grant(self, grants: Iterable[Grant]) -> None:
         """Reserve the money of all grants, then step those that are covered; the others wait for their budget."""
         ready = [(grant, chain) for grant in grants if (chain := self._current(grant.lease, grant.version)) is not None]
+        ready = self._kept_home(ready)
         holds = [
             Hold(grant.lease, chain[-1].attempt + 1, chain[-1].tenant, chain[-1].pool, grant.hold_micro)
             for grant, chain in ready
@@ -198,6 +202,23 @@ class _Applying:
                 chain.append(replace(step(chain[-1], Event.PAUSE, at=at, reason=reason), cause=Cause.BUDGET))
             else:
                 chain.extend(lifecycle.granted(chain[-1], grant, at_us=at))
+
+    def _kept_home(self, ready: list[tuple[Grant, list[Lease]]]) -> list[tuple[Grant, list[Lease]]]:
+        """Those whose data may be where they are to start, as the sites are known now; the others are refused.
+
+        Their verdicts are kept for the end of the transaction, when they are recorded.
+        """
+        judged = judged_leases(self.tx, [chain[-1] for _, chain in ready])
+        self.verdicts += grouped(judged)
+        for _, chain in ready:
+            lease = chain[-1]
+            denial = next((one for one in judged.get(lease.id, ()) if not one.allowed), None)
+            if denial is not None:
+                reason = f"its data may not be at {denial.place.name}: {denial.reason}"
+                cause = Cause.RECLAIMED if lease.is_bought else Cause.REFUSED  # a block that was sold is credited
+                moved = step(lease, Event.REFUSE, at=self._instant(lease.since_us), reason=reason, cause=cause)
+                chain.append(moved)
+        return [(grant, chain) for grant, chain in ready if chain[-1].state is not State.ENDED]
 
     def _set_levels(self) -> None:
         """Prices, reserves and alarms."""

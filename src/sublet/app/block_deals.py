@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from sublet.app import moves
+from sublet.app.residency import judged_leases
 from sublet.core import lifecycle
 from sublet.core.blocks.contract import hold_of, lease_of, rest_micro, shortened
 from sublet.core.blocks.deals import Auction, Deal, Lapse, Resale
@@ -16,6 +17,7 @@ from sublet.core.ids import OrderId
 from sublet.core.lease import Lease, State
 from sublet.core.ledger import GivenBack, Hold
 from sublet.core.plan import Plan
+from sublet.core.residency import Judgement
 from sublet.core.terms import Pool
 from sublet.store import blocks, events, leases, ledger, pools, workloads
 from sublet.store.bulk import portions
@@ -102,6 +104,10 @@ class _Applying:
         if order is None:
             return False
         lease = lease_of(order, self.pool, deal.price_micro, at_us=max(self.at_us, order.since_us))
+        denial = self._denial(lease)
+        if denial is not None:
+            blocks.note_reasons(self.tx, [(order.id, f"its data may not be at {denial.place.name}: {denial.reason}")])
+            return False
         left = ledger.headrooms(self.tx, [order.tenant])[order.tenant]
         if left is not None and hold_of(lease) > left:
             blocks.note_reasons(self.tx, [(order.id, "the spend limit no longer covers it")])
@@ -117,6 +123,10 @@ class _Applying:
         told = moves.lease_entry(lease)
         events.append(self.tx, [told] if told else [])
         return True
+
+    def _denial(self, lease: Lease) -> Judgement | None:
+        """What keeps a block's data away from the pool, as its site is known now. What allows it is recorded at its start."""
+        return next((one for one in judged_leases(self.tx, [lease]).get(lease.id, ()) if not one.allowed), None)
 
     def _resell(self, resale: Resale) -> bool:
         """Take the rest of a block from its tenant, and book what it gets for that; False if that is no longer possible."""

@@ -7,6 +7,7 @@ from sublet.app import block_deals, names, requests, world
 from sublet.app import leases as leasing
 from sublet.app.block_deals import SALEABLE
 from sublet.app.forecasting import Forecaster
+from sublet.app.residency import Atlas
 from sublet.app.tasks import LeaseRequest
 from sublet.core.admit import Refusal
 from sublet.core.blocks import order as rules
@@ -79,7 +80,7 @@ def place(tx: Tx, forecaster: Forecaster, asked: LeaseRequest, *, tenant: Tenant
             hint="ask for fewer nodes or hours or a lower limit, or let the owner raise it: `sublet tenant limit`",
         )
     blocks.insert_one(tx, order)
-    workloads.put(tx, order.lease, asked.workload)
+    workloads.put(tx, order.lease, asked.workload, asked.label)
     told = f"ordered {order.nodes} nodes, at most {order.limit_micro / MICRO:.4f} a GPU-hour"
     events.append(tx, [block_deals.entry(order, "placed", told, at_us=now_us)])
     return order
@@ -220,13 +221,13 @@ def _drafted(
         )
     if asked.access is not Access.BATCH:
         raise Invalid(f"no engine of this fleet gives {asked.access} access", field="lease.access", hint="use batch")
-    selling = [row.pool for row in pools.everything(tx) if row.pool.blocks.limit]
-    known = selling or [row.pool for row in pools.everything(tx)]
+    every = tuple(row.pool for row in pools.everything(tx))
+    selling = tuple(pool for pool in every if pool.blocks.limit)
     pool = requests.chosen_pool(
-        tuple(known) if asked.pool is None else tuple(row.pool for row in pools.everything(tx)),
+        (selling or every) if asked.pool is None else every,
         pool=asked.pool,
         gpu_model=asked.gpu_model,
-        sites=asked.sites,
+        judged=Atlas.read(tx, [who.id]).door(asked.label, who.id, every),
     )
     ground = _ground(tx, forecaster, pool.id, now_us=now_us)
     size = ground.venue.calendar.node_gpus

@@ -17,10 +17,11 @@ from typing import IO, Any
 import structlog
 
 from sublet.app import registry
+from sublet.app.books import LAST_INSTANT
 from sublet.app.clock import Clock
 from sublet.app.decide import Decider
 from sublet.app.forecasting import Forecaster
-from sublet.app.loops import LAST_INSTANT, Loops, Rhythm
+from sublet.app.loops import Loops, Rhythm
 from sublet.app.metadata import Metadata
 from sublet.app.metrics import Metrics
 from sublet.app.mirror import Mirror
@@ -234,6 +235,7 @@ class ControlPlane:
             premises=self.premises,
             rhythm=self._rhythm,
             tick_s=self.settings.tick_ms / 1_000,
+            books_apart_from=self.settings.books_apart_from,
         )
         log.info("leads", epoch=leader.epoch, name=leader.name)
         self.metrics.leads(leads=True)

@@ -46,7 +46,7 @@ def request(tx: Tx, forecaster: Forecaster, asked: LeaseRequest, *, tenant: Tena
             hint="ask for fewer GPUs or hours, release a lease, or let the owner raise it: `sublet tenant limit`",
         )
     leases.insert_all(tx, [lease])
-    workloads.put(tx, lease.id, asked.workload)
+    workloads.put(tx, lease.id, asked.workload, asked.label)
     data = {
         "gpus": lease.gpus,
         "nodes": lease.nodes,

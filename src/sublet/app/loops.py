@@ -11,28 +11,26 @@ from time import perf_counter
 
 import structlog
 
-from sublet.app import billing, metering, owner_queue, purge
+from sublet.app import owner_queue, purge
 from sublet.app.apply import apply_pending
 from sublet.app.auctions import Auctioneer
-from sublet.app.audit import Auditor
+from sublet.app.books import Bookkeeping
+from sublet.app.books_apart import Closed
 from sublet.app.clock import Clock, explain_jump
 from sublet.app.decide import Decider
 from sublet.app.enforce import RunEnv, enforce
 from sublet.app.mirror import Mirror
-from sublet.app.notices import settlement_entries
 from sublet.app.observe import Sight, Steps, observe
 from sublet.app.tally import Tally
 from sublet.core.errors import SubletError
-from sublet.core.ledger import Settlement
 from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US, on_grid
 from sublet.engines.protocol import Engine, NodeSeen
-from sublet.store import events, facts
-from sublet.store.database import Database, Tx
+from sublet.store import events
+from sublet.store.database import Database
 from sublet.store.events import Entry
 from sublet.store.leadership import Fenced
 
 log = structlog.get_logger(__name__)
-LAST_INSTANT = "last_instant_us"
 _REST = 4
 """Bookkeeping that takes long comes round only after so many times as long: the machine is there for the owner first."""
 
@@ -63,12 +61,15 @@ class Loops:
         mirror: Mirror,
         run_env: RunEnv,
         rhythm: Rhythm,
+        books: Callable[[], Bookkeeping],
     ) -> None:
-        """`mirror` is what all loops look at; `run_env` gives what the control plane tells each run in its environment."""
+        """`mirror` is what all loops look at; `run_env` gives what the control plane tells each run in its environment.
+
+        `books` says before each pass who keeps them.
+        """
         self._database, self._engine, self._clock, self._mirror = database, engine, clock, mirror
         self._decider, self._tally, self._run_env, self._rhythm = decider, tally, run_env, rhythm
-        self._auctioneer = auctioneer
-        self._auditor = Auditor(database)
+        self._auctioneer, self._books = auctioneer, books
         self._seen_until_us: int | None = None  # the last look whose news are in the database
         self._due: dict[str, int] = {}
         self.findings: list[str] = []
@@ -135,22 +136,14 @@ class Loops:
         return Sight(at, runs, nodes, self._engine.owner_work(), read_us=now)
 
     def _meter(self, until_us: int, *, every_us: int | None = None) -> None:
-        """Meter what ran until the last look, never beyond it, and bill it."""
-        with self._database.write() as tx:
-            facts.put(tx, LAST_INSTANT, str(until_us))
         wait = self._rhythm.meter_us if every_us is None else every_us
-        metering.meter_running(self._database, now_us=until_us, every_us=wait)
-        now = self._clock.now_us()
-
-        def settled(tx: Tx, ended: Sequence[Settlement]) -> None:
-            events.append(tx, settlement_entries(ended, at_us=now))
-            self._tally.settled(ended)
-
-        self._tally.billed(billing.bill(self._database, now_us=now, on_settled=settled))
+        metered = self._books().meter(until_us=until_us, every_us=wait, now_us=self._clock.now_us())
+        self._tally.settled(metered.settled)
+        self._tally.billed(metered.billed)
 
     def _audit(self) -> None:
         now = self._clock.now_us()
-        found = self._auditor.findings(from_us=now - HOUR_US, now_us=now)
+        found = self._books().audit(now_us=now)
         fresh = [line for line in found if line not in self.findings]
         self.findings = found
         if fresh:
@@ -187,7 +180,7 @@ class Loops:
         try:
             yield
             self.failing.pop(name, None)
-        except Fenced:
+        except (Fenced, Closed):
             raise  # these loops are over, all of them
         except SubletError as error:
             self._failed(name, f"{error.message} ({error.hint})" if error.hint else error.message)

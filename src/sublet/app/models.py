@@ -131,7 +131,7 @@ def _could_run(tx: Tx, forecaster: Forecaster, engine: Capabilities, wanted: Ser
     _ensure_tenant(tx, wanted, now_us=now_us)
     asked = asked_for(wanted, model)
     open_shop = shop(tx, forecaster, wanted.tenant, now_us=now_us)
-    known = [row.pool for row in open_shop.pools]
+    known = [row.pool for row in pools.everything(tx)]
     drafted(
         open_shop, replace(asked, term_us=term_us(known, wanted.pool, asked.lease_class)), lease=LeaseId("draft"), now_us=now_us
     )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from sublet.app.complaints import meant
+from sublet.app.upholding import uphold_at
 from sublet.core.blocks.calendar import is_kept
 from sublet.core.errors import Conflict, Invalid, NotFound
 from sublet.core.forecast import FORECASTS
@@ -24,10 +25,11 @@ from sublet.store.pools import PoolRow
 WINDOWS_MAX = 10_000
 
 
-def put(tx: Tx, pool: PoolId, change: Mapping[str, Any], *, now_us: int) -> PoolRow:
+def put(tx: Tx, pool: PoolId, change: Mapping[str, Any], *, now_us: int, force: bool = False) -> PoolRow:
     """Make a pool or change some of its settings; what is not named stays as it is.
 
-    `change` has the names of `core.terms.Pool`; `cost`, `promise` and `terms` (by class) may be partial, too.
+    `change` has the names of `core.terms.Pool`; `cost`, `promise` and `terms` (by class) may be partial, too. Raises `Conflict`
+    where running leases may not be at its new site, and that they end is not forced.
     """
     try:
         before: Pool | None = store.get(tx, pool).pool
@@ -42,7 +44,10 @@ def put(tx: Tx, pool: PoolId, change: Mapping[str, Any], *, now_us: int) -> Pool
     ledger.open_accounts(tx, pool_accounts(pool, after.currency))
     kind, said = ("pool.added", "was added") if before is None else ("pool.changed", f"changed: {', '.join(sorted(change))}")
     events.append(tx, [Entry(now_us, kind, f"pool {pool} {said}", pool=pool)])
-    return store.get(tx, pool)
+    made = store.get(tx, pool)
+    if before is not None and (before.site, before.gpu_model) != (after.site, after.gpu_model):
+        uphold_at(tx, after.site, force=force, now_us=now_us)
+    return made
 
 
 def _changed(base: Pool, change: Mapping[str, Any]) -> Pool:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import structlog
 
 from sublet.app.auctions import Auctioneer
+from sublet.app.books import Bookkeeping, Books
+from sublet.app.books_apart import BooksApart, Closed
 from sublet.app.clock import Clock
 from sublet.app.decide import Decider
 from sublet.app.enforce import RunEnv
@@ -48,14 +50,19 @@ class Reign:
         premises: Premises,
         rhythm: Rhythm,
         tick_s: float,
+        books_apart_from: int,
     ) -> None:
-        """Nothing is known yet: the state is read anew with the first tick. New nodes of the engine join the fleet now."""
+        """Nothing is known yet: the state is read anew with the first tick. New nodes of the engine join the fleet now.
+
+        With `books_apart_from` running leases or more, a process of their own keeps the books.
+        """
         self.leader, self.mirror, self.ticks = leader, Mirror(), 0
         mine = led(database, leader)
         with mine.write() as tx:
             note_place(tx, engine)
             register_nodes(tx, engine, now_us=clock.now_us())
         self.decider = Decider(mine, forecaster, self.mirror)
+        self._books, self._apart, self._apart_from = Books(mine), BooksApart(database, leader), books_apart_from
         self.loops = Loops(
             mine,
             fenced(engine, mine),
@@ -66,6 +73,7 @@ class Reign:
             mirror=self.mirror,
             run_env=run_env,
             rhythm=rhythm,
+            books=self._bookkeeping,
         )
         self._tick_s, self._models_s = tick_s, _MODELS_S
         self._courier = Courier(mine, clock.now_us, metrics)
@@ -98,6 +106,7 @@ class Reign:
         self._over.set()
         self._wake.set()
         self._models_look.set()
+        self._apart.close()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
@@ -117,6 +126,11 @@ class Reign:
             log.warning("stepped_down", epoch=self.leader.epoch, reason=error.message)
             self._over.set()
             self._wake.set()
+        except Closed:
+            pass  # told to end in the middle of it
+
+    def _bookkeeping(self) -> Bookkeeping:
+        return self._books if len(self.mirror.runs) < self._apart_from else self._apart
 
     def _serve(self) -> None:
         self._wake.clear()

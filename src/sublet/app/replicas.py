@@ -34,13 +34,14 @@ from sublet.core.model import (
     Tier,
     step_replica,
 )
+from sublet.core.residency import Label
 from sublet.core.scaling import Kept
 from sublet.core.server_program import Address, Hardware, ServerProgram
 from sublet.core.terms import Pool
 from sublet.core.units import MINUTE_US, SECOND_US
 from sublet.core.workload import Endpoint, Workload
 from sublet.engines.protocol import Engine
-from sublet.store import events, leases, models, workloads
+from sublet.store import events, leases, models, pools, workloads
 from sublet.store.database import Database, Tx
 from sublet.store.events import Entry
 
@@ -285,7 +286,7 @@ def request(
     """Ask for the lease of one replica; raises `Invalid` if no round could ever grant it."""
     asked = asked_for(serving, model)
     open_shop = shop(tx, forecaster, serving.tenant, now_us=now_us)
-    known = [row.pool for row in open_shop.pools]
+    known = [row.pool for row in pools.everything(tx)]
     asked = replace(asked, term_us=term_us(known, serving.pool, asked.lease_class))
     view, _ = drafted(open_shop, asked, lease=LeaseId("draft"), now_us=now_us)
     address = Address(host, free_port(tx, premises.ports), secrets.token_urlsafe(24))
@@ -306,7 +307,7 @@ def asked_for(serving: Serving, model: Model) -> LeaseRequest:
         lease_class=TIER_CLASS[serving.tier],
         access=Access.ENDPOINT,
         bid_micro=serving.bid_micro,
-        sites=model.sites,
+        label=Label(residency=model.sites),
     )
 
 
@@ -329,9 +330,9 @@ def _quoted(word: str) -> str:
     return "'" + word.replace("'", "'\\''") + "'"
 
 
-def term_us(pools: Sequence[Pool], pool: PoolId | None, lease_class: LeaseClass) -> int | None:
+def term_us(known: Sequence[Pool], pool: PoolId | None, lease_class: LeaseClass) -> int | None:
     """The longest term of a class that is sold in terms, in the pool that is meant or in any."""
-    meant = [one for one in pools if pool in {None, one.id} and lease_class in one.classes]
+    meant = [one for one in known if pool in {None, one.id} and lease_class in one.classes]
     terms = [max(one.terms[lease_class].terms_us) for one in meant if one.terms[lease_class].terms_us]
     return max(terms, default=None)
 

@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     tick_ms: int = Field(default=500, ge=10, le=60_000, description="the loops run at least this often")
     meter_ms: int = Field(default=10_000, ge=10, le=3_600_000, description="usage is recorded at least this often")
     replica_ports: str = Field(default="18100-18999", description="ports that servers of models listen on, on this machine")
+    books_apart_from: int = Field(
+        default=5_000, ge=0, description="with so many running leases a process of their own keeps the books"
+    )
     takeover_ms: int = Field(default=10_000, ge=1_000, le=600_000, description="a leader silent for so long leads no longer")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["console", "json"] = "console"

@@ -34,6 +34,7 @@ def checked(document: Any, lines: Mapping[complaints.Path, int], doubled: list[C
         raise InvalidFields(
             what, [Complaint("task file", "it must have fields such as `run:`", "see `sublet launch --help`", 1)]
         )
+    _read_norway(document)
     try:
         task = Task.model_validate(document)
     except ValidationError as error:
@@ -41,6 +42,17 @@ def checked(document: Any, lines: Mapping[complaints.Path, int], doubled: list[C
     if doubled:
         raise InvalidFields(what, doubled)
     return task
+
+
+def _read_norway(document: dict[Any, Any]) -> None:
+    """YAML 1.1 reads the code of Norway, without quotes, as "no"; in `lease.residency` it is put right."""
+    lease = document.get("lease")
+    if isinstance(lease, dict) and "residency" in lease:
+        places = lease["residency"]
+        listed = places if isinstance(places, list) else [places]
+        named = ["NO" if place is False else place for place in listed]
+        if named != listed:
+            lease["residency"] = named
 
 
 def document_of(text: str, *, what: str) -> tuple[Any, dict[complaints.Path, int], list[Complaint]]:

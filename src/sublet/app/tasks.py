@@ -9,11 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationInfo, WithJsonSchema, field_validator
 
 from sublet.app.addresses import callable_url
 from sublet.app.quantities import Hours, Instant, Price, Quantity, Seconds, Text
 from sublet.core.lease import Access, LeaseClass
+from sublet.core.residency import Label, Sensitivity
+from sublet.core.residency.lists.regimes import for_workloads
+from sublet.core.residency.lists.terms import KINDS, SAFEGUARDS
+from sublet.core.residency.words import checked_keys, written
 from sublet.core.units import SECOND_US
 from sublet.core.workload import Workload
 
@@ -51,7 +55,7 @@ class LeaseRequest:
     start_us: int | None = None
     grace_us: int | None = None
     bid_micro: int | None = None
-    sites: tuple[str, ...] = ()
+    label: Label = field(default_factory=Label)
     restartable: bool = True
     remarks: tuple[str, ...] = field(default=(), compare=False)
 
@@ -141,6 +145,14 @@ class Resources(_Block):
     accelerator_args: Ignored = None
 
 
+Words = Annotated[list[Annotated[Text, Field(min_length=1, max_length=64)]], Field(max_length=64)]
+_LISTS = {
+    "data": (tuple(KINDS), "kind of data"),
+    "regimes": (tuple(for_workloads()), "regime for workloads"),
+    "safeguards": (tuple(SAFEGUARDS), "safeguard"),
+}
+
+
 class Checkpoint(_Block):
     """Where the workload saves what it resumes from: `path`, below its working directory, survives attempts."""
 
@@ -164,10 +176,13 @@ class Terms(_Block):
     start: Instant | None = Field(default=None, description="when a block starts, in UTC; only blocks have a start")
     notice: Seconds | None = Field(default=None, description="length of the notice; the pool's terms are the most")
     max_price: Price | None = Field(default=None, description="most you pay for a GPU-hour")
-    residency: Annotated[list[Annotated[Text, Field(max_length=64)]], Field(max_length=64)] | None = Field(
-        default=None, description="sites where it may run; any, if not given"
+    residency: Words | None = Field(
+        default=None, description="countries, blocs and sites where it may be: DE, EU, oslo; any, if not given"
     )
-    sensitivity: Literal["public", "internal", "confidential"] | None = None
+    sensitivity: Literal["public", "internal", "confidential", "restricted"] | None = None
+    data: Words | None = Field(default=None, description="kinds of data in it: `sublet residency words` lists them")
+    regimes: Words | None = Field(default=None, description="laws and contracts that its data is under: gdpr, hipaa")
+    safeguards: Words | None = Field(default=None, description="what you have agreed with the operator: scc, hipaa-baa")
     checkpoint: Checkpoint | None = None
     access: Literal["batch", "ssh", "endpoint", "runner"] = "batch"
     webhook: Annotated[Text, Field(max_length=2_048)] | None = Field(default=None, description="told of notices")
@@ -182,10 +197,23 @@ class Terms(_Block):
             raise ValueError("a webhook is an http:// or https:// address")
         return value
 
-    @field_validator("residency", mode="before")
+    @field_validator("residency", "data", "regimes", "safeguards", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("data", "regimes", "safeguards", mode="after")
+    @classmethod
+    def _known(cls, value: list[str] | None, info: ValidationInfo) -> list[str] | None:
+        known, what = _LISTS[str(info.field_name)]
+        return None if value is None else list(checked_keys(value, known, what=what))
+
+    @property
+    def label(self) -> Label:
+        """What it states about its data; the names in `residency` are checked against the sites when it is asked for."""
+        lists = {name: tuple(getattr(self, name) or ()) for name in ("data", "regimes", "safeguards")}
+        places = tuple(dict.fromkeys(written(item) for item in self.residency or ()))
+        return Label(places, Sensitivity(self.sensitivity or Sensitivity.PUBLIC), **lists)
 
 
 Environment = Annotated[dict[Annotated[str, Field(pattern=_ENV_NAME)], str | int | float | bool | None], Field(max_length=256)]
@@ -239,7 +267,7 @@ class Task(_Block):
             start_us=terms.start,
             grace_us=terms.notice,
             bid_micro=terms.max_price,
-            sites=tuple(terms.residency or ()),
+            label=terms.label,
             restartable=terms.restart,
             remarks=tuple(self.remarks()),
         )
@@ -248,8 +276,6 @@ class Task(_Block):
         """What was given and has no effect."""
         said = [f"{name} is {_NO_EFFECT}" for name in self.ignored]
         said += [f"resources.{name} has no effect here: the pool's slots decide" for name in self.resources.ignored]
-        if self.lease.sensitivity is not None:
-            said.append("lease.sensitivity has no effect yet: name the sites in lease.residency")
         return said
 
     def _workload(self) -> Workload:

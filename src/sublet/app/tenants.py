@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from sublet.app.upholding import uphold_of
 from sublet.core.ids import TenantId
 from sublet.core.ledger import Account, receivable, tenant_accounts
-from sublet.store import events, ledger, pools
+from sublet.core.residency.words import country_name, country_of
+from sublet.store import audit_log, events, ledger, pools
 from sublet.store import tenants as store
 from sublet.store.database import Tx
 from sublet.store.events import Entry
@@ -20,12 +22,45 @@ class TenantState:
     quotas: tuple[QuotaRow, ...]
 
 
-def add(tx: Tx, *, tenant: TenantId, name: str, currency: str, limit_micro: int | None, now_us: int) -> TenantState:
+SEAT = "tenant.country"
+"""The kind of an entry of the audit log: where a tenant has its seat from then on."""
+
+
+def add(
+    tx: Tx,
+    *,
+    tenant: TenantId,
+    name: str,
+    currency: str,
+    limit_micro: int | None,
+    now_us: int,
+    country: str | None = None,
+) -> TenantState:
     """Make a tenant with its account; `limit_micro` bounds what it owes and has reserved (None: no limit)."""
-    store.insert_one(tx, Tenant(tenant, name, currency, now_us))
+    seat = None if country is None else country_of(country)
+    store.insert_one(tx, Tenant(tenant, name, currency, now_us, country=seat))
     ledger.open_accounts(tx, tenant_accounts(tenant, currency, limit_micro=limit_micro))
     events.append(tx, [Entry(now_us, "tenant.added", f"tenant {tenant} was added", tenant=tenant)])
-    return state(tx, tenant)
+    made = state(tx, tenant)
+    if seat is not None:
+        audit_log.append(tx, at_us=now_us, kind=SEAT, document={"tenant": tenant, "country": seat})
+    return made
+
+
+def set_country(tx: Tx, tenant: TenantId, country: str | None, *, force: bool = False, now_us: int) -> TenantState:
+    """State where a tenant, or the parent that controls it, has its seat; None: it is not known.
+
+    Raises `Conflict` where running leases would have to end and that is not forced.
+    """
+    seat, before = None if country is None else country_of(country), store.get(tx, tenant)
+    store.set_country(tx, tenant, seat)
+    said = f"the seat of tenant {tenant} is {country_name(seat)}"
+    events.append(tx, [Entry(now_us, SEAT, said, tenant=tenant, data={"country": seat})])
+    made = state(tx, tenant)
+    if seat != before.country:
+        uphold_of(tx, tenant, force=force, now_us=now_us)
+        audit_log.append(tx, at_us=now_us, kind=SEAT, document={"tenant": tenant, "country": seat})
+    return made
 
 
 def state(tx: Tx, tenant: TenantId) -> TenantState:

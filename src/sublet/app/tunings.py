@@ -20,6 +20,7 @@ from sublet.core.errors import Invalid, NotFound
 from sublet.core.ids import LeaseId, ModelName, TenantId, TuningId, lease_run
 from sublet.core.lease import Cause, Lease, LeaseClass, State
 from sublet.core.model import Model
+from sublet.core.residency import Label
 from sublet.core.tuning import Tuning, TuningState
 from sublet.core.workload import Workload
 from sublet.engines.protocol import Engine
@@ -67,7 +68,9 @@ def create(
         checkpoints=True,
         reads=(base.path, str(data)),
     )
-    wanted = LeaseRequest(work, name=f"tune {base.name}", lease_class=LeaseClass.SPOT, bid_micro=bid_micro, sites=base.sites)
+    wanted = LeaseRequest(
+        work, name=f"tune {base.name}", lease_class=LeaseClass.SPOT, bid_micro=bid_micro, label=Label(residency=base.sites)
+    )
     lease = leasing.request(tx, forecaster, wanted, tenant=tenant, now_us=now_us)
     made = Tuning(TuningId(names.fresh("ftjob")), tenant, base.name, lease.id, training_file, now_us, asked=dict(asked))
     store.insert_one(tx, made)

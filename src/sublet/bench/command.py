@@ -134,6 +134,44 @@ def _compared(result: dict[str, Any]) -> RenderableType:
 
 
 @commands.command()
+def audit(
+    *,
+    jobs: Annotated[Path, typer.Argument(help="A job history.")],
+    nodes: Annotated[int, typer.Option(min=8, max=10_000, help="Nodes of the made-up owner, of 8 GPUs each.")] = 384,
+    load: Annotated[float, typer.Option(min=0.1, max=0.99, help="Share of them that is the owner's own.")] = 0.7,
+    risk: Annotated[bool, typer.Option("--risk", help="Print the risk of the shipped prices, measured again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """How long an audit takes, what it leaves out, and its predictions beside a replay of the same jobs as spot leases."""
+    from sublet.bench import audit as bench_audit  # noqa: PLC0415 (numba, which other commands need not load)
+
+    logs.configure(Settings(log_level="error"))
+    if risk:
+        typer.echo(bench_audit.risk_text(bench_audit.shipped_risk()))
+        return
+    with Progress(*STAGES, console=Console(stderr=True)) as bar:
+        task = bar.add_task("audit", total=1.0)
+        result = bench_audit.measure(jobs, nodes, load, lambda what, share: bar.update(task, description=what, completed=share))
+    show(result, as_json, lambda: _listed(result))
+
+
+@commands.command()
+def decide(
+    *,
+    workloads: Annotated[int, typer.Option(min=1, max=10_000, help="Different workloads.")] = 20,
+    repeats: Annotated[int, typer.Option(min=1, max=100)] = 5,
+    as_json: Json = False,
+) -> None:
+    """How long ranking all shipped offers takes for many workloads, with what would change each ranking."""
+    from sublet.bench.decide import measure as measured  # noqa: PLC0415 (numpy and polars, which other commands need not load)
+
+    logs.configure(Settings(log_level="error"))
+    result = measured(workloads, repeats)
+    said = [(name, f"{value:.3g}" if isinstance(value, float) else str(value)) for name, value in result.items()]
+    show(result, as_json, lambda: table(("what", "value"), said, right=("value",)))
+
+
+@commands.command()
 def core(
     *,
     gpus: Annotated[int, typer.Option(min=6_000, max=2_000_000, help="GPUs of the fleet.")] = 600_000,

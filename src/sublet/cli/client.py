@@ -59,9 +59,9 @@ class Client:
         """Make something, once."""
         return self._json("POST", path, body=body, params=params, once=str(uuid.uuid4()))
 
-    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+    def put(self, path: str, body: Mapping[str, Any], **params: Any) -> Any:
         """Set something."""
-        return self._json("PUT", path, body=body)
+        return self._json("PUT", path, body=body, params=params)
 
     def delete(self, path: str) -> Any:
         """End something."""

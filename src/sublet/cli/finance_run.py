@@ -11,7 +11,8 @@ from sublet.advice.finance import shipped
 from sublet.advice.finance.actual import Actual
 from sublet.advice.finance.document import text_of
 from sublet.advice.finance.report import Report, Wanted, base_of, report_of
-from sublet.advice.finance.saved import save, usable
+from sublet.advice.finance.saved import save
+from sublet.advice.folder import usable
 from sublet.app.complaints import meant
 from sublet.cli.client import connect
 from sublet.cli.finance_summary import summary, where

@@ -78,12 +78,13 @@ def put(
     pool: Annotated[str, typer.Argument(metavar="POOL")],
     settings: Annotated[list[str], typer.Argument(metavar="SETTING=VALUE...", help="As `sublet pool show` names them.")],
     *,
+    force: Annotated[bool, typer.Option("--force", help="Give notice to leases whose data may not be there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Make a pool or change its settings: sublet pool set h100 price_micro=1500000 promise.gpus=64 classes=[spot]."""
     change = assigned(settings)
     with connect() as client:
-        found = client.put(f"/v1/pools/{pool}", change)
+        found = client.put(f"/v1/pools/{pool}", change, force=force)
     show(found, as_json, lambda: f"pool [bold]{pool}[/] is set: {', '.join(sorted(change))}")
 
 

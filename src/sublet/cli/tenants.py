@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     tenant.command("add")(add)
     tenant.command("ls")(everybody)
     tenant.command("limit")(limit)
+    tenant.command("country")(country)
     tenant.command("quota")(quota)
     tenant.command("tokens")(tokens)
     tenant.command("suspend")(suspend)
@@ -30,11 +31,12 @@ def add(
     name: Annotated[str | None, typer.Option(help="Its name for people.")] = None,
     currency: Annotated[str, typer.Option(help="In which it is billed.")] = "USD",
     limit: Annotated[str | None, typer.Option(help="Spend limit, for example 500 or $500.")] = None,
+    country: Annotated[str | None, typer.Option(help="Its seat, or its parent's: an ISO code or an English name.")] = None,
     *,
     as_json: Json = False,
 ) -> None:
     """Make a tenant."""
-    body = {"id": tenant, "name": name or tenant, "currency": currency, "limit_micro": _amount(limit)}
+    body = {"id": tenant, "name": name or tenant, "currency": currency, "limit_micro": _amount(limit), "country": country}
     with connect() as client:
         made = client.post("/v1/tenants", body)
     next_step = f"make its key: sublet key add --scope tenant --tenant {tenant}"
@@ -45,11 +47,12 @@ def everybody(*, as_json: Json = False) -> None:
     """All tenants with what they owe and may still spend."""
     with connect() as client:
         found = client.everything("/v1/tenants")
-    headings = ("tenant", "name", "owes", "reserved", "limit", "left", "quotas", "")
+    headings = ("tenant", "name", "seat", "owes", "reserved", "limit", "left", "quotas", "")
     rows = (
         (
             one["id"],
             one["name"],
+            one["country"] or "unknown",
             money(one["balance_micro"], one["currency"]),
             money(one["held_micro"], one["currency"]),
             _or_none(one["limit_micro"], one["currency"]),
@@ -81,6 +84,20 @@ def limit(
     with connect() as client:
         found = client.put(f"/v1/tenants/{tenant}/limit", {"limit_micro": None if amount == "none" else _amount(amount)})
     show(found, as_json, lambda: f"tenant [bold]{tenant}[/]: limit {_or_none(found['limit_micro'], found['currency'])}")
+
+
+def country(
+    tenant: Id,
+    seat: Annotated[str, typer.Argument(metavar="COUNTRY", help="An ISO code, an English name, or unknown.")],
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Give notice to leases that may not go on then.")] = False,
+    as_json: Json = False,
+) -> None:
+    """State where a tenant, or the parent that controls it, has its seat."""
+    body = {"country": None if seat == "unknown" else seat}
+    with connect() as client:
+        found = client.put(f"/v1/tenants/{tenant}/country", body, force=force)
+    show(found, as_json, lambda: f"tenant [bold]{tenant}[/]: seat {found['country'] or 'unknown'}")
 
 
 def quota(

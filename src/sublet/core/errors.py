@@ -23,6 +23,12 @@ class Forbidden(SubletError):
     """The key may not do this."""
 
 
+class ResidencyDenied(Invalid):
+    """The data may not be there. `code` is what a model API calls it."""
+
+    code = "data_residency_mismatch"
+
+
 class Conflict(SubletError):
     """The request contradicts the present state."""
 

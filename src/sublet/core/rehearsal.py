@@ -5,6 +5,7 @@ Kernels are compiled at their first use and kept on disk; right after an install
 
 import numpy as np
 
+from sublet.core import finishing
 from sublet.core.finance import paths
 from sublet.core.finance.scenario import Generation, PricePath, Scenario, SoldClass
 from sublet.core.finance.tables import months_of
@@ -39,6 +40,7 @@ def rehearse() -> tuple[Plan, Plan]:
     view = PoolView(pool, pool.price_micro, 0, 0, dict.fromkeys(horizons, ahead))
     tenants = {_TENANT: TenantView(_TENANT, headroom_micro=10**12)}
     _accounts()
+    _audited()
     owner, market = _standing(pool), _standing(pool)
     for number, nodes in enumerate((1, 1, 1, 2)):
         owner.put_job(_job(pool, number, nodes))
@@ -56,6 +58,12 @@ def _accounts() -> None:
     scenario = Scenario(2, fleet, sold, PricePath(2_000_000))
     drawn = paths.draw(np.random.default_rng(0), scenario, 1)
     paths.books(months_of(scenario), paths.markets(scenario, drawn), np.zeros(2, np.int64))
+
+
+def _audited() -> None:
+    """One job that may be taken back, as audits over the API play them."""
+    habit = np.array([finishing.Habit().row], np.int64)
+    finishing.finish(np.full(1, HOUR_US), np.ones(1, np.int64), habit, finishing.steady(0.1), runs=1, seed=0)
 
 
 def _standing(pool: Pool) -> Standing:

@@ -1,18 +1,41 @@
-"""A site: what its power and its storage bear when many leases end there at once. Pools name theirs in `Pool.site`."""
+"""A site: where it is and whose, and what its power and storage bear at once. Pools name theirs in `Pool.site`."""
 
 from dataclasses import dataclass
 
+from sublet.core.residency.lists.accelerators import NOTHING_RUNS
+from sublet.core.residency.values import Place
 from sublet.core.terms import Pool
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The owner's settings for one site; None sets no bound. A pool whose site has no settings is bound by nothing."""
+    """The owner's settings for one site. None sets no bound, and as a fact is unknown; a site without settings has neither."""
 
     id: str
     ramp_kw_per_min: int | None = None  # load that may fall away within any minute
     save_gb_s: int | None = None  # that all checkpoints together may be written with
     state_gb: int = 80  # that are to be saved for one GPU
+    country: str | None = None  # ISO 3166-1 alpha-2
+    operator: str | None = None
+    operator_country: str | None = None  # the seat of the operator, or of the parent that controls it
+    regimes: tuple[str, ...] = ()  # keys of residency.lists
+    certifications: tuple[str, ...] = ()
+    safeguards: tuple[str, ...] = ()
+    checkpoints_at: str | None = None  # the site that keeps its checkpoints; None: itself
+    logs_at: str | None = None  # the site that keeps what its workloads print; None: itself
+
+    def place(self, accelerator: str | None = None) -> Place:
+        """The site as residency rules see it; without an accelerator nothing runs there, it keeps files only."""
+        return Place(
+            name=self.id,
+            country=self.country,
+            operator=self.operator,
+            operator_country=self.operator_country,
+            regimes=self.regimes,
+            certifications=self.certifications,
+            safeguards=self.safeguards,
+            accelerator=accelerator or NOTHING_RUNS,
+        )
 
     @property
     def bounds(self) -> bool:

@@ -9,6 +9,9 @@ from sublet.core.rating import charge, closed_attempt, due, owed_on_reclaim
 from sublet.core.terms import Pool
 from sublet.core.usage import UsageKind
 
+JOB = "job-"
+"""Tenants of this name and a number are single jobs, as `leased.listed` makes them."""
+
 
 @dataclass(slots=True)
 class ClassTally:
@@ -37,9 +40,12 @@ class Tally:
     rounds: int = 0
     offers: "array[int]" = field(default_factory=lambda: array("q"))  # (instant, horizon, GPUs) of each offered window
     demand: "array[int]" = field(default_factory=lambda: array("q"))  # (instant, GPUs): the owner's, whenever it changed
+    runs: "array[int] | None" = None  # of each attempt that ended, as `leased.RUN` has it; only where somebody asks for it
 
     def attempt_ended(self, pool: Pool, lease: Lease) -> None:
         """An attempt is over: what it used is rated, and what the owner owes for ending it is booked."""
+        if self.runs is not None:
+            self._note(lease)
         if lease.started_us is None and lease.cause is not Cause.RECLAIMED:
             return
         assert lease.stopped_us is not None, f"{lease.id} ended without an instant"
@@ -58,3 +64,12 @@ class Tally:
             mine.lost_us += attempt.lost_us * attempt.gpus
             mine.refunded_micro += refund
             mine.credited_micro += credit
+
+    def _note(self, lease: Lease) -> None:
+        assert self.runs is not None and lease.stopped_us is not None
+        started = -1 if lease.started_us is None else lease.started_us
+        reclaimed = lease.cause is Cause.RECLAIMED and lease.exit_code != 0
+        cut = lease.cause is Cause.RELEASED  # the trace ended
+        asked, stopped = lease.requested_us, lease.stopped_us
+        job = int(lease.tenant[len(JOB) :]) if lease.tenant.startswith(JOB) else -1
+        self.runs.extend((int(lease.id[1:]), lease.attempt, lease.gpus, asked, started, stopped, reclaimed, cut, job))

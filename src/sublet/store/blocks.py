@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, tuple_, upda
 from sublet.core.blocks.order import BlockOrder, OrderState, Side
 from sublet.core.errors import NotFound, Stale
 from sublet.core.ids import LeaseId, OrderId, PoolId, TenantId
-from sublet.store.bulk import portions
+from sublet.store.bulk import among, portions
 from sublet.store.rows import plain, row_of
 from sublet.store.schema import block_orders
 
@@ -76,7 +76,7 @@ def some(tx: Connection, wanted: Iterable[OrderId]) -> list[BlockOrder]:
     """Some of them by id, for stepping: nobody else may write them meanwhile. One that does not exist is absent."""
     query = _ALL.with_for_update()
     parts = portions(sorted(wanted))
-    found = (tx.execute(query.where(block_orders.c.id.in_(part)).order_by(block_orders.c.id)).all() for part in parts)
+    found = (tx.execute(query.where(among(block_orders.c.id, part)).order_by(block_orders.c.id)).all() for part in parts)
     return [_of_row(row) for rows in found for row in rows]
 
 

@@ -1,10 +1,12 @@
 """One database behind one door: SQLite in WAL mode, or PostgreSQL, by URL."""
 
+import fcntl
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +31,50 @@ _MIGRATION_LOCK_MS, _MIGRATION_TRIES = 1_000, 120
 _KEEPALIVE_S = (5, 2, 3)  # a connection that is silent is asked after 5 s, every 2 s, and is given up after 3 times
 _DEAD_MS = 11_000  # ... which is after so long; data that nobody acknowledges is given up after that, too
 _PAUSED_MS = 60_000
-"""A transaction in which nothing is asked for so long is ended by the server: its process was paused and keeps locks."""
+"""A transaction in which nothing is asked for so long is ended by the server: its process was paused or cut off."""
+STILL_MS = 10_000
+"""... and one that writes after so long already, because it keeps rows locked."""
+_LOCKED_MS = 5_000
+"""So long a transaction waits for a row. Less than `STILL_MS`: one that waits for a paused one does not keep locks as long."""
+_IDLE = "idle_in_transaction_session_timeout"
 Tx = Connection
 """An open transaction, for those who pass one on and never look inside."""
 
 
 class _Turns:
-    """A lock whose waiters are served in the order in which they came.
+    """A lock whose waiters are served in the order in which they came, and which processes take in turn.
 
     SQLite's own lock is polled for by those who wait, with ever longer pauses: whoever writes again at once gets it again, and
     a request may wait for many short transactions of the loops instead of for one.
+
+    Between processes it is two files beside the database: who holds the first waits for the second, and lets go of the first
+    when it has that. One file would not do: who lets go of it and comes again at once is faster than one that has to wake up.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, beside: Path | None) -> None:
         self._mutex, self._waiting, self._taken = threading.Lock(), deque[threading.Lock](), False
+        names = [] if beside is None else [beside.with_name(f"{beside.name}-{part}") for part in ("next", "turn")]
+        self._files = [os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) for name in names]
+
+    def close(self) -> None:
+        """Give the files back."""
+        while self._files:
+            os.close(self._files.pop())
 
     def __enter__(self) -> None:
+        self._here()
+        if self._files:
+            following, turn = self._files
+            fcntl.flock(following, fcntl.LOCK_EX)
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            fcntl.flock(following, fcntl.LOCK_UN)
+
+    def __exit__(self, *_: object) -> None:
+        if self._files:
+            fcntl.flock(self._files[-1], fcntl.LOCK_UN)
+        self._next()
+
+    def _here(self) -> None:
         with self._mutex:
             if not self._taken:
                 self._taken = True
@@ -54,7 +84,7 @@ class _Turns:
             self._waiting.append(turn)
         turn.acquire()
 
-    def __exit__(self, *_: object) -> None:
+    def _next(self) -> None:
         with self._mutex:
             if self._waiting:
                 self._waiting.popleft().release()
@@ -69,13 +99,14 @@ class Database:
         """`url`: `sqlite:///path` or `postgresql://...`; the driver is ours to choose."""
         self.url = make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        file = None
         if self.is_sqlite and self.url.database:
             file = Path(self.url.database)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch(mode=0o600)  # keys and books are nobody else's to read; what SQLite adds beside it gets the same mode
         pool = {} if self.is_sqlite else {"pool_size": 10, "pool_pre_ping": True, "connect_args": _network(self.url)}
         self._engine = create_engine(self.url, **pool)
-        self._turns: AbstractContextManager[None] = _Turns() if self.is_sqlite else nullcontext()
+        self._turns = _Turns(file) if self.is_sqlite else None
         if self.is_sqlite:
             _prepare_sqlite(self._engine)
 
@@ -115,7 +146,7 @@ class Database:
         engine = self._apart(f"-c lock_timeout={_MIGRATION_LOCK_MS}")
         for _ in range(_MIGRATION_TRIES):
             try:
-                with answerable(but=_LOCK_NOT_AVAILABLE):
+                with answerable(but=lock_was_busy):
                     command.upgrade(_alembic(engine), to)
             except OperationalError as error:
                 log.warning("migration_waits", reason=str(error.orig).strip())
@@ -138,10 +169,16 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write: committed at the end, rolled back on any error."""
-        with answerable(), self._turns, self._engine.begin() as connection:
-            if self.is_sqlite:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+        with answerable(), self._turns or nullcontext(), self._engine.begin() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if self.is_sqlite else self._patience())
             yield connection
+
+    def _patience(self) -> str:
+        """How a transaction begins that writes; what the URL says itself wins."""
+        limits = {"lock_timeout": _LOCKED_MS, _IDLE: STILL_MS}
+        return "SELECT " + ", ".join(
+            f"set_config('{name}', '{limit}', true)" for name, limit in limits.items() if name not in str(self.url.query)
+        )
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -176,6 +213,8 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self._engine.dispose()
+        if self._turns is not None:
+            self._turns.close()
 
 
 def revisions() -> list[str]:
@@ -201,7 +240,7 @@ def _network(url: URL, options: str = "") -> dict[str, Any]:
         "tcp_keepalives_interval": interval,
         "tcp_keepalives_count": count,
         "tcp_user_timeout": _DEAD_MS,
-        "idle_in_transaction_session_timeout": _PAUSED_MS,
+        _IDLE: _PAUSED_MS,
     }
     told = " ".join(f"-c {name}={value}" for name, value in server.items())
     client = {"keepalives_idle": idle, "keepalives_interval": interval, "keepalives_count": count, "tcp_user_timeout": _DEAD_MS}
@@ -228,16 +267,21 @@ def _prepare_sqlite(engine: Engine) -> None:
         cursor.close()
 
 
+def lock_was_busy(error: DBAPIError) -> bool:
+    """Whether PostgreSQL gave up waiting for a lock."""
+    return getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE
+
+
 @contextmanager
-def answerable(*, but: str | None = None) -> Iterator[None]:
+def answerable(*, but: Callable[[DBAPIError], bool] = lambda _: False) -> Iterator[None]:
     """Turn what an operator can answer (a full disk, a server that is away, a lock) into `Unavailable`.
 
-    `but` is the SQLSTATE of an error that the caller answers itself.
+    `but` picks the errors that the caller answers itself.
     """
     try:
         yield
     except OperationalError as error:
-        if but is not None and getattr(error.orig, "sqlstate", None) == but:
+        if but(error):
             raise
         raise _explained(error) from error
     except DBAPIError as error:

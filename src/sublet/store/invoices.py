@@ -10,7 +10,7 @@ from sublet.core.ids import LeaseId, TenantId
 from sublet.core.invoice import Invoice
 from sublet.core.lease import Lease
 from sublet.store import leases as lease_rows
-from sublet.store.bulk import insert_new, portions
+from sublet.store.bulk import among, insert_new, portions
 from sublet.store.schema import invoices, leases
 
 _INVOICE = TypeAdapter(Invoice)
@@ -79,5 +79,7 @@ def leases_named(tx: Connection, wanted: Iterable[LeaseId]) -> dict[LeaseId, Lea
     """The leases that usage and transfers speak of."""
     found: dict[LeaseId, Lease] = {}
     for portion in portions(sorted(set(wanted))):
-        found |= {LeaseId(row.id): lease_rows.of_row(row) for row in tx.execute(select(leases).where(leases.c.id.in_(portion)))}
+        found |= {
+            LeaseId(row.id): lease_rows.of_row(row) for row in tx.execute(select(leases).where(among(leases.c.id, portion)))
+        }
     return found

@@ -11,7 +11,7 @@ from sublet.core.errors import NotFound, Stale
 from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, PoolId
 from sublet.core.owner import JOB_HELD, JobState, OwnerJob
-from sublet.store.bulk import portions
+from sublet.store.bulk import among, portions
 from sublet.store.rows import placement_of, placement_text
 from sublet.store.schema import jobs, workloads
 
@@ -115,7 +115,7 @@ def last_freed_us(tx: Connection, pool: PoolId) -> int:
 def some(tx: Connection, wanted: Iterable[JobId]) -> list[OwnerJob]:
     """Some of them by id; one that does not exist is absent."""
     query = _ALL
-    return [of_row(row) for part in portions(wanted) for row in tx.execute(query.where(jobs.c.id.in_(part)))]
+    return [of_row(row) for part in portions(wanted) for row in tx.execute(query.where(among(jobs.c.id, part)))]
 
 
 def ended_with_workload(tx: Connection, *, before_us: int, limit: int) -> list[OwnerJob]:

@@ -14,18 +14,20 @@ from dataclasses import dataclass
 
 import psycopg
 from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from sublet.core.errors import Conflict, SubletError
-from sublet.store.database import Database, Tx, answerable
+from sublet.store.database import STILL_MS, Database, Tx, answerable, lock_was_busy
 from sublet.store.schema import leadership
 
 _LEADS = 7_440_001  # the advisory lock of whoever leads
 _CHANNEL = "sublet_wake"
-_STILL_MS = 10_000
-"""A leader's transaction in which nothing is asked for so long is ended by the server: its process was paused."""
-_CHECKED = (
-    f"SELECT epoch, set_config('idle_in_transaction_session_timeout', '{_STILL_MS}', true) "  # noqa: S608 (numbers are ours)
-    "FROM leadership WHERE id = 1 FOR SHARE"
+_CHECKED = "SELECT epoch FROM leadership WHERE id = 1 FOR SHARE"
+_LAST_WORDS_MS = 1_000
+"""So long a new leader waits for the transactions of the last one before it ends them."""
+_END_PAST = (
+    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE relation = 'leadership'::regclass AND mode = 'RowShareLock'"
+    " AND granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()"
 )
 _IDLE_SESSIONS_SINCE = (14,)  # PostgreSQL ends silent sessions from this version on
 
@@ -35,6 +37,7 @@ class Fenced(Conflict):
 
     def __init__(self, epoch: int, now: int) -> None:
         """`epoch` was ours, `now` is that of the present leader."""
+        self.epochs = (epoch, now)
         super().__init__(
             f"another control plane leads (epoch {now}, ours was {epoch})", hint="this one follows and stands again"
         )
@@ -87,6 +90,17 @@ def _check(found: int, epoch: int) -> None:
         raise Fenced(epoch, found)
 
 
+def _end_past_leaders(session: Connection) -> None:
+    """End the transactions that hold the epoch: whoever holds the lock of the lead knows that no present leader has one open.
+
+    A transaction of a paused process does not always count as idle (PostgreSQL: it may stand between two messages of a pipeline
+    or wait for a row that another one keeps), so the server's own time-outs do not find each. Sessions of another role are
+    left to those.
+    """
+    with suppress(ProgrammingError):  # not ours to end
+        session.exec_driver_sql(_END_PAST)
+
+
 class Election:
     """One control plane's way to the lead and out of it. Used by one thread at a time."""
 
@@ -107,11 +121,21 @@ class Election:
         with self._in_session() as session:
             if not session.exec_driver_sql(f"SELECT pg_try_advisory_lock({_LEADS})").scalar_one():
                 return None
-            session.exec_driver_sql(f"SET lock_timeout = {2 * _STILL_MS}")  # as long as a transaction of the last one may stand
             session.exec_driver_sql(f"LISTEN {_CHANNEL}")
-            raised = {"epoch": leadership.c.epoch + 1, "holder": self._name, "since_us": now_us}
-            epoch = session.execute(update(leadership).values(**raised).returning(leadership.c.epoch)).scalar_one()
-            return Leader(int(epoch), self._name, now_us)
+            try:
+                return self._raise_epoch(session, now_us=now_us, patience_ms=_LAST_WORDS_MS)
+            except OperationalError as error:
+                if not lock_was_busy(error):
+                    raise
+            _end_past_leaders(session)
+            return self._raise_epoch(session, now_us=now_us, patience_ms=2 * STILL_MS)
+
+    def _raise_epoch(self, session: Connection, *, now_us: int, patience_ms: int) -> Leader:
+        """Wait at most so long for the transactions of past leaders to end, and be the present one."""
+        session.exec_driver_sql(f"SET lock_timeout = {patience_ms}")
+        raised = {"epoch": leadership.c.epoch + 1, "holder": self._name, "since_us": now_us}
+        epoch = session.execute(update(leadership).values(**raised).returning(leadership.c.epoch)).scalar_one()
+        return Leader(int(epoch), self._name, now_us)
 
     def still_leads(self) -> bool:
         """Whether the session that leads is alive. Asking keeps it from being silent.

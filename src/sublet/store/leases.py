@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, func, insert, literal_column, sele
 from sublet.core.errors import NotFound, Stale
 from sublet.core.ids import LeaseId, PoolId, TenantId
 from sublet.core.lease import HELD, Access, Cause, Lease, LeaseClass, State
-from sublet.store.bulk import portions
+from sublet.store.bulk import among, portions
 from sublet.store.rows import placement_of, placement_text
 from sublet.store.schema import leases, workloads
 
@@ -159,7 +159,9 @@ def some(tx: Connection, wanted: Iterable[LeaseId], *, lock: bool = False) -> li
     """Some of them by id; one that does not exist is absent. `lock`: they will be stepped, nobody else may write them."""
     query = _ALL.with_for_update() if lock else _ALL
     parts = portions(sorted(wanted))
-    return [of_row(row) for part in parts for row in tx.execute(query.where(leases.c.id.in_(part)).order_by(leases.c.id)).all()]
+    return [
+        of_row(row) for part in parts for row in tx.execute(query.where(among(leases.c.id, part)).order_by(leases.c.id)).all()
+    ]
 
 
 def ended_with_workload(tx: Connection, *, before_us: int, limit: int) -> list[Lease]:

@@ -33,7 +33,7 @@ from sublet.core.ledger import (
 from sublet.core.rating import charge, hold_micro, window_us
 from sublet.core.units import MICRO
 from sublet.core.usage import Usage
-from sublet.store.bulk import insert_new, portions
+from sublet.store.bulk import among, insert_new, portions
 from sublet.store.rows import plain, row_of
 from sublet.store.schema import accounts, holds, leases, transfers
 from sublet.store.usage import mark_billed, mark_settled
@@ -77,7 +77,7 @@ def headrooms(tx: Connection, tenants: Iterable[TenantId]) -> dict[TenantId, int
     found: dict[TenantId, int | None] = {}
     for portion in portions(tenants):
         by_account = {receivable(tenant): tenant for tenant in portion}
-        query = select(accounts).where(accounts.c.id.in_(by_account))
+        query = select(accounts).where(among(accounts.c.id, by_account))
         found |= {by_account[one.id]: headroom(one) for one in (Account(**plain(row)) for row in tx.execute(query))}
     return found
 
@@ -275,7 +275,7 @@ def locked(tx: Connection, names: Iterable[AccountId]) -> dict[AccountId, Accoun
     wanted = sorted(set(names))
     found: dict[AccountId, Account] = {}
     for portion in portions(wanted):
-        query = select(accounts).where(accounts.c.id.in_(portion)).order_by(accounts.c.id).with_for_update()
+        query = select(accounts).where(among(accounts.c.id, portion)).order_by(accounts.c.id).with_for_update()
         found |= {row.id: Account(**plain(row)) for row in tx.execute(query)}
     missing = [name for name in wanted if name not in found]
     if missing:
@@ -287,7 +287,7 @@ def _booked(tx: Connection, ids: Iterable[str]) -> set[str]:
     """Which of these transfers have happened."""
     found: set[str] = set()
     for portion in portions(ids):
-        found |= set(tx.execute(select(transfers.c.id).where(transfers.c.id.in_(portion))).scalars())
+        found |= set(tx.execute(select(transfers.c.id).where(among(transfers.c.id, portion))).scalars())
     return found
 
 
@@ -317,7 +317,7 @@ def _holds(tx: Connection, wanted: Iterable[LeaseId]) -> dict[_Attempt, tuple[in
     """(left, extensions) of each attempt's hold."""
     found: dict[_Attempt, tuple[int, int]] = {}
     for portion in portions(set(wanted)):
-        rows = tx.execute(select(holds).where(holds.c.lease.in_(portion)))
+        rows = tx.execute(select(holds).where(among(holds.c.lease, portion)))
         found |= {(row.lease, row.attempt): (row.left_micro, row.extensions) for row in rows}
     return found
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from sublet.core.ids import NodeId, PoolId
-from sublet.store.bulk import portions
+from sublet.store.bulk import among, portions
 from sublet.store.schema import nodes
 
 
@@ -71,7 +71,7 @@ def everything(tx: Connection, *, pool: PoolId | None = None) -> list[NodeRow]:
 def some(tx: Connection, wanted: Iterable[NodeId]) -> list[NodeRow]:
     """Some of them, by name."""
     found = [
-        tx.execute(select(*_COLUMNS).where(nodes.c.id.in_(part)).order_by(nodes.c.id)) for part in portions(sorted(wanted))
+        tx.execute(select(*_COLUMNS).where(among(nodes.c.id, part)).order_by(nodes.c.id)) for part in portions(sorted(wanted))
     ]
     return [NodeRow(*row) for part in found for row in part]
 

@@ -1,5 +1,6 @@
 """Pools: the owner's settings as JSON, and what the last round made of them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -49,11 +50,23 @@ def put(tx: Connection, pool: Pool, *, now_us: int) -> None:
 
 def get(tx: Connection, pool: PoolId) -> PoolRow:
     """One pool."""
-    row = tx.execute(select(pools).where(pools.c.id == pool)).one_or_none()
+    row = find(tx, pool)
     if row is None:
         known = ", ".join(tx.execute(select(pools.c.id).order_by(pools.c.id)).scalars()) or "none yet"
         raise NotFound(f"there is no pool {pool!r}", field="pool", hint=f"the pools are: {known}")
-    return _of_row(row)
+    return row
+
+
+def find(tx: Connection, pool: str) -> PoolRow | None:
+    """One pool, if there is one of this name."""
+    row = tx.execute(select(pools).where(pools.c.id == pool)).one_or_none()
+    return None if row is None else _of_row(row)
+
+
+def cheapest_first(tx: Connection) -> Iterator[PoolRow]:
+    """All pools by price, each read when it is asked for."""
+    for row in tx.execute(select(pools).order_by(pools.c.price_micro, pools.c.id)):
+        yield _of_row(row)
 
 
 def everything(tx: Connection) -> list[PoolRow]:

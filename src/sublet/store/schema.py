@@ -42,6 +42,7 @@ tenants = Table(
     Column("currency", String(3), nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("suspended", Boolean, nullable=False, default=False),
+    Column("country", String(2)),  # its seat, or that of its parent; null: not known
 )
 
 quotas = Table(
@@ -105,6 +106,7 @@ workloads = Table(
     metadata,
     Column("holder", _ID, primary_key=True),  # a lease or an owner job
     Column("document", Text, nullable=False),  # core.workload.Workload as JSON
+    Column("label", Text),  # core.residency.Label as JSON; null: it states nothing
 )
 
 leases = Table(
@@ -496,4 +498,15 @@ leadership = Table(  # one row: which of several control planes runs the loops (
     Column("epoch", BigInteger, nullable=False),  # raised by each new leader: who writes with an older one is refused
     Column("holder", Text, nullable=False),
     Column("since_us", BigInteger, nullable=False),
+)
+
+audit_log = Table(  # only ever added to, by triggers, too; each entry's hash covers the one before it
+    "audit_log",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("kind", String(48), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
 )

@@ -8,6 +8,7 @@ from sublet.core.site import Site
 from sublet.store.schema import sites
 
 _SITE = TypeAdapter(Site)
+_EVERYTHING = select(sites.c.settings).order_by(sites.c.id)  # made once: each request asks it
 
 
 def put(tx: Connection, site: Site) -> None:
@@ -28,4 +29,4 @@ def get(tx: Connection, site: str) -> Site:
 
 def everything(tx: Connection) -> list[Site]:
     """All sites with settings, by name."""
-    return [_SITE.validate_json(settings) for settings in tx.execute(select(sites.c.settings).order_by(sites.c.id)).scalars()]
+    return [_SITE.validate_json(settings) for settings in tx.execute(_EVERYTHING).scalars()]

@@ -1,6 +1,6 @@
 """Tenants and their quotas in pools."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from sublet.core.errors import Conflict, NotFound
 from sublet.core.ids import PoolId, TenantId
+from sublet.store.bulk import among, portions
 from sublet.store.rows import plain, row_of
 from sublet.store.schema import quotas, tenants
 
@@ -21,6 +22,7 @@ class Tenant:
     currency: str
     created_us: int
     suspended: bool = False
+    country: str | None = None  # its seat, or that of the parent that controls it; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,20 @@ def set_suspended(tx: Connection, tenant: TenantId, *, suspended: bool) -> None:
     tx.execute(update(tenants).where(tenants.c.id == tenant).values(suspended=suspended))
 
 
+def set_country(tx: Connection, tenant: TenantId, country: str | None) -> None:
+    """Set where a tenant has its seat."""
+    tx.execute(update(tenants).where(tenants.c.id == tenant).values(country=country))
+
+
+def countries(tx: Connection, wanted: Iterable[TenantId]) -> dict[TenantId, str]:
+    """Where some tenants have their seats; one whose seat is not known is absent."""
+    found: dict[TenantId, str] = {}
+    for part in portions(set(wanted)):
+        known = select(tenants.c.id, tenants.c.country).where(among(tenants.c.id, part), tenants.c.country.is_not(None))
+        found.update((tenant, country) for tenant, country in tx.execute(known))
+    return found
+
+
 def put_quota(tx: Connection, quota: QuotaRow) -> None:
     """Set a tenant's quota in a pool."""
     mine = (quotas.c.tenant == quota.tenant) & (quotas.c.pool == quota.pool)
@@ -87,5 +103,5 @@ def quotas_of(tx: Connection, wanted: Sequence[TenantId] | None = None) -> list[
     """The quotas of some tenants, or of all."""
     query = select(quotas).order_by(quotas.c.tenant, quotas.c.pool)
     if wanted is not None:
-        query = query.where(quotas.c.tenant.in_(wanted))
+        query = query.where(among(quotas.c.tenant, wanted))
     return [QuotaRow(**plain(row)) for row in tx.execute(query)]

@@ -12,7 +12,7 @@ from sublet.core.lease import Cause, Lease, LeaseClass, State
 from sublet.core.ledger import Purpose
 from sublet.core.usage import Attempt, Usage, UsageKind
 from sublet.store import leases as lease_rows
-from sublet.store.bulk import insert_new, portions
+from sublet.store.bulk import among, insert_new, portions
 from sublet.store.rows import plain, row_of
 from sublet.store.schema import attempts, leases, transfers, usage
 
@@ -141,7 +141,7 @@ def attempts_of(tx: Connection, wanted: Iterable[LeaseId]) -> list[Attempt]:
     """The finished attempts of some leases, in order."""
     found: list[Attempt] = []
     for portion in portions(sorted(set(wanted))):
-        query = select(attempts).where(attempts.c.lease.in_(portion)).order_by(attempts.c.lease, attempts.c.attempt)
+        query = select(attempts).where(among(attempts.c.lease, portion)).order_by(attempts.c.lease, attempts.c.attempt)
         found += [_attempt_of(row) for row in tx.execute(query)]
     return found
 
@@ -151,7 +151,10 @@ def billed_micro(tx: Connection, wanted: Iterable[Attempt]) -> dict[tuple[LeaseI
     found: dict[tuple[LeaseId, int], int] = {}
     for portion in portions({one.lease for one in wanted}):
         query = select(usage.c.lease, usage.c.attempt, func.sum(transfers.c.amount_micro)).join(transfers, _OF_CHARGE)
-        grouped = query.where(usage.c.lease.in_(portion)).group_by(usage.c.lease, usage.c.attempt)
+        both = among(usage.c.lease, portion) & among(
+            transfers.c.lease, portion
+        )  # or all transfers are read where few are meant
+        grouped = query.where(both).group_by(usage.c.lease, usage.c.attempt)
         found |= {(lease, attempt): int(total) for lease, attempt, total in tx.execute(grouped)}
     return found
 

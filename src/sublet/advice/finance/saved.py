@@ -3,49 +3,19 @@
 A folder that holds something is left alone unless that is forced; even then only files of these names are written.
 """
 
-import os
 from pathlib import Path
 
 from sublet.advice.finance.document import text_of
 from sublet.advice.finance.page import page_of
 from sublet.advice.finance.report import Report
 from sublet.advice.finance.sheets import csv_of, tables, workbook_of
-from sublet.core.errors import Conflict, Unavailable
+from sublet.advice.folder import save_files
 
 PAGE, WORKBOOK, DOCUMENT, TABLES_FOLDER = "index.html", "finance.xlsx", "finance.json", "tables"
-
-
-def usable(path: Path, *, force: bool) -> None:
-    """Raise `Conflict` where a report cannot be written, before the work is done."""
-    held = path
-    while not held.exists() and held != held.parent:
-        held = held.parent
-    if path.is_file() or not held.is_dir() or not os.access(held, os.W_OK | os.X_OK):
-        reason = "it is a file" if path.is_file() else f"{held} is no folder that can be written to"
-        raise Conflict(f"{path} cannot be used: {reason}", field="out", hint="choose another folder: --out")
-    if path.is_dir() and any(path.iterdir()) and not force:
-        hint = "choose another folder with --out, or write over the report in it with --force"
-        raise Conflict(f"{path} is not empty", field="out", hint=hint)
 
 
 def save(report: Report, path: Path) -> None:
     """Write everything, the page last: where it is, the rest is there, too."""
     files = {f"{TABLES_FOLDER}/{sheet.name}.csv": csv_of(sheet).encode() for sheet in tables(report)}
     files |= {WORKBOOK: workbook_of(report), DOCUMENT: text_of(report).encode(), PAGE: page_of(report).encode()}
-    try:
-        (path / TABLES_FOLDER).mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            _replace(path / name, content)
-    except OSError as error:
-        hint = "make room, or choose another folder: --out"
-        raise Unavailable(f"{path} cannot be written: {error.strerror}", field="out", hint=hint) from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside the file and put it in its place at once, so that nobody finds half of one."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    save_files(path, files)

@@ -1,0 +1,6 @@
+"""Codes written in one line."""
+
+
+def codes(text: str) -> frozenset[str]:
+    """The words of a text as a set."""
+    return frozenset(text.split())

@@ -1,0 +1,143 @@
+"""A tenant's jobs replayed as leases beside an owner's, attempt by attempt, and the risk that such a replay shows.
+
+The risk is what `core.finishing` plays with; the same replay judges what it said.
+"""
+
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sublet.core.finishing import Risk
+from sublet.core.ids import TenantId
+from sublet.core.lease import LeaseClass
+from sublet.core.terms import Pool
+from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US, on_grid
+from sublet.sim.opening import Opening
+from sublet.sim.outlook import Blind, Outlook
+from sublet.sim.replay import Replay
+from sublet.sim.scene import OwnerJobs, Scene, Wish
+from sublet.sim.tally import JOB
+
+Ints = npt.NDArray[np.int64]
+
+RUN = ("lease", "attempt", "gpus", "asked_us", "started_us", "stopped_us", "reclaimed", "cut", "job")
+"""Columns of the runs of a replay; `started_us` is -1 for one that was taken back before it began. `job` is its number among
+those that are replayed, -1 for the rest of the market."""
+SIZES = (1, 4, 8, 64)
+"""GPUs of a lease up to which risks are told apart; the last stands for all that is larger."""
+EDGES_US = np.array([0, 10, 30, 60, 120, 240, 480, 1_440], np.int64) * MINUTE_US
+QUANTILES = 41
+FEW = 20
+"""Fewer reclaims or waits say nothing of a size of its own."""
+NO_LIMIT_MICRO = 10**12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """`rows` int64[n, 9] in the order of RUN."""
+
+    rows: Ints
+
+    @property
+    def over(self) -> npt.NDArray[np.bool_]:
+        """Whether a row is the last of its lease, whose work is done."""
+        last: npt.NDArray[np.bool_] = (self.rows[:, 6] == 0) & (self.rows[:, 7] == 0) & (self.rows[:, 4] >= 0)
+        return last
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lived:
+    """Jobs that were done before the replay ended: their numbers, reclaims, and time from asking to the end; int64[n]."""
+
+    job: Ints
+    reclaims: Ints
+    end_us: Ints
+
+
+def listed(jobs: OwnerJobs, lease_class: LeaseClass = LeaseClass.SPOT) -> tuple[tuple[int, Wish], ...]:
+    """Jobs as wishes at their instants, each of a tenant of its own, by which its runs are known."""
+    columns = zip(jobs.submit_us.tolist(), jobs.run_us.tolist(), jobs.gpus_per_node.tolist(), jobs.nodes.tolist(), strict=True)
+    return tuple(
+        (submit, Wish(TenantId(f"{JOB}{number}"), lease_class, gpus, nodes, max(on_grid(SECOND_US), run), NO_LIMIT_MICRO))
+        for number, (submit, run, gpus, nodes) in enumerate(columns)
+    )
+
+
+def replayed(
+    scene: Scene,
+    outlook: Outlook | None = None,
+    *,
+    opening: Opening | None = None,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Runs:
+    """Every run of the scene's listed wishes."""
+    replay = Replay(scene, outlook or Blind())
+    replay.tally.runs = array("q")
+    replay.run(progress, opening=opening)
+    return Runs(np.array(replay.tally.runs, np.int64).reshape(-1, len(RUN)))
+
+
+def lived(runs: Runs) -> Lived:
+    """The jobs that were finished."""
+    mine = runs.rows[:, 8] >= 0
+    rows, last = runs.rows[mine], runs.rows[mine & runs.over]
+    taken = np.bincount(rows[:, 8], rows[:, 6], int(rows[:, 8].max(initial=0)) + 1).astype(np.int64)
+    return Lived(last[:, 8], taken[last[:, 8]], last[:, 5] - last[:, 3])
+
+
+def risk_of(runs: Runs, pool: Pool, *, turn_us: int) -> Risk:
+    """How leases of each size were taken back and how long they waited, as `core.finishing` takes it.
+
+    The hazard at an age is reclaims / time that leases ran at that age: the estimate for lives that are cut off, too. A size
+    that was hardly ever taken back is given the hazards of all sizes together. `turn_us`: hand-over and start, which pass
+    between two runs anyway.
+    """
+    rows = runs.rows[runs.rows[:, 4] >= 0]
+    kinds = np.searchsorted(np.array(SIZES[:-1]), rows[:, 2], side="left")
+    first, again, size_again = _waits(runs.rows, pool, turn_us)
+    every = np.ones(len(rows), np.bool_)
+    hazards, waits, more = [], [], []
+    for kind in range(len(SIZES)):
+        mine = kinds == kind
+        hazards.append(_hazards(rows[mine if rows[mine, 6].sum() >= FEW else every]))
+        begun = mine & (rows[:, 1] == 1)
+        waits.append(_quantiles(first[begun] if begun.sum() >= FEW else first[rows[:, 1] == 1]))
+        same = size_again == kind
+        more.append(_quantiles(again[same] if same.sum() >= FEW else again))
+    return Risk(SIZES, EDGES_US, np.array(hazards), np.array(waits), np.array(more))
+
+
+def _hazards(rows: Ints) -> list[float]:
+    """Reclaims an hour at each age."""
+    age, taken = rows[:, 5] - rows[:, 4], rows[:, 6] == 1
+    found = []
+    for low, high in zip(EDGES_US, np.append(EDGES_US[1:], 2**62), strict=True):
+        spent = float((np.minimum(age, high) - low).clip(min=0).sum()) / HOUR_US
+        count = int((taken & (age >= low) & (age < high)).sum())
+        found.append(count / spent if spent else 0.0)
+    return found
+
+
+def _waits(rows: Ints, pool: Pool, turn_us: int) -> tuple[Ints, Ints, Ints]:
+    """Waits before a first run (of each row that has started), waits after a reclaim beyond the back-off, and their sizes."""
+    ordered = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
+    started = rows[rows[:, 4] >= 0]
+    before, after = ordered[:-1], ordered[1:]
+    follows = (before[:, 0] == after[:, 0]) & (before[:, 6] == 1) & (after[:, 4] >= 0)
+    times = before[follows, 1]
+    back_off = np.minimum(pool.backoff_us * 2 ** np.minimum(times - 1, 30), pool.backoff_max_us)
+    again = (after[follows, 4] - before[follows, 5] - turn_us - back_off).clip(min=0)
+    return started[:, 4] - started[:, 3], again, np.searchsorted(np.array(SIZES[:-1]), after[follows, 2], side="left")
+
+
+def _quantiles(waits: Ints) -> npt.NDArray[np.float64]:
+    """Evenly spaced ones, stretched so that their mean is the mean of the waits, which a few long ones may make."""
+    if not len(waits):
+        return np.zeros(QUANTILES)
+    levels = np.linspace(0, 1, QUANTILES)
+    found = np.quantile(waits, levels)
+    mean = float((found[1:] + found[:-1]).mean() / 2)
+    return found * (float(waits.mean()) / mean) if mean else found
