@@ -114,10 +114,15 @@ def quota(
     show(found, as_json, lambda: f"tenant [bold]{tenant}[/]: {', '.join(_quota(one) for one in found['quotas'])}")
 
 
-def tokens(
+def tokens(  # noqa: PLR0917 (typer's options)
     tenant: Id,
     requests_per_min: Annotated[int | None, typer.Option(min=1, help="Requests to models; the settings' if left away.")] = None,
     tokens_per_min: Annotated[int | None, typer.Option(min=1, help="Tokens, asked and answered together.")] = None,
+    residency: Annotated[
+        list[str] | None,
+        typer.Option(help="Where its words and files may be: country, bloc (EU) or site. May be given again."),
+    ] = None,
+    sensitivity: Annotated[str, typer.Option(help="public, internal, confidential or restricted.")] = "public",
     fallback: Annotated[
         list[str] | None,
         typer.Option(metavar="MODEL=OTHER,...", help="What answers when none of a model's replicas can: MODEL or MODEL@SITE."),
@@ -130,11 +135,14 @@ def tokens(
     body = {
         "requests_per_min": requests_per_min,
         "tokens_per_min": tokens_per_min,
+        "residency": residency or [],
+        "sensitivity": sensitivity,
         "fallbacks": {model: others.split(",") for model, others in pairs},
     }
     with connect() as client:
         found = client.put(f"/v1/tenants/{tenant}/tokens", body)
-    rates = f"{found['requests_per_min'] or 'default'} requests, {found['tokens_per_min'] or 'default'} tokens a minute"
+    where = f"; only in {', '.join(found['residency'])}" if found["residency"] else ""
+    rates = f"{found['requests_per_min'] or 'default'} requests, {found['tokens_per_min'] or 'default'} tokens a minute{where}"
     others = "".join(f"; {model} falls back to {', '.join(names)}" for model, names in found["fallbacks"].items())
     show(found, as_json, lambda: f"tenant [bold]{tenant}[/]: {rates}{others}")
 
