@@ -17,7 +17,6 @@ from sublet.app.settings import Settings
 from sublet.bench.gateway.talker import Talker
 from sublet.core.ids import ModelName, ReplicaId, TenantId
 from sublet.core.model import Model, Replica, ReplicaState, Tier, TokenPrices
-from sublet.gateway.catalogue import everywhere
 from sublet.gateway.server import Gateway
 from sublet.store import models
 from sublet.store.database import Database
@@ -45,7 +44,7 @@ class Loop:
 class House:
     """One gateway. `url` is what a client calls the base URL."""
 
-    def __init__(self, folder: Path, *, verdict: Any = everywhere, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, verdict: Any = None, **settings: Any) -> None:
         self.folder = folder
         self.settings = Settings(data_dir=folder, gateway_queue_s=settings.pop("gateway_queue_s", 5.0), **settings)
         self.database, self.clock = Database(self.settings.database_url), Clock()

@@ -15,6 +15,8 @@ from sublet.app.tenants import TenantState
 from sublet.core.errors import NotFound
 from sublet.core.ids import PoolId, TenantId
 from sublet.core.ledger import headroom
+from sublet.core.residency import Sensitivity
+from sublet.core.residency.words import written
 from sublet.core.token_terms import TokenTerms
 from sublet.store import token_terms
 from sublet.store.database import Tx
@@ -100,6 +102,12 @@ class TokenTermsBody(Body):
 
     requests_per_min: int | None = Field(default=None, ge=1, le=1_000_000_000)
     tokens_per_min: int | None = Field(default=None, ge=1, le=1_000_000_000_000)
+    residency: list[str] = Field(
+        default_factory=list,
+        max_length=100,
+        description="where its words and files may be: countries, blocs (EU) and sites; empty: anywhere",
+    )
+    sensitivity: Sensitivity = Sensitivity.PUBLIC
     fallbacks: dict[str, list[str]] = Field(
         default_factory=dict,
         max_length=100,
@@ -110,7 +118,13 @@ class TokenTermsBody(Body):
     def of(cls, terms: TokenTerms) -> "TokenTermsBody":
         """As the API shows it."""
         fallbacks = {model: list(others) for model, others in terms.fallbacks.items()}
-        return cls(requests_per_min=terms.requests_per_min, tokens_per_min=terms.tokens_per_min, fallbacks=fallbacks)
+        return cls(
+            requests_per_min=terms.requests_per_min,
+            tokens_per_min=terms.tokens_per_min,
+            residency=list(terms.residency),
+            sensitivity=terms.sensitivity,
+            fallbacks=fallbacks,
+        )
 
 
 class SuspendedBody(Body):
@@ -188,11 +202,12 @@ def set_token_terms(tenant: InPath, body: TokenTermsBody, call: Calling) -> Toke
         TenantId(tenant),
         body.requests_per_min,
         body.tokens_per_min,
+        tuple(written(word) for word in body.residency),
+        body.sensitivity,
         {model: tuple(others) for model, others in body.fallbacks.items()},
     )
     with call.write() as tx:
-        tenants.state(tx, terms.tenant)
-        token_terms.put(tx, terms)
+        tenants.set_token_terms(tx, terms)
     return TokenTermsBody.of(terms)
 
 

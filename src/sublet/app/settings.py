@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     gateway_name: str = Field(
         default="main", pattern=r"^[a-z0-9-]{1,40}$", description="each gateway of a data directory has its own"
     )
+    gateway_site: str = Field(default="", description="the site where the model API and its files are; empty: not stated")
     gateway_requests_per_min: int = Field(default=6_000, ge=1, description="of a tenant to models, unless it has its own limit")
     gateway_tokens_per_min: int = Field(default=10_000_000, ge=1, description="of a tenant, asked and answered together")
     gateway_queue_max: int = Field(default=1_000, ge=0, description="requests that may wait for a replica of one model")

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from sublet.app.upholding import uphold_of
 from sublet.core.ids import TenantId
 from sublet.core.ledger import Account, receivable, tenant_accounts
-from sublet.core.residency.words import country_name, country_of
-from sublet.store import audit_log, events, ledger, pools
+from sublet.core.residency.words import check_residency, country_name, country_of
+from sublet.core.token_terms import TokenTerms
+from sublet.store import audit_log, events, ledger, pools, sites, token_terms
 from sublet.store import tenants as store
 from sublet.store.database import Tx
 from sublet.store.events import Entry
@@ -95,6 +96,14 @@ def set_quota(tx: Tx, quota: QuotaRow, *, now_us: int) -> TenantState:
     said = f"tenant {quota.tenant} has a quota of {quota.nominal} GPUs in pool {quota.pool}"
     events.append(tx, [Entry(now_us, "quota.set", said, tenant=quota.tenant, pool=quota.pool, data=data)])
     return state(tx, quota.tenant)
+
+
+def set_token_terms(tx: Tx, terms: TokenTerms) -> None:
+    """Set what a tenant may ask of models; raises `Invalid` for a place that nobody knows."""
+    store.get(tx, terms.tenant)
+    known = {site.id for site in sites.everything(tx)} | {row.pool.site for row in pools.everything(tx)}
+    check_residency(terms.residency, known)
+    token_terms.put(tx, terms)
 
 
 def set_suspended(tx: Tx, tenant: TenantId, *, suspended: bool, now_us: int) -> TenantState:

@@ -8,6 +8,7 @@ from sublet.app.quantities import money_micro
 from sublet.cli.assignments import pair
 from sublet.cli.client import connect
 from sublet.cli.output import Json, money, show, table
+from sublet.core.residency import Sensitivity
 
 Id = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's id.")]
 
@@ -116,13 +117,18 @@ def quota(
 
 def tokens(
     tenant: Id,
+    *,
     requests_per_min: Annotated[int | None, typer.Option(min=1, help="Requests to models; the settings' if left away.")] = None,
     tokens_per_min: Annotated[int | None, typer.Option(min=1, help="Tokens, asked and answered together.")] = None,
+    residency: Annotated[
+        list[str] | None,
+        typer.Option(help="Where its words and files may be: country, bloc (EU) or site. May be given again."),
+    ] = None,
+    sensitivity: Annotated[Sensitivity, typer.Option(help="Of its words and files.")] = Sensitivity.PUBLIC,
     fallback: Annotated[
         list[str] | None,
         typer.Option(metavar="MODEL=OTHER,...", help="What answers when none of a model's replicas can: MODEL or MODEL@SITE."),
     ] = None,
-    *,
     as_json: Json = False,
 ) -> None:
     """Set what a tenant may ask of models. What is left away is as the settings grant it to all."""
@@ -130,11 +136,14 @@ def tokens(
     body = {
         "requests_per_min": requests_per_min,
         "tokens_per_min": tokens_per_min,
+        "residency": residency or [],
+        "sensitivity": sensitivity.value,
         "fallbacks": {model: others.split(",") for model, others in pairs},
     }
     with connect() as client:
         found = client.put(f"/v1/tenants/{tenant}/tokens", body)
-    rates = f"{found['requests_per_min'] or 'default'} requests, {found['tokens_per_min'] or 'default'} tokens a minute"
+    where = f"; only in {', '.join(found['residency'])}" if found["residency"] else ""
+    rates = f"{found['requests_per_min'] or 'default'} requests, {found['tokens_per_min'] or 'default'} tokens a minute{where}"
     others = "".join(f"; {model} falls back to {', '.join(names)}" for model, names in found["fallbacks"].items())
     show(found, as_json, lambda: f"tenant [bold]{tenant}[/]: {rates}{others}")
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sublet.core.ids import TenantId
+from sublet.core.residency import Label, Sensitivity
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,14 @@ class TokenTerms:
     tenant: TenantId
     requests_per_min: int | None = None
     tokens_per_min: int | None = None
+    residency: tuple[str, ...] = ()  # where its words and files may be, as in `core.residency.Label`; empty: anywhere
+    sensitivity: Sensitivity = Sensitivity.PUBLIC
+
+    @property
+    def label(self) -> Label:
+        """What the tenant states of its words and files."""
+        return Label(self.residency, self.sensitivity)
+
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For a model, the others that may answer in its place, in this order, when none of its replicas can: `MODEL`, or
     `MODEL@SITE` for its replicas at one site."""

@@ -155,6 +155,8 @@ class _Run:
         while not watch.done():
             catalogue = self._reception.desk.catalogue
             guest = await self._reception.visitors.guest(self._batch.tenant)
+            if not self._reception.borders.knows(guest):
+                await self._reception.borders.refresh(self._reception.visitors.everybody())
             try:
                 targets = await catalogue.targets(line.ask.model, guest)
             except Refusal:

@@ -17,11 +17,11 @@ EVERY_S = 0.12
 _MODELS_EVERY = 5
 """Models change seldom: they are read with every so manieth look at the replicas, and whenever a name is not known."""
 
-Verdict = Callable[[TenantId, Replica], str]
-"""Whether a tenant's words may go to a replica: empty, or the name of the rule that forbids it."""
+Verdict = Callable[[Guest, Replica], str]
+"""Whether a tenant's words may go to a replica: empty, or why not."""
 
 
-def everywhere(_tenant: TenantId, _replica: Replica) -> str:
+def everywhere(_guest: Guest, _replica: Replica) -> str:
     """The verdict where no residency rule is in force."""
     return ""
 
@@ -82,11 +82,11 @@ class Catalogue:
         if asked is None:
             raise unknown_model(name)
         others = guest.terms.fallbacks.get(name) or guest.terms.fallbacks.get(asked) or ()
-        found = [self._target(asked, "", guest.tenant)]
+        found = [self._target(asked, "", guest)]
         for other in others:
             said, _, site = other.partition("@")
             if (model := self._meant(said, guest.tenant)) is not None:
-                found.append(self._target(model, site, guest.tenant))
+                found.append(self._target(model, site, guest))
         return found
 
     def visible(self, tenant: TenantId) -> list[Model]:
@@ -107,14 +107,14 @@ class Catalogue:
 
         await self._books.do(note)
 
-    def _target(self, name: ModelName, site: str, tenant: TenantId) -> Target:
+    def _target(self, name: ModelName, site: str, guest: Guest) -> Target:
         line, verdict = self._lines[name], self._verdict
 
         def permits(replica: Replica) -> bool:
-            return (not site or replica.site == site) and not verdict(tenant, replica)
+            return (not site or replica.site == site) and not verdict(guest, replica)
 
         there = [post.replica for post in line.posts.values() if post.replica.state is not ReplicaState.GONE]
-        rules = [verdict(tenant, replica) for replica in there]
+        rules = [verdict(guest, replica) for replica in there]
         return Target(line, permits, rules[0] if rules and all(rules) else "")
 
     def _read(self, *, whole: bool) -> tuple[list[Model] | None, list[Replica]]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from sublet.core.ids import TenantId
 from sublet.core.units import SECOND_US
 from sublet.gateway.reception import Reception
 from sublet.gateway.refusals import Refusal, invalid, no_address, only, too_large
+from sublet.gateway.visitors import Guest
 from sublet.store import files
 from sublet.store.files import File
 
@@ -26,9 +29,10 @@ _READ_S = 60.0
 async def handle(reception: Reception, request: web.BaseRequest, rest: tuple[str, ...]) -> web.StreamResponse:
     """`POST /files`, `GET /files`, and `GET` or `DELETE` of one, and its content."""
     only(request.method, "GET", "POST", "DELETE")
-    tenant = (await reception.welcome(request)).guest.tenant
+    guest = (await reception.welcome(request)).guest
+    tenant = guest.tenant
     if not rest:
-        return await (_take(reception, request, tenant) if request.method == "POST" else _list(reception, request, tenant))
+        return await (_take(reception, request, guest) if request.method == "POST" else _list(reception, request, tenant))
     found = await reception.looking.do(lambda: fetched(reception, rest[0], tenant))
     if rest[1:] == ("content",):
         only(request.method, "GET")
@@ -72,7 +76,7 @@ def view(file: File) -> dict[str, Any]:
     }
 
 
-async def _take(reception: Reception, request: web.BaseRequest, tenant: TenantId) -> web.StreamResponse:
+async def _take(reception: Reception, request: web.BaseRequest, guest: Guest) -> web.StreamResponse:
     if not request.content_type.startswith("multipart/"):
         raise invalid("send the file as multipart/form-data, with the fields file and purpose")
     if request.content_length is not None and request.content_length > BYTES_MAX + _PART:
@@ -82,19 +86,20 @@ async def _take(reception: Reception, request: web.BaseRequest, tenant: TenantId
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         async with asyncio.timeout(_READ_S * 10):
-            purpose, filename, size, digest = await _receive(request, target)
+            check = partial(reception.borders.check_file, guest)
+            purpose, filename, size, digest = await _receive(request, target, check)
     except TimeoutError:
         target.unlink(missing_ok=True)
         raise Refusal(408, "the file did not come in time", code="request_timeout") from None
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    made = File(name, tenant, purpose, filename, size, digest, reception.desk.clock.now_us())
+    made = File(name, guest.tenant, purpose, filename, size, digest, reception.desk.clock.now_us())
     await reception.books.do(lambda: keep(reception, made))
     return await reception.send(request, view(made))
 
 
-async def _receive(request: web.BaseRequest, target: Path) -> tuple[str, str, int, str]:
+async def _receive(request: web.BaseRequest, target: Path, check: Callable[[str], None]) -> tuple[str, str, int, str]:
     """Write the file as it comes; (purpose, file name, bytes, SHA-256)."""
     purpose, filename, size, digest = "", "", -1, sha256()
     async for part in await request.multipart():
@@ -102,6 +107,7 @@ async def _receive(request: web.BaseRequest, target: Path) -> tuple[str, str, in
             continue
         if part.name == "purpose":
             purpose = (await part.read_chunk(1_024)).decode("utf-8", "replace")
+            check(purpose)
         elif part.name == "file":
             filename, size = (part.filename or "file")[:255], 0
             with await asyncio.to_thread(target.open, "xb") as out:
@@ -116,6 +122,7 @@ async def _receive(request: web.BaseRequest, target: Path) -> tuple[str, str, in
         raise invalid("the file is missing", param="file")
     if purpose not in _PURPOSES:
         raise invalid(f"purpose is one of {', '.join(_PURPOSES)}", param="purpose")
+    check(purpose)
     return purpose, filename, size, digest.hexdigest()
 
 

@@ -9,7 +9,6 @@ import sys
 from sublet.app.clock import Clock
 from sublet.app.settings import Settings
 from sublet.core.errors import Conflict
-from sublet.gateway.catalogue import Verdict, everywhere
 from sublet.gateway.server import Gateway
 from sublet.store.database import Database, revisions
 
@@ -33,7 +32,7 @@ def listen(host: str, port: int) -> socket.socket:
 class Process:
     """A gateway that is all that its process does."""
 
-    def __init__(self, settings: Settings, *, verdict: Verdict = everywhere) -> None:
+    def __init__(self, settings: Settings) -> None:
         port = settings.port + 1 if settings.gateway_port is None else settings.gateway_port
         self._socket = listen(settings.host, port)
         self.settings = settings.model_copy(update={"gateway_port": self._socket.getsockname()[1]})
@@ -41,7 +40,7 @@ class Process:
         if self._database.revision() != revisions()[0]:
             hint = "start the control plane (`sublet up`) of this version on it first: it brings the tables up to date"
             raise Conflict("the database has not the tables of this version", field="database", hint=hint)
-        self._gateway = Gateway(self.settings, self._database, Clock(), self._socket, verdict=verdict)
+        self._gateway = Gateway(self.settings, self._database, Clock(), self._socket)
 
     def run(self) -> None:
         """Serve until interrupted or told to end."""

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from sublet.gateway.answers import Desk
 from sublet.gateway.bodies import Bodies
+from sublet.gateway.borders import Borders
 from sublet.gateway.refusals import Refusal
 from sublet.gateway.streams import Stream
 from sublet.gateway.threads import Thread
@@ -36,12 +37,16 @@ class Reception:
     desk: Desk
     files_dir: Path
     gateway: str
+    borders: Borders
     stall_s: float = STALL_S
     streams: dict[Stream, web.BaseRequest] = field(default_factory=dict)
 
     async def welcome(self, request: web.BaseRequest) -> Visitor:
         """Who asks; raises `Refusal` or one of our errors."""
-        return await self.visitors.welcome(request.headers.get("Authorization"), request.headers.get(TENANT_HEADER))
+        visitor = await self.visitors.welcome(request.headers.get("Authorization"), request.headers.get(TENANT_HEADER))
+        if not self.borders.knows(visitor.guest):
+            await self.borders.refresh(self.visitors.everybody())
+        return visitor
 
     async def send(
         self, request: web.BaseRequest, document: Any, *, status: int = 200, headers: Mapping[str, str] | None = None

@@ -18,7 +18,7 @@ from sublet.app import names
 from sublet.app.clock import Clock
 from sublet.app.settings import Settings
 from sublet.core.errors import Conflict, SubletError
-from sublet.gateway import batch_runs
+from sublet.gateway import batch_runs, borders
 from sublet.gateway import catalogue as catalogues
 from sublet.gateway import health as healths
 from sublet.gateway import meter as meters
@@ -26,7 +26,8 @@ from sublet.gateway import visitors as guests
 from sublet.gateway.answers import Desk
 from sublet.gateway.batch_runs import BatchRuns
 from sublet.gateway.bodies import Bodies
-from sublet.gateway.catalogue import Catalogue, Verdict, everywhere
+from sublet.gateway.borders import Borders
+from sublet.gateway.catalogue import Catalogue, Verdict
 from sublet.gateway.gauges import Gauges
 from sublet.gateway.health import Health
 from sublet.gateway.journal import Journal
@@ -52,7 +53,7 @@ class Gateway:
     """One gateway on a socket. Making it takes the journal's lock and books what an earlier process left."""
 
     def __init__(
-        self, settings: Settings, database: Database, clock: Clock, listener: socket.socket, *, verdict: Verdict = everywhere
+        self, settings: Settings, database: Database, clock: Clock, listener: socket.socket, *, verdict: Verdict | None = None
     ) -> None:
         folder = settings.data_dir.resolve() / "gateway" / settings.gateway_name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -100,11 +101,13 @@ class Gateway:
         server = web.Server(self._handle, access_log=None, keepalive_timeout=75, lingering_time=_LINGER_S)
         try:
             await self.reception.desk.catalogue.refresh(whole=True)
+            await self.reception.borders.refresh(())
             accepting = await self._loop.create_server(server, sock=self._listener, backlog=1024)
             self._tasks = [asyncio.create_task(task) for task in self._duties()]
             self._ready.set()
             await self._stop.wait()
             accepting.close()
+            server.pre_shutdown()  # idle connections end at once
             await server.shutdown(_GRACE_S)
         finally:
             self._ready.set()
@@ -119,10 +122,15 @@ class Gateway:
             self._looking,
             Rates(given.gateway_requests_per_min, given.gateway_tokens_per_min),
         )
+        known = Borders(self._database, self._clock, self._looking, self._books, site=given.gateway_site)
         desk = Desk(
             clock=self._clock,
             catalogue=Catalogue(
-                self._database, self._looking, self._books, waiting_max=given.gateway_queue_max, verdict=self._verdict
+                self._database,
+                self._looking,
+                self._books,
+                waiting_max=given.gateway_queue_max,
+                verdict=self._verdict or known.verdict,
             ),
             money=self._money,
             meter=self.meter,
@@ -140,6 +148,7 @@ class Gateway:
             desk=desk,
             files_dir=given.data_dir.resolve() / "files",
             gateway=self.name,
+            borders=known,
         )
 
     def _duties(self) -> list[Coroutine[None, None, None]]:
@@ -148,6 +157,9 @@ class Gateway:
 
         async def look_round() -> None:
             await desk.health.look_round(list(desk.catalogue.lines.values()))
+
+        async def see_borders() -> None:
+            await reception.borders.refresh(reception.visitors.everybody())
 
         async def tend() -> None:
             reception.sweep()
@@ -159,6 +171,7 @@ class Gateway:
             _again(meters.EVERY_S, self.meter.book),
             _again(healths.EVERY_S, look_round),
             _again(_TEND_S, tend),
+            _again(borders.EVERY_S, see_borders),
             _again(batch_runs.EVERY_S, self._batches.look),
         ]
 

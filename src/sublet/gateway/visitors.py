@@ -93,6 +93,10 @@ class Visitors:
         known = self._guests.get(tenant)
         return known if known is not None else await self._thread.do(partial(self._meet, tenant))
 
+    def everybody(self) -> list[Guest]:
+        """The tenants that were here."""
+        return list(self._guests.values())
+
     async def refresh(self) -> None:
         """What was revoked and changed since the last time."""
         since = self._looked_us - MINUTE_US

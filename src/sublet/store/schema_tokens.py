@@ -55,6 +55,8 @@ token_terms = Table(  # what a tenant may ask of models
     Column("tenant", _ID, ForeignKey("tenants.id"), primary_key=True),
     Column("requests_per_min", Integer),
     Column("tokens_per_min", BigInteger),
+    Column("residency", Text, nullable=False),  # JSON
+    Column("sensitivity", String(16), nullable=False),
     Column("fallbacks", Text, nullable=False),  # JSON: model -> other models, in order
 )
 

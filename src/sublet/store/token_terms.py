@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from sublet.core.ids import TenantId
+from sublet.core.residency import Sensitivity
 from sublet.core.token_terms import TokenTerms
 from sublet.store.rows import plain, row_of
 from sublet.store.schema_tokens import token_terms
@@ -13,7 +14,7 @@ from sublet.store.schema_tokens import token_terms
 
 def put(tx: Connection, terms: TokenTerms) -> None:
     """Set a tenant's terms."""
-    row = row_of(terms) | {"fallbacks": json.dumps(dict(terms.fallbacks))}
+    row = row_of(terms) | {"fallbacks": json.dumps(dict(terms.fallbacks)), "residency": json.dumps(terms.residency)}
     if tx.execute(update(token_terms).where(token_terms.c.tenant == terms.tenant).values(row)).rowcount == 0:
         tx.execute(insert(token_terms).values(row))
 
@@ -32,4 +33,5 @@ def everything(tx: Connection) -> list[TokenTerms]:
 def _of(row: Any) -> TokenTerms:
     values = plain(row)
     fallbacks = {model: tuple(others) for model, others in json.loads(values["fallbacks"]).items()}
-    return TokenTerms(**values | {"fallbacks": fallbacks})
+    stated = {"residency": tuple(json.loads(values["residency"])), "sensitivity": Sensitivity(values["sensitivity"])}
+    return TokenTerms(**values | stated | {"fallbacks": fallbacks})

@@ -59,6 +59,8 @@ def upgrade() -> None:
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("requests_per_min", sa.Integer(), nullable=True),
         sa.Column("tokens_per_min", sa.BigInteger(), nullable=True),
+        sa.Column("residency", sa.Text(), nullable=False),
+        sa.Column("sensitivity", sa.String(length=16), nullable=False),
         sa.Column("fallbacks", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["tenant"], ["tenants.id"], name=op.f("fk_token_terms_tenant")),
         sa.PrimaryKeyConstraint("tenant", name=op.f("pk_token_terms")),
