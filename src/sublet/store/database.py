@@ -1,7 +1,6 @@
 """One database behind one door: SQLite in WAL mode, or PostgreSQL, by URL."""
 
 import fcntl
-import os
 import threading
 import time
 from collections import deque
@@ -19,10 +18,10 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sublet.core.errors import Conflict, Unavailable
-from sublet.store import schema, schema_tokens
+from sublet.store import schema, schema_models, schema_tokens
 
 log = structlog.get_logger(__name__)
-assert schema_tokens.purses.metadata is schema.metadata, "all tables are of one schema"
+assert {schema_models.models.metadata, schema_tokens.purses.metadata} == {schema.metadata}, "all tables are of one schema"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 10_000
 _MIGRATING = 7_440_002  # the advisory lock of whoever changes the schema
@@ -54,12 +53,14 @@ class _Turns:
     def __init__(self, beside: Path | None) -> None:
         self._mutex, self._waiting, self._taken = threading.Lock(), deque[threading.Lock](), False
         names = [] if beside is None else [beside.with_name(f"{beside.name}-{part}") for part in ("next", "turn")]
-        self._files = [os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600) for name in names]
+        for name in names:
+            name.touch(mode=0o600)
+        self._files = [name.open("ab") for name in names]
 
     def close(self) -> None:
         """Give the files back."""
         while self._files:
-            os.close(self._files.pop())
+            self._files.pop().close()
 
     def __enter__(self) -> None:
         self._here()
