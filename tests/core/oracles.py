@@ -12,7 +12,7 @@ import highspy
 import numpy as np
 import numpy.typing as npt
 
-from sublet.core.covering import few_or_many
+from sublet.core.kernels.cheapest import cheapest
 from sublet.core.reclaim import effort_for
 from sublet.core.tables import HELD_ROW, HOLD_ROW
 
@@ -97,16 +97,16 @@ def small(kind: Kind, rng: np.random.Generator) -> Small:
 def found(one: Small) -> tuple[int, int] | None:
     """(loss, bound) of the core's choice; None if it finds none."""
     everybody = np.ones(len(one.rows), np.bool_)
-    made = few_or_many(
+    can, ends, bound, _ = cheapest(
         one.rows,
         one.holds,
         (one.free, one.fit),
         (everybody, one.loss, everybody),
-        shape=one.shape,
-        domain=one.domain,
-        effort=effort_for(len(one.holds), 1),
+        one.shape,
+        one.domain,
+        effort_for(len(one.holds), 1),
     )
-    return (int(one.loss[made.rows].sum()), made.bound) if made.can else None
+    return (int(one.loss[ends].sum()), int(bound)) if can else None
 
 
 def exact(some: Sequence[Small]) -> list[int | None]:

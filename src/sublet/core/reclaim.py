@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sublet.core.covering import few_or_many
 from sublet.core.fleet import Masks, Placement
 from sublet.core.ids import LeaseId
 from sublet.core.kernels import held as passes
@@ -153,21 +152,22 @@ def make_room(
     """
     shape, where = (job.gpus_per_node, job.nodes), _ANYWHERE if domain is None else domain
     effort = effort_for(len(who.holds), sharers)
-    if domain is None and (free := future.find(gpus_per_node=shape[0], nodes=shape[1], before=before)) is not None:
-        return Shortage(job, Victims(who, _NOBODY, names), free)
+    if domain is None and (found := future.find(gpus_per_node=shape[0], nodes=shape[1], before=before)) is not None:
+        return Shortage(job, Victims(who, _NOBODY, names), found)
     in_time = who.may & ~who.late
     for allowed in (in_time, who.may) if (who.may & who.late).any() else (in_time,):
-        choice = (allowed, who.weight, who.borrowed)
-        found = few_or_many(who.rows, who.holds, (future.free, future.slots), choice, shape=shape, domain=where, effort=effort)
-        if found.can:
-            by_loss = who.weight is who.loss_micro
-            bound = found.bound if by_loss else _least_loss(future, who, allowed, shape, where)
+        can, rows, bound, chosen = cheapest(
+            who.rows, who.holds, (future.free, future.slots), (allowed, who.weight, who.borrowed), shape, where, effort
+        )
+        if can:
+            if who.weight is not who.loss_micro:
+                bound = _least_loss(future, who, allowed, shape, where)
             room = future.copy()
-            free_up(who.holds, found.rows, len(who.rows), room.free, room.slots)
+            free_up(who.holds, rows, len(who.rows), room.free, room.slots)
             if domain is not None:
-                room.free[domain != found.domain] = 0
+                room.free[domain != chosen] = 0
             placed = room.find(gpus_per_node=shape[0], nodes=shape[1], before=before)
-            return Shortage(job, Victims(who, found.rows, names), placed, bound)
+            return Shortage(job, Victims(who, rows, names), placed, int(bound))
     return Shortage(job, Victims(who, _NOBODY, names), None)
 
 
