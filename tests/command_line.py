@@ -10,9 +10,10 @@ import pytest
 from sublet.api.server import document
 from sublet.cli.app import run
 from sublet.cli.root import Root
+from sublet.gateway.process import Process
 from sublet.serving import Server
 
-ROOT = Root(open_server=Server, openapi=document)
+ROOT = Root(open_server=Server, openapi=document, open_gateway=Process)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def test_the_commands_speak_to_people_and_to_programs(
 ) -> None:
     site = on(one_node)
     monkeypatch.setenv("SUBLET_SLURM_SHARED", str(site.shared))
-    root = Root(open_server=lambda _: pytest.fail("no server"), openapi=dict)
+    root = Root(open_server=lambda _: pytest.fail("no server"), openapi=dict, open_gateway=lambda _: pytest.fail("no gateway"))
     assert run(["slurm", "check", "--json"], root) == 0
     assert {"name", "grade", "said", "way_out"} == set(json.loads(capsys.readouterr().out)[0])
     assert run(["slurm", "plan"], root) == 0

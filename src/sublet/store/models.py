@@ -13,7 +13,7 @@ from sublet.core.ids import LeaseId, ModelName, ReplicaId
 from sublet.core.model import Model, Replica, ReplicaState, Serving, Tier, TokenPrices
 from sublet.store.bulk import insert_new
 from sublet.store.rows import plain, row_of
-from sublet.store.schema import models, replicas, servings
+from sublet.store.schema_tokens import models, replicas, servings
 
 _PRICES = ("input_micro", "cached_micro", "output_micro")
 

@@ -9,7 +9,7 @@ from sublet.core.errors import NotFound
 from sublet.core.ids import TenantId
 from sublet.core.tuning import Tuning, TuningState
 from sublet.store.rows import plain, row_of
-from sublet.store.schema import tunings
+from sublet.store.schema_tokens import tunings
 
 
 def insert_one(tx: Connection, tuning: Tuning) -> None:
