@@ -232,7 +232,7 @@ def test_dying_between_any_two_statements_leaves_the_same_books(database: Databa
     world.exit("l1", at=T0 + 42 * MINUTE)
     world.exit("l2", at=T0 + 42 * MINUTE)
 
-    steps = ("_book", "_move_funds", "mark_billed", "mark_settled")
+    steps = ("enter", "_move_funds", "mark_billed", "mark_settled")
     for doomed in itertools.count(1):
         left = doomed
         with monkeypatch.context() as patch:

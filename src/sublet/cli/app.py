@@ -32,13 +32,13 @@ from sublet.cli import (
     offers,
     owner,
     pools,
+    requests,
     residency,
     server,
     sites,
     slurm,
     study,
     tenants,
-    usage,
 )
 from sublet.cli.client import ApiError, Unreachable
 from sublet.cli.output import errors
@@ -74,7 +74,7 @@ PARTS = (
     tenants,
     keys,
     ledger,
-    usage,
+    requests,
     events,
     slurm,
 )

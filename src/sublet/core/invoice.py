@@ -104,7 +104,7 @@ class Invoice:
     leases: tuple[LeaseBill, ...]
     corrections: tuple[Adjustment, ...]
     totals: Totals
-    tokens: tuple[TokenUse, ...] = ()  # one line a model, tier and price; `sublet usage` lists the requests behind it
+    tokens: tuple[TokenUse, ...] = ()  # one line a model, tier and price; `sublet requests` lists the requests behind it
 
 
 @dataclass(frozen=True, slots=True)

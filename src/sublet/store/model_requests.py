@@ -34,7 +34,7 @@ def get(tx: Connection, request: str, *, tenant: TenantId | None = None) -> Mode
     """One request; with `tenant`, another tenant's does not exist."""
     row = tx.execute(select(model_requests).where(model_requests.c.id == request)).one_or_none()
     if row is None or (tenant is not None and row.tenant != tenant):
-        hint = "a request is here a moment after its answer has ended; `sublet usage` lists them"
+        hint = "a request is here a moment after its answer has ended; `sublet requests` lists them"
         raise NotFound(f"there is no request {request}", field="request", hint=hint)
     return _of(row)
 

@@ -11,10 +11,10 @@ from sublet.cli.output import Json, instant, parse_instant, show, table
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(usage)
+    app.command()(requests)
 
 
-def usage(
+def requests(
     request: Annotated[str | None, typer.Argument(metavar="[REQUEST]", help="One request: the id of its answer.")] = None,
     begin: From = None,
     end: To = None,
