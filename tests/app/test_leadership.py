@@ -255,10 +255,11 @@ def test_a_fenced_leader_ends_its_loops_and_follows(shared: Database, planes: Ca
     one.start()
     two.start()
     until(lambda: one.status()["ticks"] > 2)
+    loops = one.loops  # it may step down before we look again
     with shared.write() as tx:  # as a new leader does, although the old one's session lives
         tx.exec_driver_sql("UPDATE leadership SET epoch = epoch + 1")
     with pytest.raises(Fenced):
-        one.loops.settle()
+        loops.settle()
     until(lambda: sorted((one.status()["role"], two.status()["role"])) == ["follower", "leader"])
     until(lambda: max(one.status()["epoch"], two.status()["epoch"]) >= 3)
     gauges = {plane.status()["role"]: plane.metrics.text(with_money=False) for plane in (one, two)}

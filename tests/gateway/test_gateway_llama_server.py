@@ -17,6 +17,7 @@ import pytest
 from api_house import House, house
 
 import sublet.weights
+from event_loop import run
 from sublet.core.ids import TenantId
 from sublet.core.model import Tier
 from sublet.store import model_requests
@@ -170,7 +171,7 @@ def test_streams_move_between_llama_servers_byte_for_byte(tmp_path: Path, server
                 second_process.kill()
                 return list(await asyncio.gather(*running))
 
-        told = asyncio.run(everything())
+        told = run(everything())
         home.shut()
         with home.database.read() as tx:
             rows = model_requests.page(tx, tenant=TenantId("acme"), limit=100)
@@ -202,10 +203,8 @@ def test_a_prompt_that_is_too_long_and_a_schema_that_cannot_be_read(tmp_path: Pa
 
         long = {"messages": [{"role": "user", "content": "word " * 3_000}], "max_tokens": 4}
         for stream in (False, True):
-            status, found = asyncio.run(once(long | {"stream": stream}))
+            status, found = run(once(long | {"stream": stream}))
             assert (status, found["error"]["code"]) == (400, "context_length_exceeded")
         bad = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
-        status, found = asyncio.run(
-            once({"messages": [{"role": "user", "content": "x"}], "response_format": bad, "max_tokens": 4})
-        )
+        status, found = run(once({"messages": [{"role": "user", "content": "x"}], "response_format": bad, "max_tokens": 4}))
         assert status == 400 and found["error"]["type"] == "invalid_request_error"

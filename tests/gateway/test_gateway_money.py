@@ -15,6 +15,7 @@ import orjson
 import pytest
 from api_house import PRICES, House, house
 
+from event_loop import run
 from sublet.app import audit, invoicing
 from sublet.bench.gateway.talker import Talker
 from sublet.core.ids import TenantId
@@ -119,7 +120,7 @@ def test_a_spent_out_budget_holds_over_kills_of_the_gateway(tmp_path: Path, seed
         told: list[tuple[str, str, Any]] = []
         for part in range(3):
             running, url = gateway(home)
-            told += asyncio.run(everything(url, part * number, running if part < 2 else None))
+            told += run(everything(url, part * number, running if part < 2 else None))
             if part == 2:
                 running.terminate()
             running.wait(20)
@@ -157,14 +158,14 @@ def test_what_was_used_is_on_the_invoice_and_late_bookings_on_the_next(tmp_path:
                     ) as answer:
                         assert answer.status == 200
 
-        asyncio.run(some(3))
+        run(some(3))
         home.shut()
         now = home.clock.now_us() + 2_000_000
         first = invoicing.issue(home.database, ACME, from_us=0, to_us=now, now_us=now)
         assert [(line.model, line.requests) for line in first.tokens] == [("llama", 3)]
         assert first.totals.due_micro == first.tokens[0].amount_micro > 0
         home.open()
-        asyncio.run(some(2))  # stamped before the first invoice's end, booked after it was issued
+        run(some(2))  # stamped before the first invoice's end, booked after it was issued
         home.shut()
         second = invoicing.draft(home.database, ACME, from_us=now, to_us=now + 60_000_000)
         assert [line.requests for line in second.tokens] == [2]
@@ -191,9 +192,9 @@ def test_leases_and_tokens_share_one_limit(tmp_path: Path) -> None:
             ):
                 return answer.status, await answer.json()
 
-        status, found = asyncio.run(once())
+        status, found = run(once())
         assert (status, found["error"]["type"]) == (429, "insufficient_quota")
         with home.database.write() as tx:
             ledger.set_limit(tx, ACME, 1_000_000)
-        asyncio.run(asyncio.sleep(0.6))
-        assert asyncio.run(once())[0] == 200
+        run(asyncio.sleep(0.6))
+        assert run(once())[0] == 200

@@ -1,6 +1,5 @@
 """Requests as clients send them, good and bad: the official client unmodified, and everything else answered in its words."""
 
-import asyncio
 import socket
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ import psutil
 import pytest
 from api_house import House, house
 
+from event_loop import run
 from sublet.app import keys
 from sublet.app import tenants as tenant_use
 from sublet.bench.gateway.talker import Talker, answer_to, rendered
@@ -33,7 +33,7 @@ def asked(home: House, key: str, document: Any, path: str = "/chat/completions",
         async with aiohttp.ClientSession() as session, session.post(home.url + path, headers=told, **sent) as answer:
             return answer.status, await answer.json(), answer.headers
 
-    return asyncio.run(once())
+    return run(once())
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import orjson
 import pytest
 from api_house import House, house
 
+from event_loop import run
 from sublet.bench.gateway.talker import Talker, answer_to, rendered
 from sublet.core.ids import TenantId
 from sublet.core.model import ReplicaState
@@ -114,7 +115,7 @@ def test_text_completions_move_too_and_stop_words_hold(tmp_path: Path) -> None:
 
 def _run(home: House, work: Any) -> Any:
     """On a loop of its own: the house's loop serves the talkers."""
-    return asyncio.run(work())
+    return run(work())
 
 
 def test_no_replica_left_is_said_and_costs_nothing(tmp_path: Path) -> None:
@@ -133,7 +134,7 @@ def test_no_replica_left_is_said_and_costs_nothing(tmp_path: Path) -> None:
                 return await running
 
         with pytest.raises(aiohttp.ClientPayloadError):
-            asyncio.run(killed())
+            run(killed())
         home.shut()
         with home.database.read() as tx:
             (row,) = model_requests.page(tx, tenant=TenantId("acme"))
@@ -155,6 +156,6 @@ def test_an_answer_drawn_by_chance_goes_on_from_its_text(tmp_path: Path) -> None
                 body = {"model": "llama", "messages": conversation(3), "max_tokens": 50, "temperature": 0.8}
                 return await said(session, home, key, body)
 
-        text, _, ended = asyncio.run(told())
+        text, _, ended = run(told())
         assert ended
         assert text == answer_to(rendered(conversation(3)), 50)  # this talker draws nothing, so its text shows repeats and gaps

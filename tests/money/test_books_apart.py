@@ -64,14 +64,14 @@ def test_they_are_the_same_books(world: World, apart: BooksApart) -> None:
     assert world.owed() + world.owed("beta") > owed
 
 
-def child() -> psutil.Process:
-    (found,) = [one for one in psutil.Process().children() if "spawn_main" in " ".join(one.cmdline())]
-    return found
+def child(apart: BooksApart) -> psutil.Process:
+    assert apart._process is not None
+    return psutil.Process(apart._process.pid)
 
 
 def test_an_ended_process_is_named_and_started_again(world: World, apart: BooksApart) -> None:
     kept(world, apart, at=T0 + MINUTE)
-    child().kill()
+    child(apart).kill()
     with pytest.raises(Unavailable, match="the process that keeps the books ended"):
         kept(world, apart, at=T0 + 2 * MINUTE)
     measured, *_ = kept(world, apart, at=T0 + 2 * MINUTE)
@@ -90,7 +90,7 @@ def test_it_can_be_closed_in_the_middle_of_its_work(world: World, apart: BooksAp
 
     with world.db.write():  # on SQLite it has to wait for this
         working = threading.Thread(target=work)
-        child().suspend()
+        child(apart).suspend()
         working.start()
         time.sleep(0.2)
         apart.close()
