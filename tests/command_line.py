@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +37,17 @@ class Ran:
 
 
 Sublet = Callable[..., Ran]
+
+
+def at_home(folder: Path, monkeypatch: pytest.MonkeyPatch, *, columns: int) -> Path:
+    """An empty folder in which commands run, with no settings of anybody's, on a terminal of so many columns."""
+    home = folder / "home"
+    home.mkdir()
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    return home
 
 
 def captured(capsys: pytest.CaptureFixture[str]) -> Sublet:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from histories import mixed
 
-from command_line import ROOT, Sublet, captured
+from command_line import ROOT, Sublet, at_home, captured
 from doors import doors_on_sqlite
 from sublet.cli.app import run
 
@@ -15,12 +15,7 @@ __all__ = ["doors_on_sqlite"]
 @pytest.fixture
 def sublet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sublet:
     """`sublet` in an empty folder that holds a history of every kind of group."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.chdir(home)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
-    monkeypatch.setenv("COLUMNS", "160")
+    home = at_home(tmp_path, monkeypatch, columns=160)
     mixed(home / "jobs.csv")
     return captured(capsys)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import Sublet, captured
+from command_line import Sublet, at_home, captured
 from doors import Doors, doors_on_sqlite
 
 __all__ = ["doors_on_sqlite"]
@@ -13,12 +13,7 @@ __all__ = ["doors_on_sqlite"]
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sublet:
     """`sublet` in an empty directory, with nobody to answer."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.chdir(home)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
-    monkeypatch.setenv("COLUMNS", "200")
+    at_home(tmp_path, monkeypatch, columns=200)
     monkeypatch.setenv("SUBLET_URL", "http://127.0.0.1:9")
     monkeypatch.delenv("SUBLET_API_KEY", raising=False)
     return captured(capsys)

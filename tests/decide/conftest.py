@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import ROOT, Sublet, captured
+from command_line import ROOT, Sublet, at_home, captured
 from doors import doors_on_sqlite
 from sublet.cli.app import run
 
@@ -16,12 +16,7 @@ EXAMPLE = (files("sublet.advice.decide") / "data" / "example.yaml").read_text(en
 @pytest.fixture
 def sublet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sublet:
     """`sublet` in an empty folder with the example as `w.yaml` and a table of prices as `mine.csv`."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.chdir(home)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
-    monkeypatch.setenv("COLUMNS", "180")
+    home = at_home(tmp_path, monkeypatch, columns=180)
     (home / "w.yaml").write_text(EXAMPLE)
     (home / "mine.csv").write_text(
         "provider,region,country,instance,gpu_model,gpus,usd_h_ondemand,usd_h_spot,spot_hazard_h\n"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from command_line import ROOT, Sublet, captured
+from command_line import ROOT, Sublet, at_home, captured
 from doors import doors_on_sqlite
 from sublet.cli.app import run
 
@@ -14,12 +14,7 @@ __all__ = ["doors_on_sqlite"]
 @pytest.fixture
 def sublet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Sublet:
     """`sublet` in an empty folder."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.chdir(home)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
-    monkeypatch.setenv("COLUMNS", "160")
+    at_home(tmp_path, monkeypatch, columns=160)
     return captured(capsys)
 
 

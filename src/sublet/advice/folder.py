@@ -1,7 +1,8 @@
 """The folder of a report. One that holds something is left alone unless that is forced."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import methodcaller
 from pathlib import Path
 
 from sublet.core.errors import Conflict, Unavailable
@@ -25,17 +26,17 @@ def save_files(path: Path, files: Mapping[str, bytes]) -> None:
     try:
         for name, content in files.items():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
-            _replace(path / name, content)
+            put(path / name, methodcaller("write_bytes", content))
     except OSError as error:
         hint = "make room, or choose another folder: --out"
         raise Unavailable(f"{path} cannot be written: {error.strerror}", field="out", hint=hint) from error
 
 
-def _replace(path: Path, content: bytes) -> None:
+def put(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside the file and put it in its place at once, so that nobody finds half of one."""
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(content)
+        write(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -14,8 +14,9 @@ from sublet.cli.study_run import Told
 from sublet.cli.study_stages import Stages
 from sublet.core.audit.classify import Rules
 from sublet.core.errors import Invalid
+from sublet.core.residency import Sensitivity
 
-SENSITIVITIES = ("public", "internal", "confidential", "restricted")
+SENSITIVITIES = tuple(Sensitivity)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ Plotly's script stands in it once. A content security policy forbids the page to
 from dataclasses import dataclass
 from functools import cache
 
-from jinja2 import Environment, Template
-from markupsafe import Markup
+from jinja2 import Environment
 
 from sublet.advice import page
 from sublet.advice.study import words
@@ -16,7 +15,6 @@ from sublet.advice.study.plots import forecasts, lengths, over_time, policies, t
 from sublet.advice.study.plots.style import Key, Plot
 from sublet.advice.study.report import Report
 from sublet.advice.study.rows import Columns, Group, groups
-from sublet.app.export.templates import environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +48,15 @@ def page_of(report: Report) -> str:
     }
     every = [plot for parts in sections.values() for part in parts for plot in part.plots]
     every += [plot for pool in pools for plot in pool.plots]
-    scripts = page.scripts()
-    return _template().render(
+    return page.rendered(
+        _templates(),
+        "report.html",
+        every,
         report=report,
         sections=sections,
         pools=pools,
         table=_table(report),
         titles=[one.title for one in report.policies],
-        style=Markup(page.style()),  # noqa: S704 (our own)
-        scripts=scripts,
-        policy=page.policy_of(scripts),
-        figures=page.embedded(every),
     )
 
 
@@ -122,12 +118,5 @@ def _table(report: Report) -> tuple[Group, ...]:
 
 
 @cache
-def _environment() -> Environment:
-    made = environment("sublet.advice.study")
-    made.filters |= {"share": words.share, "number": words.number, "whole": words.count, "lasting": words.length}
-    made.filters |= {"money": words.money, "price": words.price, "value": page.said}
-    return made
-
-
-def _template() -> Template:
-    return _environment().get_template("report.html")
+def _templates() -> Environment:
+    return page.templates("sublet.advice.study", {"lasting": words.length, "money": words.money, "price": words.price})

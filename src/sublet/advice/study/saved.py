@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from sublet.advice.folder import put
 from sublet.advice.study.document import text_of
 from sublet.advice.study.page import page_of
 from sublet.advice.study.report import Report
@@ -15,8 +16,6 @@ from sublet.advice.study.tables import TABLES
 from sublet.core.errors import Conflict, Unavailable
 
 PAGE, DOCUMENT, TABLES_FOLDER = "index.html", "study.json", "tables"
-
-Write = Callable[[Path], object]
 
 
 class Folder:
@@ -48,21 +47,11 @@ class Folder:
             (self.path / TABLES_FOLDER).mkdir(exist_ok=True)
             for done, (name, make) in enumerate(TABLES.items()):
                 tell(done / (len(TABLES) + 2))
-                _replace(self.path / TABLES_FOLDER / f"{name}.parquet", make(study).write_parquet)
+                put(self.path / TABLES_FOLDER / f"{name}.parquet", make(study).write_parquet)
             text, page = text_of(report), page_of(report)
-            _replace(self.path / DOCUMENT, lambda part: part.write_text(text, encoding="utf-8"))
-            _replace(self.path / PAGE, lambda part: part.write_text(page, encoding="utf-8"))
+            put(self.path / DOCUMENT, lambda part: part.write_text(text, encoding="utf-8"))
+            put(self.path / PAGE, lambda part: part.write_text(page, encoding="utf-8"))
         except OSError as error:
             hint = "make room, or choose another folder: --out"
             raise Unavailable(f"{self.path} cannot be written: {error.strerror}", field="out", hint=hint) from error
         tell(1.0)
-
-
-def _replace(path: Path, write: Write) -> None:
-    """Write beside the file and put it in its place at once, so that nobody finds half of one."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        write(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

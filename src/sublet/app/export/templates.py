@@ -1,12 +1,12 @@
 """The templates of pages that are one file each: everything is escaped, and a name that is not given is an error."""
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 
-def environment(package: str) -> Environment:
-    """The templates in the folder `templates` of a package."""
+def environment(*packages: str) -> Environment:
+    """The templates in the folders `templates` of these packages; of two with one name the first is meant."""
     return Environment(
-        loader=PackageLoader(package),
+        loader=ChoiceLoader([PackageLoader(package) for package in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
