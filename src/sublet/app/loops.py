@@ -84,26 +84,26 @@ class Loops:
         """One pass of what the owner and tenants wait for. Each part runs even if the one before it failed."""
         now = self._clock.now_us()
         sight: Sight | None = None
-        with self._part("observe"):
+        with self.part("observe"):
             sight = self._look(now)
             self._tally.observed(observe(self._database, self._mirror, sight))
             self._seen_until_us = sight.at_us
         if sight is not None:
-            with self._part("owner_queue"):
+            with self.part("owner_queue"):
                 self._tally.observed(owner_queue.follow(self._database, self._mirror, sight))
-        with self._part("apply"):
+        with self.part("apply"):
             self._apply()  # what an earlier process decided and did not get to apply
-        with self._part("decide"):
+        with self.part("decide"):
             decided = self._decider.decide(now_us=max(now, self._clock.now_us()))
             if decided is not None:
                 self._tally.decided(*decided)
-        with self._part("apply"):
+        with self.part("apply"):
             self._apply()
-        with self._part("auction"):
+        with self.part("auction"):
             if self._auctioneer.hold(now_us=self._clock.now_us()):
                 self._apply()
         if sight is not None:
-            with self._part("enforce"):
+            with self.part("enforce"):
                 enforce(self._database, self._mirror, self._engine, sight, run_env=self._run_env)
         self._report_jump()
 
@@ -161,7 +161,7 @@ class Loops:
         message = explain_jump(behind)
         log.error("clock_jumped_back", message=message)
         self._tally.clock_jumped()
-        with self._part("clock"), self._database.write() as tx:
+        with self.part("clock"), self._database.write() as tx:
             events.append(tx, [Entry(self._clock.now_us(), "alarm.clock", message)])
 
     def _every(self, name: str, every_us: int, now: int, work: Callable[[], None]) -> None:
@@ -169,12 +169,12 @@ class Loops:
         if now < self._due.get(name, 0):
             return
         began = perf_counter()
-        with self._part(name):
+        with self.part(name):
             work()
         self._due[name] = now + max(every_us, _REST * int((perf_counter() - began) * SECOND_US))
 
     @contextmanager
-    def _part(self, name: str) -> Iterator[None]:
+    def part(self, name: str) -> Iterator[None]:
         """Time a part; log its failure and go on: it runs again with the next tick. Only a new leader ends all of them."""
         began = perf_counter()
         try:

@@ -21,7 +21,6 @@ from sublet.app.registry import note_place, register_nodes
 from sublet.app.replicas import Keeper, Premises
 from sublet.app.tally import Tally
 from sublet.app.webhooks import Courier
-from sublet.core.errors import SubletError
 from sublet.engines.protocol import Engine
 from sublet.store.database import Database
 from sublet.store.leadership import Fenced, Leader, led
@@ -150,16 +149,9 @@ class Reign:
         self._models_look.clear()
         if self._over.is_set():
             return
-        try:
+        moving = False
+        with self.loops.part("models"):
             moving = self.keeper.tick()
-        except Fenced:
-            raise
-        except SubletError as error:
-            log.warning("models_failed", reason=error.message)
-            moving = False
-        except Exception:
-            log.exception("models_failed")
-            moving = False
         self._models_s = _MODELS_SOON_S if moving else _MODELS_S
         self._over.wait(_MODELS_SOON_S)  # however often it is woken
 

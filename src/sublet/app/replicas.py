@@ -5,6 +5,7 @@ as any tenant asks; a round grants them from what is lendable (decision 0029).
 """
 
 import secrets
+import shlex
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -318,16 +319,12 @@ def workload(server: ServerProgram, model: Model, serving: Serving, pool: Pool, 
     launch = server.launch(model, Hardware(pool.gpu_model, serving.gpus, cores), address)
     words = [f"http://{address.host}:{address.port}{server.health}", *launch.argv]
     return Workload(
-        run=f"{_SUPERVISE} {' '.join(_quoted(word) for word in words)}",
+        run=f"{_SUPERVISE} {shlex.join(words)}",
         env=launch.env,
         notice_signal="USR1",  # of `supervise`
         reads=launch.reads,
         endpoint=Endpoint(model.name, serving.tier, address.url, address.secret, launch.slots),
     )
-
-
-def _quoted(word: str) -> str:
-    return "'" + word.replace("'", "'\\''") + "'"
 
 
 def term_us(known: Sequence[Pool], pool: PoolId | None, lease_class: LeaseClass) -> int | None:

@@ -17,7 +17,7 @@ from sublet.core.errors import SubletError
 from sublet.core.ids import TenantId
 from sublet.gateway.threads import Thread
 from sublet.store import purses
-from sublet.store.database import Database, Tx
+from sublet.store.database import Database
 from sublet.store.purses import Filled
 
 _AHEAD = 64
@@ -164,11 +164,8 @@ class Money:
         wallet.spent_micro, wallet.counted_at = 0, now
 
     def _return(self, purse: str, amount_micro: int, *, over: bool) -> None:
-        def give(tx: Tx) -> None:
+        with self._database.write() as tx:
             if over:
                 purses.close(tx, purse, now_us=self._clock.now_us())
             elif amount_micro:
                 purses.empty(tx, purse, amount_micro, now_us=self._clock.now_us())
-
-        with self._database.write() as tx:
-            give(tx)
