@@ -12,7 +12,7 @@ from model_house import TINY, ModelHouse, answered, house
 
 from sublet.app import models as serving
 from sublet.core.errors import Conflict
-from sublet.core.ids import LeaseId, ModelName, TenantId
+from sublet.core.ids import LeaseId, ModelName, RunId, TenantId
 from sublet.core.lease import Cause, State
 from sublet.core.model import Model, Replica, ReplicaState, Serving, Tier
 from sublet.core.owner import JobState
@@ -100,7 +100,7 @@ def test_a_server_that_dies_is_the_next_attempt(cpu: ModelHouse) -> None:
     cpu.add()
     cpu.serve()
     (first,) = cpu.ready()
-    cpu.until(lambda: any("ready after" in said for said in cpu.story()))  # its supervisor has seen it, too
+    cpu.until(lambda: b"ready after" in b"".join(cpu.plane.engine.logs(RunId(first.id))))  # its supervisor has seen it, too
     os.kill(server_pid(first), signal.SIGKILL)
     second = cpu.until(lambda: next((one for one in cpu.in_state(ReplicaState.READY) if one.id != first.id), None))
     assert (second.lease, second.id) == (first.lease, f"{first.lease}.2")
