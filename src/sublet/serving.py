@@ -1,7 +1,6 @@
 """The composition root: here, and only here, a database, an engine, the loops and the doors become one program."""
 
 import contextlib
-import socket
 import threading
 from functools import partial
 from pathlib import Path
@@ -14,11 +13,12 @@ from sublet.app import keys
 from sublet.app.clock import Clock
 from sublet.app.complaints import meant
 from sublet.app.control import ControlPlane
+from sublet.app.listening import listen
 from sublet.app.settings import Settings
 from sublet.app.slurm import cluster_of
-from sublet.core.errors import Conflict, Invalid
+from sublet.core.errors import Invalid
 from sublet.engines.registry import ENGINES, EngineOptions
-from sublet.gateway.process import listen
+from sublet.gateway.process import take
 from sublet.gateway.server import Gateway
 from sublet.gateway.servers import SERVERS
 from sublet.store.database import Database
@@ -30,7 +30,8 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         if settings.engine not in ENGINES:
             raise Invalid(f"there is no engine {settings.engine!r}", field="engine", hint=meant(settings.engine, list(ENGINES)))
-        self._socket = _listen(settings)
+        hint = "is `sublet up` running already? choose another port: --port 0 takes a free one"
+        self._socket = listen(settings.host, settings.port, field="port", hint=hint)
         self.settings = settings.model_copy(update={"port": self._socket.getsockname()[1]})
         _make(settings.data_dir)
         data_dir = settings.data_dir.resolve()
@@ -50,7 +51,7 @@ class Server:
             uvicorn.Config(api, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2)
         )
         self._thread: threading.Thread | None = None
-        listener = listen(self.settings.host, _models_port(self.settings, given=settings.port))
+        listener = take(self.settings.host, _models_port(self.settings, given=settings.port))
         self.settings = self.settings.model_copy(update={"gateway_port": listener.getsockname()[1]})
         self._gateway = Gateway(self.settings, self._database, self.plane.clock, listener)
 
@@ -98,15 +99,3 @@ def _make(data_dir: Path) -> None:
     except OSError as error:
         hint = "choose another place: --data-dir"
         raise Invalid(f"{data_dir} cannot be made: {error.strerror}", field="data_dir", hint=hint) from error
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family)
-    except OSError as error:
-        raise Conflict(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",
-            field="port",
-            hint="is `sublet up` running already? choose another port: --port 0 takes a free one",
-        ) from error

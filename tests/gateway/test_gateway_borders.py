@@ -1,6 +1,7 @@
 """A tenant's words and files go only where it says: unknown means no, nothing is sent, and the verdicts are on record."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from api_house import House, house
 
 from sublet.app import tenants
 from sublet.bench.gateway.talker import Talker
+from sublet.core.errors import Unavailable
 from sublet.core.ids import TenantId
 from sublet.core.model import ReplicaState
 from sublet.core.site import Site
@@ -59,3 +61,37 @@ def test_words_go_only_where_their_tenant_says(tmp_path: Path) -> None:
         time.sleep(1.2)
         with home.database.read() as tx:
             assert any("oslo" in str(entry) for entry in audit_log.page(tx, limit=100))
+
+
+def test_a_verdict_that_cannot_be_written_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with house(tmp_path, gateway_queue_s=0.5) as home:
+        key = home.tenant()
+        home.model()
+        with home.database.write() as tx:
+            token_terms.put(tx, TokenTerms(ACME, residency=("NO",)))
+        home.replica("t", home.talker("t"), site="nobody-knows")
+        failed: list[str] = []
+
+        def full(*_: object, **__: object) -> None:
+            failed.append("once more")
+            raise Unavailable("the disk is full")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("sublet.gateway.borders.record", full)
+            home.open()
+            with pytest.raises(openai.PermissionDeniedError):
+                client_of(home, key).chat.completions.create(model="llama", messages=HELLO, max_tokens=2)
+            until(lambda: bool(failed))
+        until(lambda: "nobody-knows" in logged(home))
+
+
+def logged(home: House) -> str:
+    with home.database.read() as tx:
+        return str(audit_log.page(tx, limit=100))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

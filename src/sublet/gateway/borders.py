@@ -10,7 +10,7 @@ from sublet.app.clock import Clock
 from sublet.app.residency import Atlas, Bound, record
 from sublet.core.ids import TenantId
 from sublet.core.model import Replica
-from sublet.core.residency import Judgement, Purpose
+from sublet.core.residency import Judgement, Label, Purpose
 from sublet.gateway.refusals import Refusal
 from sublet.gateway.threads import Thread
 from sublet.gateway.visitors import Guest
@@ -18,6 +18,7 @@ from sublet.store.database import Database
 
 EVERY_S = 1.0
 _KNOWN_MAX = 100_000
+_Asked = tuple[Label, TenantId, str, Purpose]
 
 
 class Borders:
@@ -28,6 +29,7 @@ class Borders:
         self._site = site
         self._atlas = Atlas({}, {})
         self._seats: frozenset[TenantId] = frozenset()  # tenants whose seats were looked up
+        self._reasons: dict[_Asked, str] = {}  # what this atlas says; asking again costs a look-up
         self._told: set[Judgement] = set()
         self._untold: dict[Judgement, str] = {}  # with what was asked about
 
@@ -57,20 +59,28 @@ class Borders:
         atlas = await self._looking.do(read)
         self._seats = frozenset(known)
         if (atlas.sites, atlas.seats) != (self._atlas.sites, self._atlas.seats):
-            self._atlas = atlas
+            self._atlas, self._reasons = atlas, {}
         if self._untold:
             untold, self._untold = self._untold, {}
-            await self._books.do(lambda: self._tell([Bound((subject,), (one,)) for one, subject in untold.items()]))
+            try:
+                await self._books.do(lambda: self._tell([Bound((subject,), (one,)) for one, subject in untold.items()]))
+            except BaseException:
+                self._untold = untold | self._untold  # what could not be written is told the next time
+                raise
 
     def _judged(self, guest: Guest, site: str, purpose: Purpose, subject: str) -> str:
         label, atlas = guest.terms.label, self._atlas
         if label.silent and not atlas.sites and guest.tenant not in atlas.seats:
             return ""  # nobody has stated anything: no rule speaks
+        asked = (label, guest.tenant, site, purpose)
+        known = self._reasons.get(asked)
+        if known is not None:
+            return known
         judged = atlas.judge(label, guest.tenant, site, purpose)
         if judged not in self._told and len(self._told) < _KNOWN_MAX:
             self._told.add(judged)
             self._untold[judged] = subject
-        return "" if judged.allowed else judged.reason
+        return self._reasons.setdefault(asked, "" if judged.allowed else judged.reason)
 
     def _tell(self, bound: list[Bound]) -> None:
         with self._database.write() as tx:

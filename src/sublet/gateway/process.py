@@ -7,6 +7,7 @@ import socket
 import sys
 
 from sublet.app.clock import Clock
+from sublet.app.listening import listen
 from sublet.app.settings import Settings
 from sublet.core.errors import Conflict
 from sublet.gateway.server import Gateway
@@ -16,17 +17,10 @@ _SWITCH_S = 0.000_1
 """How long the threads to the database may hold up the event loop at a time; a request waits for it several times."""
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Take the address; raises `Conflict` when somebody else has it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise Conflict(
-            f"the model API cannot listen on {host}:{port}: {error.strerror}",
-            field="gateway_port",
-            hint="choose another port: gateway_port in the settings, or --port; 0 takes a free one",
-        ) from error
+def take(host: str, port: int) -> socket.socket:
+    """The address of the model API; raises `Conflict` when somebody else has it."""
+    hint = "choose another port: gateway_port in the settings, or --port; 0 takes a free one"
+    return listen(host, port, field="gateway_port", hint=hint, who="the model API")
 
 
 class Process:
@@ -34,7 +28,7 @@ class Process:
 
     def __init__(self, settings: Settings) -> None:
         port = settings.port + 1 if settings.gateway_port is None else settings.gateway_port
-        self._socket = listen(settings.host, port)
+        self._socket = take(settings.host, port)
         self.settings = settings.model_copy(update={"gateway_port": self._socket.getsockname()[1]})
         self._database = Database(settings.database_url)
         if self._database.revision() != revisions()[0]:
