@@ -27,7 +27,8 @@ def reclaim_age(chance: float, edges: Sequence[int], hazards: Sequence[float]) -
     left = -math.log(chance)
     for age, following, hazard in zip(edges, [*edges[1:], math.inf], hazards, strict=True):
         if hazard and left < hazard * (following - age) / HOUR_US:
-            return age + int(left / hazard * HOUR_US)
+            after = left / hazard * HOUR_US
+            return math.inf if after > 4e18 else age + int(after)
         if hazard:
             left -= hazard * (following - age) / HOUR_US
     return math.inf

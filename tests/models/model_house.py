@@ -1,5 +1,6 @@
 """A control plane over real runs on CPU slots, driven by hand, with the real server programs."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,14 +29,17 @@ from sublet.store import events, leases, models, pools
 from sublet.store.database import Database
 
 WAIT_S = 30
+_FIRST = 12_000 + os.getpid() % 200 * 100
+PORTS = f"{_FIRST}-{_FIRST + 99}"
+"""Of this process alone: other tests serve models at the same time."""
 TINY = ModelName("tiny")
 
 
 class ModelHouse:
     """`slots` CPU slots. `pass_time` runs every loop once."""
 
-    def __init__(self, folder: Path, url: str, *, slots: int = 2, ports: str = "18600-18699") -> None:
-        self.folder, self.url, self.slots, self.ports = folder, url, slots, ports
+    def __init__(self, folder: Path, url: str, *, slots: int = 2) -> None:
+        self.folder, self.url, self.slots = folder, url, slots
         self.database = Database(url)
         self.plane = self._open()
         with self.database.write() as tx:
@@ -53,7 +57,7 @@ class ModelHouse:
 
     def _open(self) -> ControlPlane:
         engine = LocalEngine(self.folder / "engine", devices=CpuSlots(self.slots), name="cpu", hidden=(self.folder,))
-        settings = Settings(data_dir=self.folder / "data", database=self.url, replica_ports=self.ports)
+        settings = Settings(data_dir=self.folder / "data", database=self.url, replica_ports=PORTS)
         return ControlPlane(settings, self.database, engine, Clock(), servers=SERVERS)
 
     def reopen(self) -> None:

@@ -80,7 +80,7 @@ def cpu(tmp_path: Path, sqlite_template: Path) -> Iterator[ModelHouse]:
     (tmp_path / "sublet.db").write_bytes(sqlite_template.read_bytes())
     tmp_path.chmod(0o711)
     (tmp_path / "data.jsonl").write_text(lines())
-    with house(tmp_path, f"sqlite:///{tmp_path / 'sublet.db'}", ports="18700-18799") as made:
+    with house(tmp_path, f"sqlite:///{tmp_path / 'sublet.db'}") as made:
         with made.database.write() as tx:
             tenants.add(tx, tenant=ADA, name="Ada", currency="USD", limit_micro=None, now_us=made.now)
         made.add()

@@ -335,11 +335,15 @@ def term_us(known: Sequence[Pool], pool: PoolId | None, lease_class: LeaseClass)
 
 
 def free_port(tx: Tx, ports: range) -> int:
-    """A port that no living lease's server has, and that nobody listens on here."""
+    """A port that no living lease's server has, and that nobody listens on here.
+
+    Any of them, as chance has it: two installations on one machine that both took the first could take it in the same second,
+    before the server of either listens, and llama.cpp's server shares a port with whoever has it.
+    """
     live = leases.serving(tx)
     work = workloads.get_all(tx, [lease.id for lease in live]).values()
     taken = {int(one.endpoint.url.rpartition(":")[2].partition("/")[0]) for one in work if one.endpoint is not None}
-    for port in ports:
+    for port in secrets.SystemRandom().sample(ports, len(ports)):
         if port not in taken and _is_free(port):
             return port
     raise Unavailable(
