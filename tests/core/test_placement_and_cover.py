@@ -365,10 +365,49 @@ def test_the_cover_of_the_rows_is_the_cover_of_the_leases(
     shortage: tuple[Room, list[Candidate]], per_node: int, gang: int, effort: tuple[int, int, int], data: st.DataObject
 ) -> None:
     room, candidates = shortage
-    pool, many = pool_of(), len(room.nodes)
+    many = len(room.nodes)
     domain = data.draw(st.just([]) | st.lists(st.integers(-1, 2), min_size=many, max_size=many))
     twin = cheapest_cover(room, candidates, (per_node, gang), effort, domain)
-    standing = standing_with(room, [one.lease for one in candidates], pool)
+    found, names, bound, where = covered(room, candidates, (per_node, gang), effort, domain)
+    assert found == (twin is not None)
+    if twin is not None:
+        assert names == [one.lease.id for one in twin.victims or ()]
+        assert (bound, where) == (twin.bound, twin.domain)
+
+
+def test_branching_over_gangs_is_that_of_its_twin_and_finds_what_prices_alone_do_not() -> None:
+    """Overlapping gangs, seeded: the same choice and bound as the twin at any limit, and never worse with a higher one."""
+    rng, saved, closed = np.random.default_rng(5), 0, []
+    for _ in range(40):
+        room, candidates, used = room_of(*[(8, 0)] * 12), [], np.zeros(12, np.int64)
+        for name in range(40):
+            gpus, at = int(rng.choice([1, 2, 2, 4])), rng.choice(12, int(rng.integers(1, 5)), replace=False)
+            if (used[at] + gpus <= 8).all():
+                masks = [(int(node), ((1 << gpus) - 1) << int(used[node])) for node in at]
+                used[at] += gpus
+                candidates.append(victim(f"v{name}", *masks, loss=int(1e6 * gpus * len(at) * rng.uniform(0.5, 1.5))))
+        shape, costs = (int(rng.choice([4, 8])), int(rng.integers(2, 7))), []
+        for branches in (0, 1, int(rng.integers(2, 12)), 400):
+            effort = (4, 1, branches)
+            twin = cheapest_cover(room, candidates, shape, effort)
+            made = covered(room, candidates, shape, effort, [])
+            if twin is None or twin.victims is None:
+                assert not made[0]
+                break
+            assert made == (True, [one.lease.id for one in twin.victims], twin.bound, -1)
+            costs.append((total_cost(twin.victims)[0], twin.bound))
+        if costs:
+            assert [cost for cost, _ in costs] == sorted((cost for cost, _ in costs), reverse=True)
+            saved += costs[-1][0] < costs[0][0]
+            closed.append(costs[-1][0] - costs[-1][1] <= costs[-1][0] // 200)
+    assert saved >= 10 and len(closed) >= 30 and all(closed)
+
+
+def covered(
+    room: Room, candidates: Sequence[Candidate], shape: tuple[int, int], effort: tuple[int, int, int], domain: Sequence[int]
+) -> tuple[bool, list[str], int, int]:
+    """(whether there is a cover, the leases that end, bound, domain): what the kernel makes of these candidates."""
+    standing = standing_with(room, [one.lease for one in candidates], pool_of())
     choice = (
         np.ones(len(candidates), np.bool_),
         np.array([one.loss_micro for one in candidates], np.int64),
@@ -379,11 +418,8 @@ def test_the_cover_of_the_rows_is_the_cover_of_the_leases(
         standing.holds.rows,
         (room.free, room.slots),
         choice,
-        (per_node, gang),
+        shape,
         np.array(domain, np.int32),
         effort,
     )
-    assert found == (twin is not None)
-    if twin is not None:
-        assert [standing.held.keys[row] for row in rows] == [one.lease.id for one in twin.victims or ()]
-        assert (bound, where) == (twin.bound, twin.domain)
+    return bool(found), [standing.held.keys[row] for row in rows], int(bound), int(where)

@@ -26,12 +26,13 @@ from sublet.core.victims import VICTIM_ORDERS
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-_WORK = 100_000
-"""Parts of leases on nodes that one round may look at in price rounds, over all its shortages: a few milliseconds."""
-_ROUNDS, _MOVES = 40, 400
-"""Where there is time for them: more hardly ever find anything cheaper."""
-_SEARCH = 6
-"""A search for a cover takes about as long as so many rounds of prices, and so does a move."""
+_WORK, _BRANCHING = 100_000, 600_000
+"""Parts of leases on nodes that one round may look at, over all its shortages, to price and search, and then to branch: each a
+few milliseconds."""
+_ROUNDS, _SEARCHES, _BRANCHES = 24, 6, 2_000
+"""Where there is time for them: more hardly ever find anything cheaper, or prove it."""
+_SEARCH, _BRANCH = 6, 12
+"""A search for a cover takes about as long as so many rounds of prices, and a problem of the branching."""
 
 _NOBODY: Ints = np.empty(0, np.int64)
 _ANYWHERE: Nodes = np.empty(0, np.int32)
@@ -175,9 +176,9 @@ def effort_for(parts: int, sharers: int) -> Effort:
     """How long a cheaper choice is sought among so many parts: thoroughly, but where the fleet is large or many are short."""
     left = _WORK // max(1, parts * sharers)
     rounds = min(_ROUNDS, max(8, left))
-    searches = min(rounds, max(1, (left - rounds) // _SEARCH))
-    moves = min(_MOVES, max(0, (left - rounds) // _SEARCH - searches))
-    return rounds, searches, moves
+    searches = min(_SEARCHES, max(1, (left - rounds) // _SEARCH))
+    branches = min(_BRANCHES, _BRANCHING // max(1, parts * sharers * _BRANCH))
+    return rounds, searches, branches
 
 
 def _least_loss(future: Room, who: Reclaimable, allowed: Bools, shape: Shape, domain: Nodes) -> int:
