@@ -141,19 +141,20 @@ def make_room(
     names: list[str],
     *,
     before: Masks | None = None,
-    domain: Nodes | None = None,
     sharers: int = 1,
 ) -> Shortage:
     """The victims of little weight that let `job` start, given the room that is free or on its way back.
 
     Leases that are back in time are tried first, all of them only where those do not make room. For a job on one node no
     choice weighs less; nor for a gang, where no lease has several nodes. `names`: the lease of each row. `before`: which nodes
-    are taken first, as in `Room.find`. `domain` (int32[nodes]): the rack or the like of each node, -1 for none; the job's nodes
-    are then to lie in one of them, the one that costs least. `sharers`: among how many shortages the round's time is shared.
+    are taken first, as in `Room.find`. Of the racks or pods in one of which the job has to be, it is the one that costs least.
+    `sharers`: among how many shortages the round's time is shared.
     """
-    shape, where = (job.gpus_per_node, job.nodes), _ANYWHERE if domain is None else domain
+    shape, domain = (job.gpus_per_node, job.nodes), future.topology.domain(job.within, job.nodes)
+    where = _ANYWHERE if domain is None else domain
     effort = effort_for(len(who.holds), sharers)
-    if domain is None and (found := future.find(gpus_per_node=shape[0], nodes=shape[1], before=before)) is not None:
+    found = future.find(gpus_per_node=shape[0], nodes=shape[1], before=before, within=job.within)
+    if found is not None:
         return Shortage(job, Victims(who, _NOBODY, names), found)
     in_time = who.may & ~who.late
     for allowed in (in_time, who.may) if (who.may & who.late).any() else (in_time,):
@@ -167,7 +168,7 @@ def make_room(
             free_up(who.holds, rows, len(who.rows), room.free, room.slots)
             if domain is not None:
                 room.free[domain != chosen] = 0
-            placed = room.find(gpus_per_node=shape[0], nodes=shape[1], before=before)
+            placed = room.find(gpus_per_node=shape[0], nodes=shape[1], before=before, within=job.within)
             return Shortage(job, Victims(who, rows, names), placed, int(bound))
     return Shortage(job, Victims(who, _NOBODY, names), None)
 

@@ -73,15 +73,26 @@ def _search(problem: Problem, value: Value, effort: Effort, ceiling: Whole) -> t
 
 
 @njit(cache=True)
-def _within(problem: Problem, nodes: Ints, leases: int) -> Problem:
-    """The same on some of the nodes, which are numbered anew."""
-    shape, free, _, (lease_of, node_of, gpus) = problem
-    place = np.full(len(free), -1, np.int64)
+def _within(problem: Problem, value: Value, nodes: Ints, place: Ints) -> tuple[Problem, Value, Ints]:
+    """The same on some of the nodes, which are numbered anew, as are the leases there; the third is who these are.
+
+    `place`: int64[all nodes], overwritten here, so that no domain costs more than what is in it.
+    """
+    shape, free, ((start, items), _), (lease_of, node_of, gpus) = problem
+    many = np.int64(0)
     for i in range(len(nodes)):
         place[nodes[i]] = i
-    here = np.flatnonzero(place[node_of] >= 0)
-    parts = (lease_of[here], place[node_of[here]], gpus[here])
-    return shape, free[nodes], (lists_of(parts[1], len(nodes)), lists_of(parts[0], leases)), parts
+        many += start[nodes[i] + 1] - start[nodes[i]]
+    here, at = np.empty(many, np.int64), 0
+    for node in nodes:
+        for j in range(start[node], start[node + 1]):
+            here[at] = items[j]
+            at += 1
+    here.sort()
+    leases = np.unique(lease_of[here])
+    parts = (np.searchsorted(leases, lease_of[here]), place[node_of[here]], gpus[here])
+    lists = (lists_of(parts[1], len(nodes)), lists_of(parts[0], len(leases)))
+    return (shape, free[nodes], lists, parts), (value[0][leases], value[1][leases], value[2][leases]), leases
 
 
 @njit(cache=True)
@@ -115,14 +126,17 @@ def cheapest(
         found, ends, bound = _search(problem, value, effort, ceiling)
         return found, ends, bound, -1
     best, where = np.empty(0, np.int64), -1
-    least: Whole = ceiling
+    lowest: Whole = ceiling
     best_total: Total = (ceiling, np.int64(0), np.int64(0))
-    for number in range(np.max(domain) + 1):
-        nodes = np.flatnonzero(domain == number)
+    known, place = np.flatnonzero(domain >= 0), np.empty(many, np.int64)
+    start, items = lists_of(domain[known].astype(np.int64), np.max(domain) + 1)
+    for number in range(len(start) - 1):
+        nodes = known[items[start[number] : start[number + 1]]]
         if len(nodes) < shape[1]:
             continue
-        found, ends, bound = _search(_within(problem, nodes, n), value, effort, best_total[0])
-        least = min(least, bound)
-        if found and total(ends, value) < best_total:
-            best, best_total, where = ends, total(ends, value), number
-    return where >= 0, best, least, where
+        inside, worth, leases = _within(problem, value, nodes, place)
+        found, ends, bound = _search(inside, worth, effort, best_total[0])
+        lowest = min(lowest, bound)
+        if found and total(ends, worth) < best_total:
+            best, best_total, where = leases[ends], total(ends, worth), number
+    return where >= 0, best, lowest, where
