@@ -55,7 +55,6 @@ class Job:
     restarts: int
     preempt_s: int  # when Slurm began to preempt it: its grace runs
     wants: str  # nodes that it insists on
-    switches: int  # leaf switches that it wants to be on at most; 0: it does not say
     features: str
 
 
@@ -91,7 +90,6 @@ def _job(of: Mapping[str, Any]) -> Job:
         restarts=of["restart_cnt"] or 0,
         preempt_s=of["preempt_time"] or 0,
         wants=of["required_nodes"] or "",
-        switches=of.get("required_switches") or 0,
         features=of["features"] or "",
     )
 

@@ -1,8 +1,7 @@
 """The owner's own jobs in the queue, as work that leases give way to.
 
 Everything that is not ours and holds or wants GPUs is his. A waiting job counts as able to start only when nothing but GPUs is
-missing: for one that waits for a date, a limit or another job no lease is ended. What wants to be on one leaf switch
-(`--switches=1`) gets a rack. Jobs without GPUs that share their nodes do
+missing: for one that waits for a date, a limit or another job no lease is ended. Jobs without GPUs that share their nodes do
 not concern leases and are left out.
 """
 
@@ -11,7 +10,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from sublet.core.ids import NodeId
-from sublet.core.topology import Within
 from sublet.engines.protocol import OwnerWork
 from sublet.engines.slurm.jobs import FINAL, ON_NODES, WAITING, Job
 from sublet.engines.slurm.nodes import Node
@@ -52,11 +50,10 @@ def _work(job: Job, nodes: Mapping[str, Node], surplus: str) -> Iterator[OwnerWo
         if shape is None:
             return
         gpus, count = shape
-        near = Within.RACK if job.switches == 1 else Within.SITE
         able = job.reason in _ONLY_GPUS_MISSING and job.partition != surplus
         for task in _tasks(job):
             submitted = job.submit_s * SECOND_US
-            yield OwnerWork(_name(job, task), job.name, gpus, count, submitted, job.gpu_type, within=near, able=able)
+            yield OwnerWork(_name(job, task), job.name, gpus, count, submitted, job.gpu_type, able=able)
 
 
 def _held(job: Job, nodes: Mapping[str, Node]) -> Iterator[tuple[NodeId, int]]:

@@ -11,10 +11,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("within", sa.String(length=16), nullable=False, server_default="site"))
-    with op.batch_alter_table("jobs") as jobs:
-        jobs.alter_column("within", server_default=None)
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("jobs") as jobs:
-        jobs.drop_column("within")
+    op.drop_column("jobs", "within")
