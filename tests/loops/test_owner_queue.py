@@ -123,9 +123,7 @@ def test_nothing_ends_for_a_job_that_lacks_more_than_gpus(house: House) -> None:
     assert State.NOTICED in [house.state(lease) for lease in leased]
 
 
-@pytest.mark.parametrize(
-    ("rack_nodes", "nodes", "within"), [(2, 2, Within.RACK), (2, 3, Within.SITE), (0, 2, Within.SITE)]
-)
+@pytest.mark.parametrize(("rack_nodes", "nodes", "within"), [(2, 2, Within.RACK), (2, 3, Within.SITE), (0, 2, Within.SITE)])
 def test_a_job_of_his_queue_is_kept_within_a_rack_where_one_could_hold_it(
     tmp_path: Path, db_url: str, rack_nodes: int, nodes: int, within: Within
 ) -> None:
