@@ -26,12 +26,11 @@ def shelves(rng: np.random.Generator, pools: int, blocks: int, *, nodes: int = 6
             rest[home, first:last] -= many
             rows.append((first, last, many, home))
     left[rng.random(pools) < 0.5, : WINDOWS // 2] -= 2
-    columns = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    begins, ends, sizes, homes = (np.array(column, np.int64) for column in zip(*rows, strict=True))
     may = rng.random((len(rows), pools)) >= fixed
-    may[np.arange(len(rows)), [row[3] for row in rows]] = True
-    first, last, many, home = columns
-    sold = np.bincount(home, many * (last - first), pools).astype(np.int64)
-    return Shelves(left, weights(left, sold), first, last, many, home, may)
+    may[np.arange(len(rows)), homes] = True
+    sold = np.bincount(homes, sizes * (ends - begins), pools).astype(np.int64)
+    return Shelves(left, weights(left, sold), begins, ends, sizes, homes, may)
 
 
 def least(one: Shelves) -> int:
@@ -69,8 +68,8 @@ def test_parts_are_solved_one_by_one_and_never_make_it_worse() -> None:
 def test_what_is_sold_beyond_the_limit_moves_to_where_there_is_room_and_nothing_else_does() -> None:
     """Two pools with room for four nodes each; the first has lost three of them in the second half."""
     left = np.array([[4] * 6 + [1] * 6, [4] * 12], np.int64)
-    spans = np.array([[0, 6], [6, 12], [6, 12]], np.int64).T
-    some = Shelves(left, np.zeros(2, np.int64), *spans, np.array([2, 2, 1]), np.zeros(3, np.int64), np.ones((3, 2), np.bool_))
+    begins, ends, everywhere = np.array([0, 6, 6]), np.array([6, 12, 12]), np.ones((3, 2), np.bool_)
+    some = Shelves(left, np.zeros(2, np.int64), begins, ends, np.array([2, 2, 1]), np.zeros(3, np.int64), everywhere)
     assert some.beyond(some.home) == 6 * 2
     assert rebalanced(some, seed=0).at.tolist() == [0, 1, 0]
     fixed = replace(some, may=np.array([[True, False]] * 3))
@@ -80,22 +79,20 @@ def test_what_is_sold_beyond_the_limit_moves_to_where_there_is_room_and_nothing_
 def test_what_is_left_stays_whole() -> None:
     """Two small blocks in two pools come to lie in one, and the larger pool is free for a large block."""
     left = np.array([[6] * 12, [8] * 12], np.int64)
-    spans = np.array([[0, 12], [0, 12]], np.int64).T
-    two = Shelves(
-        left, weights(left, np.zeros(2, np.int64)), *spans, np.array([2, 2]), np.array([0, 1]), np.ones((2, 2), np.bool_)
-    )
+    long, weight = np.array([12, 12]), weights(left, np.zeros(2, np.int64))
+    two = Shelves(left, weight, np.zeros(2, np.int64), long, np.array([2, 2]), np.array([0, 1]), np.ones((2, 2), np.bool_))
     assert rebalanced(two, seed=0).at.tolist() == [0, 0]
     assert weights(left, np.array([1, 2])).tolist() == [PACKED, 0], "the pool with most in it stays that one"
 
 
-SAME = {
+SAME: dict[str, dict[str, object]] = {
     "limit": {"blocks": BlockSale(limit=3)},
     "least price": {"blocks": BlockSale(least_micro=7)},
     "promised GPUs": {"promise": Promise(gpus=5)},
     "forecast": {"forecast": "last_week_peak"},
     "price of leases": {"price_micro": 5},
 }
-OTHER = {
+OTHER: dict[str, dict[str, object]] = {
     "site": {"site": "paris"},
     "model": {"gpu_model": "A100"},
     "currency": {"currency": "EUR"},
@@ -109,5 +106,5 @@ OTHER = {
 
 @pytest.mark.parametrize("name", [*SAME, *OTHER])
 def test_pools_of_one_kind_sell_a_tenant_the_same(name: str) -> None:
-    changes = (SAME | OTHER)[name]
+    changes: dict[str, object] = (SAME | OTHER)[name]
     assert (kind_of(pool_of()) == kind_of(pool_of(**changes))) == (name in SAME)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from house import ADA, POOL, START_US, House
@@ -16,7 +15,7 @@ from sublet.app.registry import add_pool
 from sublet.app.tasks import LeaseRequest
 from sublet.core.blocks.order import OrderState
 from sublet.core.ids import OrderId, PoolId
-from sublet.core.lease import LeaseClass, State
+from sublet.core.lease import Lease, LeaseClass, State
 from sublet.core.plan import Plan
 from sublet.core.terms import BlockSale, Promise
 from sublet.core.units import HOUR_US
@@ -47,10 +46,16 @@ class Estate(House):
     def mirror(self) -> Mirror:
         return self.plane.mirror
 
-    def buy(self, hour: int, hours: int = 2, **more: Any) -> OrderId:
-        terms = {"start_us": START_US + hour * HOUR_US, "term_us": hours * HOUR_US, "bid_micro": 2_000_000}
+    def buy(self, hour: int, hours: int = 2) -> OrderId:
         asked = LeaseRequest(
-            Workload(run="true"), name="train", pool=POOL, nodes=2, lease_class=LeaseClass.BLOCK, **terms, **more
+            Workload(run="true"),
+            name="train",
+            pool=POOL,
+            nodes=2,
+            lease_class=LeaseClass.BLOCK,
+            start_us=START_US + hour * HOUR_US,
+            term_us=hours * HOUR_US,
+            bid_micro=2_000_000,
         )
         with self.database.write() as tx:
             return dealing.place(tx, self.plane.forecaster, asked, tenant=ADA, now_us=self.now).id
@@ -68,7 +73,7 @@ def estate(tmp_path: Path, db_url: str) -> Iterator[Estate]:
     made.close()
 
 
-def bought(estate: Estate, hour: int) -> tuple[OrderId, Any]:
+def bought(estate: Estate, hour: int) -> tuple[OrderId, Lease]:
     order = estate.buy(hour)
     estate.wait(600)
     with estate.database.read() as tx:

@@ -13,9 +13,10 @@ import numpy as np
 
 from sublet.app.forecasting import Forecaster
 from sublet.app.mirror import Mirror
-from sublet.core.blocks.calendar import Calendar, calendar_of, node_size
+from sublet.core.blocks.calendar import Calendar, Ints, calendar_of, node_size
+from sublet.core.blocks.deals import Shift
 from sublet.core.blocks.delivery import lead_us
-from sublet.core.blocks.rebalance import SECONDS, Ints, Shelves, kind_of, rebalanced, shelves_of, shifts
+from sublet.core.blocks.rebalance import SECONDS, Shelves, kind_of, rebalanced, shelves_of, shifts
 from sublet.core.ids import LeaseId, PoolId, TenantId
 from sublet.core.lease import Lease
 from sublet.core.plan import Plan
@@ -72,7 +73,7 @@ class Balancer:
             if plans.is_pending(tx):
                 return False
             found, self._found = self._found, []
-            news = []
+            news: list[Shift] = []
             for kind in self._kinds(tx, now_us=now_us):
                 for one in found:
                     if one.pools == {pool.id for pool in kind.pools}:

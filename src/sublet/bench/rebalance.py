@@ -57,9 +57,9 @@ def _shelves(rng: np.random.Generator, pools: int, asked: int) -> Shelves:
             rows.append((first, last, nodes, home))
     share, ahead, wanted = RISEN
     left[np.flatnonzero(rng.random(pools) < share), :ahead] -= wanted
-    first, last, nodes, home = (np.array(column, np.int64) for column in zip(*rows, strict=True))
-    sold = np.bincount(home, nodes * (last - first), pools).astype(np.int64)
-    return Shelves(left, weights(left, sold), first, last, nodes, home, np.ones((len(rows), pools), np.bool_))
+    begins, ends, sizes, homes = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    sold = np.bincount(homes, sizes * (ends - begins), pools).astype(np.int64)
+    return Shelves(left, weights(left, sold), begins, ends, sizes, homes, np.ones((len(rows), pools), np.bool_))
 
 
 def _timed(one: Shelves, **how: Any) -> tuple[Any, float]:

@@ -16,15 +16,14 @@ pools comes before, so that what is seen at a glance needs no luck with the spli
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from time import perf_counter
 
 import highspy
 import numpy as np
 import numpy.typing as npt
 
 from sublet.core.blocks.calendar import Calendar
+from sublet.core.blocks.deals import Shift
 from sublet.core.blocks.rectangles import Bools, Ints
-from sublet.core.ids import LeaseId, PoolId
 from sublet.core.lease import Lease, LeaseClass
 from sublet.core.terms import Pool
 
@@ -101,17 +100,6 @@ class Shelves:
         return Shelves(self.left[pools], self.weight[pools], *some, self.may[np.ix_(inside, pools)]), place[at[inside]], inside
 
 
-@dataclass(frozen=True, slots=True)
-class Shift:
-    """A block that was bought will lie in another pool of its kind, if it is still what it was."""
-
-    lease: LeaseId
-    version: int
-    home: PoolId
-    to: PoolId
-    reason: str
-
-
 def shelves_of(pools: Sequence[Pool], calendars: Sequence[Calendar], blocks: Sequence[tuple[Lease, Bools]]) -> Shelves:
     """Pools of one kind with their calendars, and the waiting blocks that may move, each with the pools it may be in.
 
@@ -181,12 +169,11 @@ def rebalanced(shelves: Shelves, *, seed: int, part: int = PART, seconds: float 
     pools = np.random.default_rng(seed).permutation(len(shelves.left))
     before, at = shelves.cost(shelves.home), greedy(shelves)
     parts = [np.sort(some) for some in np.array_split(pools, -(-len(pools) // part))] if seconds > 0 else []
-    began, bound = perf_counter(), 0
-    for number, some in enumerate(parts):
+    bound = 0
+    for some in parts:
         mine, there, inside = shelves.part(some, at)
-        left_s = seconds - (perf_counter() - began)
-        if len(mine) and len(some) > 1 and left_s > 0:
-            chosen, proven = _solved(mine, there, left_s / (len(parts) - number))
+        if len(mine) and len(some) > 1:
+            chosen, proven = _solved(mine, there, seconds / len(parts))
             at[inside] = some[chosen]
             bound = proven if len(parts) == 1 else 0
     return Balanced(at, shelves.cost(at), before, len(parts), bound)

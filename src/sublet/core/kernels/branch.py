@@ -87,7 +87,7 @@ def _raised(
 ) -> Whole:
     """What no cover under the decisions taken costs less than, after some rounds of prices; INFINITE where there is none."""
     (nodes, wide), (weights, prices, wanted), by_lease = rows, split_by, here[2][1]
-    most = np.int64(0)
+    most: Whole = np.int64(0)
     for number in range(_ROUNDS):
         split(value[0], by_lease, wide, weights, prices)
         most = max(most, spent + least_total(here, nodes, prices, wanted))

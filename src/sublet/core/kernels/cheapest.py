@@ -129,7 +129,7 @@ def cheapest(
     lowest: Whole = ceiling
     best_total: Total = (ceiling, np.int64(0), np.int64(0))
     known, place = np.flatnonzero(domain >= 0), np.empty(many, np.int64)
-    start, items = lists_of(domain[known].astype(np.int64), np.max(domain) + 1)
+    start, items = lists_of(domain[known].astype(np.int64), int(np.max(domain)) + 1)
     for number in range(len(start) - 1):
         nodes = known[items[start[number] : start[number + 1]]]
         if len(nodes) < shape[1]:
