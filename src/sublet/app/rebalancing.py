@@ -42,7 +42,7 @@ class _Kind:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Where blocks had better lie: the pool of each, and the version that it had."""
+    """Where blocks of some pools had better lie: the pool of each, and the version that it had."""
 
     better: dict[LeaseId, tuple[int, PoolId]]
     pools: frozenset[PoolId]
@@ -74,10 +74,9 @@ class Balancer:
                 return False
             found, self._found = self._found, []
             news: list[Shift] = []
-            for kind in self._kinds(tx, now_us=now_us):
-                for one in found:
-                    if one.pools == {pool.id for pool in kind.pools}:
-                        news += shifts(kind.shelves, _as_found(kind, one), kind.pools, kind.blocks)
+            for one in found:
+                for kind in self._kinds(tx, now_us=now_us, among=one.pools):
+                    news += shifts(kind.shelves, _as_found(kind, one), kind.pools, kind.blocks)
         if not news:
             return False
         plan = Plan(now_us, shifts=tuple(news))
@@ -85,11 +84,11 @@ class Balancer:
             plans.insert_one(tx, plan)
         return True
 
-    def _kinds(self, tx: Tx, *, now_us: int) -> Iterator[_Kind]:
-        """Kinds of at least two pools with blocks that may move, as they stand."""
+    def _kinds(self, tx: Tx, *, now_us: int, among: frozenset[PoolId] | None = None) -> Iterator[_Kind]:
+        """Kinds of at least two pools (of these, or of all) with blocks that may move, as they stand."""
         with self._mirror.lock:
             self._mirror.catch_up(tx)
-            known = self._mirror.pools.items()
+            known = [(name, kept) for name, kept in self._mirror.pools.items() if among is None or name in among]
             selling = {name for name, kept in known if kept.row.pool.blocks.limit or kept.standing.blocks}
             if len(selling) < 2:
                 return
@@ -139,6 +138,6 @@ def _as_found(kind: _Kind, found: _Found) -> Ints:
     at = shelves.home.copy()
     for i, block in enumerate(kind.blocks):
         version, to = found.better.get(block.id, (block.version, block.pool))
-        if version == block.version and shelves.may[i, place[to]]:
+        if version == block.version and to in place and shelves.may[i, place[to]]:
             at[i] = place[to]
     return at if shelves.cost(shelves.home) >= _TIMES_BETTER * shelves.cost(at) else shelves.home
