@@ -60,6 +60,11 @@ class Estate(House):
         with self.database.write() as tx:
             return dealing.place(tx, self.plane.forecaster, asked, tenant=ADA, now_us=self.now).id
 
+    def seek(self) -> None:
+        """Look for better pools at once, though the hour is not over."""
+        self.loops._balancer._due_us = 0
+        self.loops._balancer.seek(now_us=self.now, every_us=HOUR_US)
+
     def needs_it_himself(self) -> None:
         """The owner sells no block of the pool any more; what he sold stands."""
         self.set_pool(blocks=BlockSale(limit=0))
@@ -118,11 +123,11 @@ def test_what_moved_meanwhile_stays(estate: Estate) -> None:
     order, block = bought(estate, 6)
     balancer = estate.loops._balancer
     estate.needs_it_himself()
-    balancer.seek(now_us=estate.now)
+    estate.seek()
     estate.set_pool(blocks=BlockSale(limit=2))
     assert not balancer.propose(now_us=estate.now), "the reason is gone"
     estate.needs_it_himself()
-    balancer.seek(now_us=estate.now)
+    estate.seek()
     with estate.database.write() as tx:
         dealing.sell(tx, order, from_us=None, ask_micro=1_000_000, tenant=ADA, now_us=estate.now)
     assert not balancer.propose(now_us=estate.now), "its rest is for sale"
@@ -130,7 +135,7 @@ def test_what_moved_meanwhile_stays(estate: Estate) -> None:
         resting = blocks.resting_sell(tx, block.id)
         assert resting is not None
         dealing.cancel(tx, resting.id, tenant=ADA, now_us=estate.now)
-    balancer.seek(now_us=estate.now)
+    estate.seek()
     assert balancer.propose(now_us=estate.now)
     with estate.database.write() as tx:
         ((number, plan),) = plans.pending(tx)

@@ -121,7 +121,7 @@ class Loops:
             self._every("meter", self._rhythm.meter_us, now, lambda: self._meter(until))
         self._every("audit", self._rhythm.audit_us, now, self._audit)
         self._every("purge", self._rhythm.purge_us, now, self._purge)
-        self._every("rebalance", self._rhythm.rebalance_us, now, lambda: self._balancer.seek(now_us=self._clock.now_us()))
+        self._every("rebalance", 0, now, lambda: self._balancer.seek(now_us=now, every_us=self._rhythm.rebalance_us))
 
     def settle(self) -> None:
         """Meter and bill everything up to now, whatever the rhythm says: before a summary is drawn."""

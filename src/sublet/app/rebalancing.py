@@ -16,7 +16,7 @@ from sublet.app.mirror import Mirror
 from sublet.core.blocks.calendar import Calendar, Ints, calendar_of, node_size
 from sublet.core.blocks.deals import Shift
 from sublet.core.blocks.delivery import lead_us
-from sublet.core.blocks.rebalance import SECONDS, Shelves, kind_of, rebalanced, shelves_of, shifts
+from sublet.core.blocks.rebalance import PART, PART_SECONDS, SECONDS, Shelves, kind_of, rebalanced, shelves_of, shifts
 from sublet.core.ids import LeaseId, PoolId, TenantId
 from sublet.core.lease import Lease
 from sublet.core.plan import Plan
@@ -55,15 +55,35 @@ class Balancer:
         """`forecaster` and `mirror` are those of the rounds."""
         self._database, self._forecaster, self._mirror = database, forecaster, mirror
         self._found: list[_Found] = []
+        self._ahead: list[frozenset[PoolId]] = []  # kinds that are still to be looked at
+        self._due_us = 0  # when all of them come up again
 
-    def seek(self, *, now_us: int, seconds: float = SECONDS) -> None:
-        """Look for better pools, kind by kind, within so many seconds for all; nothing is written."""
+    def seek(self, *, now_us: int, every_us: int) -> None:
+        """Look for better pools for the blocks of the next kind; every so often all kinds come up. Nothing is written."""
+        if now_us >= self._due_us and self._mirror.pools:  # there are none before the loops have looked
+            self._due_us, self._ahead = now_us + every_us, self._alike()
+        if not self._ahead:
+            return
+        among = self._ahead.pop()
         with self._database.read() as tx:
-            kinds = [*self._kinds(tx, now_us=now_us)]
+            kinds = [*self._kinds(tx, among, now_us=now_us)]
         for kind in kinds:
-            best = rebalanced(kind.shelves, seed=now_us // HOUR_US, seconds=seconds / len(kinds))
+            seconds = min(SECONDS, PART_SECONDS * -(-len(kind.pools) // PART))
+            best = rebalanced(kind.shelves, seed=now_us // HOUR_US, seconds=seconds)
             if best.before >= _TIMES_BETTER * best.cost and (best.at != kind.shelves.home).any():
                 self._found.append(_found(kind, best.at))
+
+    def _alike(self) -> list[frozenset[PoolId]]:
+        """Pools of one kind, each several, that have blocks among them."""
+        alike: dict[object, set[PoolId]] = defaultdict(set)
+        selling = set()
+        with self._mirror.lock:
+            for name, kept in self._mirror.pools.items():
+                kind = kind_of(kept.row.pool), node_size(kept.standing)
+                alike[kind].add(name)
+                if kept.standing.blocks:
+                    selling.add(kind)
+        return [frozenset(pools) for kind, pools in alike.items() if len(pools) > 1 and kind in selling]
 
     def propose(self, *, now_us: int) -> bool:
         """Store what was found as a plan, if it is still better; whether one was stored. An older plan is waited for."""
@@ -75,7 +95,7 @@ class Balancer:
             found, self._found = self._found, []
             news: list[Shift] = []
             for one in found:
-                for kind in self._kinds(tx, now_us=now_us, among=one.pools):
+                for kind in self._kinds(tx, one.pools, now_us=now_us):
                     news += shifts(kind.shelves, _as_found(kind, one), kind.pools, kind.blocks)
         if not news:
             return False
@@ -84,15 +104,11 @@ class Balancer:
             plans.insert_one(tx, plan)
         return True
 
-    def _kinds(self, tx: Tx, *, now_us: int, among: frozenset[PoolId] | None = None) -> Iterator[_Kind]:
-        """Kinds of at least two pools (of these, or of all) with blocks that may move, as they stand."""
+    def _kinds(self, tx: Tx, among: frozenset[PoolId], *, now_us: int) -> Iterator[_Kind]:
+        """Of these pools those that are of one kind, with their blocks that may move, as they stand."""
         with self._mirror.lock:
             self._mirror.catch_up(tx)
-            known = [(name, kept) for name, kept in self._mirror.pools.items() if among is None or name in among]
-            selling = {name for name, kept in known if kept.row.pool.blocks.limit or kept.standing.blocks}
-            if len(selling) < 2:
-                return
-            view = self._mirror.view(tx, self._forecaster, now_us=now_us, when=lambda kept, _: kept.row.pool.id in selling)
+            view = self._mirror.view(tx, self._forecaster, now_us=now_us, when=lambda kept, _: kept.row.pool.id in among)
             alike: dict[object, list[tuple[PoolView, Standing]]] = defaultdict(list)
             for one in view.pools:
                 standing = view.standing(one.pool.id)

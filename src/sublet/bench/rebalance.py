@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sublet.core.blocks.rebalance import SECONDS, Shelves, greedy, rebalanced, weights
+from sublet.core.blocks.rebalance import PART_SECONDS, SECONDS, Shelves, greedy, rebalanced, weights
 
 POOLS, SITES, WINDOWS = 100, 33, 24 * 14
 LIMIT = 150
@@ -31,7 +31,7 @@ def measure() -> dict[str, Any]:
         "pools": POOLS,
         "blocks": len(fleet),
         "one_kind": _found([fleet], seconds=SECONDS),
-        "by_site": _found(sites, seconds=SECONDS / SITES),
+        "by_site": _found(sites, seconds=PART_SECONDS),
         "whole": {
             "pools": pools,
             "blocks": len(small),

@@ -33,8 +33,8 @@ BEYOND, PACKED, MOVED = 100_000, 1_000, 100
 """PACKED: the weight of the pool with least in it; that of the one with most is 0."""
 PART = 4
 """So many pools are solved together."""
-SECONDS = 10.0
-"""The solver stops after so long, for all kinds and their parts together, with the best it has found."""
+PART_SECONDS, SECONDS = 1.0, 10.0
+"""The solver stops after so long with the best it has found: for one part, and for all parts of a kind."""
 _NODES_MAX = 2_000
 """And after so many nodes of its search tree, which does not depend on how fast the machine is."""
 _GAP = 0.0005
