@@ -3,10 +3,18 @@
 import math
 from collections.abc import Sequence
 
-from sublet.core.finishing import Habit
+import numpy as np
+
+from sublet.core.finishing import Habit, Risk
 from sublet.core.units import HOUR_US
 
 _64 = 2**64
+
+
+def steady(hazard_h: float, *, first_us: float = 0.0, again_us: float = 0.0) -> Risk:
+    """The same hazard at every age and size, and waits that are always the same."""
+    edges, hazards = np.zeros(1, np.int64), np.array([[hazard_h]])
+    return Risk((1,), edges, hazards, np.array([[first_us, first_us]]), np.array([[again_us, again_us]]))
 
 
 def mixed(value: int) -> int:

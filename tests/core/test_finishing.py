@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from finish_twins import finished
+from finish_twins import finished, steady
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sublet.core.finishing import ATTEMPTS_MAX, Habit, Risk, backed_off_h, expected, finish, steady
+from sublet.core.finishing import ATTEMPTS_MAX, Habit, Risk, backed_off_h, expected, finish, of_term
 from sublet.core.kernels import finish as kernels
 from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US
 
@@ -69,6 +69,15 @@ def test_what_is_expected_is_the_mean_of_many_runs(*, heeds: bool, checkpoint: i
     assert said.billed_h.mean() == pytest.approx(played.billed_us.mean() / HOUR_US, rel=0.02)
     assert said.reclaims.mean() == pytest.approx(played.reclaims.mean(), rel=0.05)
     assert said.end_h.mean() == pytest.approx(played.end_us.mean() / HOUR_US, rel=0.03)
+
+
+def test_the_share_of_a_term_that_is_taken_back_is_the_share_that_is_said() -> None:
+    waits = steady(9.0, first_us=5e8)
+    risk = of_term(0.3, 8, waits=waits)
+    habit = Habit(heeds=True, restart_us=0)
+    played = finish(np.full(4_000, 8 * HOUR_US), np.ones(4_000, np.int64), rows(habit, 4_000), risk, runs=5, seed=1)
+    assert (played.reclaims > 0).mean() == pytest.approx(0.3, abs=0.01)
+    assert risk.first_us is waits.first_us
 
 
 def test_work_that_never_saves_and_is_too_long_is_never_done() -> None:

@@ -137,21 +137,22 @@ def _compared(result: dict[str, Any]) -> RenderableType:
 def audit(
     *,
     jobs: Annotated[Path, typer.Argument(help="A job history.")],
-    nodes: Annotated[int, typer.Option(min=8, max=10_000, help="Nodes of the made-up owner, of 8 GPUs each.")] = 384,
-    load: Annotated[float, typer.Option(min=0.1, max=0.99, help="Share of them that is the owner's own.")] = 0.7,
+    load: Annotated[float, typer.Option(min=0.1, max=0.99, help="Share of a made-up owner's GPUs that the owner uses.")] = 0.7,
+    asked: Annotated[float, typer.Option(min=0.05, max=2.0, help="Share of the rest that the jobs ask for.")] = 0.6,
     risk: Annotated[bool, typer.Option("--risk", help="Print the risk of the shipped prices, measured again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """How long an audit takes, what it leaves out, and its predictions beside a replay of the same jobs as spot leases."""
+    """How long an audit takes, what it leaves out, and its predictions beside a replay of the same jobs."""
     from sublet.bench import audit as bench_audit  # noqa: PLC0415 (numba, which other commands need not load)
+    from sublet.bench import shipped_risk  # noqa: PLC0415 (the same)
 
     logs.configure(Settings(log_level="error"))
     if risk:
-        typer.echo(bench_audit.risk_text(bench_audit.shipped_risk()))
+        typer.echo(shipped_risk.measured())
         return
     with Progress(*STAGES, console=Console(stderr=True)) as bar:
         task = bar.add_task("audit", total=1.0)
-        result = bench_audit.measure(jobs, nodes, load, lambda what, share: bar.update(task, description=what, completed=share))
+        result = bench_audit.measure(jobs, asked, load, lambda what, share: bar.update(task, description=what, completed=share))
     show(result, as_json, lambda: _listed(result))
 
 

@@ -4,6 +4,7 @@ Both the audit of a job history and the comparison of providers ask this; the re
 leases one by one. A run that is taken back goes on after a wait; what is lost of it depends on how the workload saves.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,10 +66,13 @@ class Risk:
         return np.searchsorted(np.array(self.sizes[:-1], np.int64), gpus, side="left").astype(np.int64)
 
 
-def steady(hazard_h: float, *, first_us: float = 0.0, again_us: float = 0.0) -> Risk:
-    """The same hazard at every age and size, and waits that are always the same."""
-    waits = [[first_us, first_us]], [[again_us, again_us]]
-    return Risk((1,), np.zeros(1, np.int64), np.array([[hazard_h]]), np.array(waits[0]), np.array(waits[1]))
+def of_term(chance: float, hours: float, *, waits: Risk) -> Risk:
+    """Leases of which `chance` (below 1) would be taken back if they ran for all their `hours`, at any age alike.
+
+    They wait as those of `waits` do, size by size.
+    """
+    hazards = np.full((len(waits.sizes), 1), -math.log1p(-chance) / hours)
+    return Risk(waits.sizes, np.zeros(1, np.int64), hazards, waits.first_us, waits.again_us)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
