@@ -74,6 +74,12 @@ def opened_by(tx: Connection, gateway: str) -> list[Purse]:
     return [Purse(**plain(row)) for row in tx.execute(select(purses).where(mine).order_by(purses.c.id))]
 
 
+def every_open(tx: Connection) -> list[Purse]:
+    """The purses of all gateways that are open."""
+    mine = purses.c.closed_us.is_(None)
+    return [Purse(**plain(row)) for row in tx.execute(select(purses).where(mine).order_by(purses.c.id))]
+
+
 def charge(tx: Connection, requests: Sequence[ModelRequest], *, now_us: int) -> list[ModelRequest]:
     """Book requests, each once, and pay them out of their purses; returns those whose purse did not cover them.
 

@@ -29,12 +29,14 @@ class Talker:
         self.pause_s, self.fail = pause_s, fail
         self._chance = random.Random(seed)  # noqa: S311 (faults, not secrets)
         self.asked: list[dict[str, Any]] = []
+        self.said = 0  # tokens
 
     def app(self) -> web.Application:
         """Its addresses."""
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._models)
+        app.router.add_get("/said", self._count)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._complete)
         app.router.add_post("/v1/embeddings", self._embed)
@@ -45,6 +47,9 @@ class Talker:
 
     async def _models(self, _request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": []})
+
+    async def _count(self, _request: web.Request) -> web.Response:
+        return web.json_response({"tokens": self.said})
 
     async def _template(self, request: web.Request) -> web.Response:
         body = orjson.loads(await request.read())
@@ -91,6 +96,7 @@ class Talker:
                 await self._stream(request, response, body, Speech(prompt, limit, stop), inside, chat=chat)
             return response
         said = list(Speech(prompt, limit, stop))
+        self.said += len(said)
         await asyncio.sleep(self.pause_s * len(said))
         text = "".join(piece for _, piece, _ in said)
         message: dict[str, Any] = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
@@ -114,6 +120,7 @@ class Talker:
         began, number = monotonic(), 0
         for token, piece, held in speech:
             number += 1
+            self.said += 1
             if self.pause_s:
                 await asyncio.sleep(max(0.0, began + number * self.pause_s - monotonic()))
             if self.fail and self._chance.random() < self.fail:
