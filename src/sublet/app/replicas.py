@@ -17,6 +17,7 @@ import structlog
 from sublet.app import leases as leasing
 from sublet.app import weights
 from sublet.app.forecasting import Forecaster
+from sublet.app.lost_gateways import LostGateways
 from sublet.app.probing import Probed, Prober
 from sublet.app.requests import drafted, shop
 from sublet.app.tasks import LeaseRequest
@@ -91,6 +92,7 @@ class Keeper:
         self._prober = Prober(premises.servers, engine.logs)
         self._fetcher = weights.Fetcher(database, premises.weights)
         self._tunings = TuningRuns(database, engine, forecaster, folder=premises.weights, data=premises.tunings, wake=wake)
+        self._lost = LostGateways(database)
         self._misses: dict[ReplicaId, int] = {}
 
     def close(self) -> None:
@@ -104,6 +106,7 @@ class Keeper:
 
     def tick(self) -> bool:
         """One pass; whether something is on its way, so that the next one should come soon."""
+        self._lost.tick(self._now_us())
         with self._database.read() as tx:
             known = {model.name: model for model in models.everything(tx)}
             replicas = models.living(tx)

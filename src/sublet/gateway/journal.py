@@ -11,10 +11,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from sublet.app.token_journal import SUFFIX, files, records
 from sublet.gateway.threads import Thread
 
 _FILE_BYTES = 8 * 1024 * 1024
-_SUFFIX = ".journal"
 
 
 class Journal:
@@ -22,24 +22,21 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder = folder
+        self.folder = folder
         self._thread = Thread("journal")
         self._waiting: list[tuple[bytes, asyncio.Future[int]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._left: dict[int, int] = {}  # records of a file whose charges are not in the database
-        self._number = max((int(file.stem) for file in self._files()), default=0)
+        self._number = max((int(file.stem) for file in files(self.folder)), default=0)
         self._fd, self._bytes = -1, 0
 
     def leftovers(self) -> Iterator[bytes]:
         """The records of earlier processes, oldest first."""
-        for file in self._files():
-            for line in file.read_bytes().split(b"\n")[:-1]:
-                if line:
-                    yield line
+        return records(self.folder)
 
     def begin(self) -> None:
         """Forget what earlier processes left, whose charges are in the database by now, and open a new file."""
-        for file in self._files():
+        for file in files(self.folder):
             file.unlink()
         self._open_next()
 
@@ -106,15 +103,12 @@ class Journal:
         self._number += 1
         self._fd = os.open(self._path(self._number), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._bytes, self._left[self._number] = 0, 0
-        folder = os.open(self._folder, os.O_RDONLY)
+        folder = os.open(self.folder, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
         if self._left.get(old) == 0:
             del self._left[old]
             self._path(old).unlink(missing_ok=True)
 
-    def _files(self) -> list[Path]:
-        return sorted(self._folder.glob(f"*{_SUFFIX}"), key=lambda file: int(file.stem))
-
     def _path(self, number: int) -> Path:
-        return self._folder / f"{number:08d}{_SUFFIX}"
+        return self.folder / f"{number:08d}{SUFFIX}"

@@ -11,17 +11,20 @@ import orjson
 import structlog
 
 from sublet.app.clock import Clock
+from sublet.app.token_journal import request_of
 from sublet.core.errors import SubletError
 from sublet.core.ids import TenantId
-from sublet.core.model_request import Counted, ModelRequest, Outcome
+from sublet.core.model_request import ModelRequest
+from sublet.core.purse import Gateway
 from sublet.gateway.journal import Journal
 from sublet.gateway.money import Money
 from sublet.gateway.threads import Thread
-from sublet.store import purses
+from sublet.store import gateways, purses
 from sublet.store.database import Database
 
 _PORTION = 400
 EVERY_S = 0.3
+BEAT_S = 5.0
 log = structlog.get_logger(__name__)
 
 
@@ -76,7 +79,16 @@ class Meter:
             for purse in purses.opened_by(tx, gateway):
                 purses.close(tx, purse.id, now_us=now_us)
         self._journal.begin()
+        self._beat(gateway)
         return len(left)
+
+    async def beat(self, gateway: str) -> None:
+        """Say that this gateway lives: the purses of one that does not say so are given back."""
+        await self._books.do(partial(self._beat, gateway))
+
+    def _beat(self, gateway: str) -> None:
+        with self._database.write() as tx:
+            gateways.beat(tx, Gateway(gateway, str(self._journal.folder), self._clock.now_us()))
 
     async def _record(self, request: ModelRequest) -> None:
         number = await self._journal.write(orjson.dumps(request))
@@ -88,9 +100,3 @@ class Meter:
         if uncovered:
             self.uncovered += len(uncovered)
             log.error("requests_not_covered", requests=[one.id for one in uncovered][:10], number=len(uncovered))
-
-
-def request_of(record: bytes) -> ModelRequest:
-    """The request behind a record of the journal."""
-    values = orjson.loads(record)
-    return ModelRequest(**values | {"outcome": Outcome(values["outcome"]), "counted": Counted(values["counted"])})

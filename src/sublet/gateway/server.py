@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import secrets
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +17,7 @@ from aiohttp import web
 from sublet.app import names
 from sublet.app.clock import Clock
 from sublet.app.settings import Settings
+from sublet.app.token_journal import taken
 from sublet.core.errors import Conflict, SubletError
 from sublet.gateway import batch_runs, borders
 from sublet.gateway import catalogue as catalogues
@@ -46,6 +47,7 @@ _GRACE_S = 5.0
 _TICK_S = 0.02
 _TEND_S = 1.0
 _LINGER_S = 2.0
+_LOCK_S = 1.0  # a control plane may be looking into the journal
 log = structlog.get_logger(__name__)
 
 
@@ -169,6 +171,7 @@ class Gateway:
             _again(catalogues.EVERY_S, desk.catalogue.refresh),
             _again(guests.REFRESH_S, reception.visitors.refresh),
             _again(meters.EVERY_S, self.meter.book),
+            _again(meters.BEAT_S, partial(self.meter.beat, self.name)),
             _again(healths.EVERY_S, look_round),
             _again(_TEND_S, tend),
             _again(borders.EVERY_S, see_borders),
@@ -253,14 +256,11 @@ def _error_id() -> str:
 
 
 def _only_one(folder: Path) -> IO[str]:
-    file = (folder / "lock").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+    file = taken(folder, within_s=_LOCK_S)
+    if file is None:
         raise Conflict(
             f"another gateway uses {folder}", field="gateway_name", hint="give each gateway of a data directory its own --name"
-        ) from None
+        )
     return file
 
 
