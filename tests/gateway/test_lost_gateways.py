@@ -49,8 +49,9 @@ def left_behind(home: House, folder: Path) -> tuple[Path, int]:
     line = token_journal.files(kept)[0]
     record = {"id": "chatcmpl-late", "purse": purse.id, "posting": "", "booked_us": 0}
     raw = orjson.loads(orjson.dumps(one)) | record
-    with line.open("ab") as out:
-        out.write(orjson.dumps(raw) + b"\n" + b'{"id": "half')
+    line.write_bytes(
+        line.read_bytes().rstrip(b"\0") + orjson.dumps(raw) + b"\n" + b'{"id": "half\0\0\n{"id": "after a hole"}\n'
+    )
     return kept, spent + one.amount_micro
 
 

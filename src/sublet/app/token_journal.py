@@ -23,9 +23,13 @@ def files(folder: Path) -> list[Path]:
 
 
 def records(folder: Path) -> Iterator[bytes]:
-    """Its records, oldest first. A last line without its end was never confirmed to anybody and does not count."""
+    """Its records, oldest first. What was never confirmed to anybody does not count: a last line without its end, and what
+    stands after a hole, which shows that the disk had not taken all of it. Files are full of zeros where nothing was written.
+    """
     for file in files(folder):
         for line in file.read_bytes().split(b"\n")[:-1]:
+            if b"\0" in line:
+                break
             if line:
                 yield line
 

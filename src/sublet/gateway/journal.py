@@ -1,9 +1,10 @@
 """The journal: what was used is on the disk before its caller hears the end of the answer.
 
-Records are lines of JSON in files that only grow. They are written and synchronised by a thread, all that wait at once in one
-go, so many requests share one write to the disk. A record is dropped once its charge is in the database; a file, when all of
-its records are. What a process left behind when it was killed is read by its next start. A last line without its end was
-never confirmed to anybody and does not count.
+Records are lines of JSON in files that were filled with zeros beforehand: writing over what is there changes no size, so the
+disk has to take the record alone and not the file system's own journal, which others write, too. They are written and
+synchronised by a thread, all that wait at once in one go, so many requests share one write to the disk. A record is dropped
+once its charge is in the database; a file, when all of its records are. What a process left behind when it was killed is read
+by its next start.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from pathlib import Path
 from sublet.app.token_journal import SUFFIX, files, records
 from sublet.gateway.threads import Thread
 
-_FILE_BYTES = 8 * 1024 * 1024
+_FILE_BYTES = 2 * 1024 * 1024
 
 
 class Journal:
@@ -75,13 +76,13 @@ class Journal:
 
     async def _write_batch(self, batch: list[tuple[bytes, "asyncio.Future[int]"]]) -> None:
         try:
-            if self._bytes > _FILE_BYTES:
-                os.close(self._fd)
-                self._open_next()
             text = b"".join(record + b"\n" for record, _ in batch)
+            if self._bytes and self._bytes + len(text) > _FILE_BYTES:
+                os.close(self._fd)
+                await self._thread.do(self._open_next)
             await self._thread.do(lambda: self._put(text))
         except OSError as error:
-            self._bytes = _FILE_BYTES + 1  # the last line may be half there: go on in a new file
+            self._bytes = _FILE_BYTES  # the last line may be half there: go on in a new file
             for _, written in batch:
                 if not written.done():
                     written.set_exception(error)
@@ -101,8 +102,11 @@ class Journal:
     def _open_next(self) -> None:
         old = self._number
         self._number += 1
-        self._fd = os.open(self._path(self._number), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._fd = os.open(self._path(self._number), os.O_WRONLY | os.O_CREAT, 0o600)
         self._bytes, self._left[self._number] = 0, 0
+        os.write(self._fd, bytes(_FILE_BYTES))
+        os.fsync(self._fd)
+        os.lseek(self._fd, 0, os.SEEK_SET)
         folder = os.open(self.folder, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)

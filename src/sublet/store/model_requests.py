@@ -1,7 +1,8 @@
 """Requests to models that are over: added once each, read page by page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
@@ -10,7 +11,7 @@ from sublet.core.ids import ModelName, TenantId
 from sublet.core.model_request import Counted, ModelRequest, Outcome, TokenDay, TokenUse
 from sublet.core.units import DAY_US
 from sublet.store.bulk import portions
-from sublet.store.rows import plain, row_of
+from sublet.store.rows import plain
 from sublet.store.schema import transfers
 from sublet.store.schema_tokens import model_requests
 
@@ -25,10 +26,10 @@ def present(tx: Connection, ids: Iterable[str]) -> set[str]:
     return found
 
 
-def insert_all(tx: Connection, rows: Sequence[ModelRequest]) -> None:
-    """Add requests that are not there yet."""
+def insert_all(tx: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add requests that are not there yet, as rows."""
     if rows:
-        tx.execute(insert(model_requests), [row_of(one) for one in rows])
+        tx.execute(insert(model_requests), rows)
 
 
 def get(tx: Connection, request: str, *, tenant: TenantId | None = None) -> ModelRequest:
