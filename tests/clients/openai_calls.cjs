@@ -49,7 +49,7 @@ const calls = {
         },
       },
     }];
-    return await client.chat.completions.create({ model, messages, tools, tool_choice: "required", temperature: 0, max_tokens: 120 });
+    return await client.chat.completions.create({ model, messages, tools, tool_choice: "auto", temperature: 0, max_tokens: 12 });
   },
   async json_schema() {
     const schema = {

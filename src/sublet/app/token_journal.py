@@ -23,8 +23,10 @@ def files(folder: Path) -> list[Path]:
 
 
 def records(folder: Path) -> Iterator[bytes]:
-    """Its records, oldest first. What was never confirmed to anybody does not count: a last line without its end, and what
-    stands after a hole, which shows that the disk had not taken all of it. Files are full of zeros where nothing was written.
+    """Its records, oldest first; files are full of zeros where nothing was written.
+
+    What was never confirmed to anybody does not count: a last line without its end, and what stands after a hole, which shows
+    that the disk had not taken all of it.
     """
     for file in files(folder):
         for line in file.read_bytes().split(b"\n")[:-1]:

@@ -181,8 +181,8 @@ class TuningRuns:
             last = Step((lease.attempt if lease else 0) + 1, 0, now_us, state, {"message": after.error} if after.error else {})
             store.tell(tx, after.id, [last])
             said = f"fine-tuning job {after.id} {state}"
-            where = (lease.id, lease.pool) if lease else (None, None)
-            events.append(tx, [Entry(now_us, f"tuning.{state}", said, after.tenant, *where, data)])
+            held, pool = (lease.id, lease.pool) if lease else (None, None)
+            events.append(tx, [Entry(now_us, f"tuning.{state}", said, after.tenant, held, pool, data)])
         Path(after.data).unlink(missing_ok=True)
 
     def _let_go(self, now_us: int) -> None:

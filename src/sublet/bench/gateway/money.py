@@ -21,7 +21,7 @@ from sublet.bench.gateway.stand import MODEL, TENANT, Stand
 from sublet.core.ledger import receivable
 from sublet.core.model import TokenPrices
 from sublet.core.model_request import ModelRequest
-from sublet.core.tokens import BATCH_PERCENT, Tokens, charge_tokens_micro
+from sublet.core.tokens import BATCH_PERCENT, Tokens, charge_tokens_micro, input_tokens_max, reserve_tokens_micro
 from sublet.store import ledger, model_requests, purses
 
 PRICES = TokenPrices(input_micro=100_000, cached_micro=50_000, output_micro=4_000_000)
@@ -33,6 +33,7 @@ _LEAVES = 0.15  # of streams
 _TRIES = 5
 _AGAIN_S = (0.5, 2.0)
 _QUIET_S = 0.7
+_REFUSALS = 4  # in a row: longer than an idle purse keeps what it does not need
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
 
 
@@ -103,7 +104,7 @@ async def _all(stand: Stand, gate: _Gate, *, number: int, lines: int, seed: int)
         told = await asyncio.gather(*(_caller(session, gate, nth, chance) for nth, chance in enumerate(chances)))
         ended = await _until_ended(session, gate.url, batch)
         last, refused = list[Told](), 0
-        while refused < 2:  # until nothing is left, also of those who went away
+        while refused < _REFUSALS:  # until nothing is left, also of those who went away
             last.append(await _call(session, gate, number + len(last), stream=False, leaves=False))
             refused = refused + 1 if last[-1].how == "insufficient_quota" else 0
             if refused:
@@ -215,6 +216,7 @@ def _held_against_books(
         "limit_micro": limit,
         "spent_micro": account.debits_micro,
         "left_micro": limit - account.debits_micro,
+        "most_a_request_can_cost_micro": reserve_tokens_micro(input_tokens_max(160, 1, 4_096), _TOKENS, PRICES),
         "charges": len(rows),
         "charged_tokens": sum(row.output_tokens for row in rows.values() if row.amount_micro),
         "made_tokens": said,
