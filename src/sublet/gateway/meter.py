@@ -23,7 +23,8 @@ from sublet.store import gateways, purses
 from sublet.store.database import Database
 
 _PORTION = 400
-EVERY_S = 0.3
+EVERY_S = 1.0
+"""While the books are written, requests wait for the interpreter several times each; more seldom, it is fewer of them."""
 BEAT_S = 5.0
 log = structlog.get_logger(__name__)
 

@@ -62,7 +62,8 @@ class Gateway:
         self._lock = _only_one(folder)
         self._listener, self._database, self._clock = listener, database, clock
         self._books, self._looking = Thread("books"), Thread("looking")
-        self._journal = Journal(folder)
+        self._active = 0  # requests that are being answered
+        self._journal = Journal(folder, alone=lambda: self._active <= 1)
         self.name = _name_of(folder)
         money = Money(database, clock, self._books, self.name)
         self.meter = Meter(database, clock, self._books, self._journal, money)
@@ -75,7 +76,6 @@ class Gateway:
         self._thread: threading.Thread | None = None
         self._stop: asyncio.Event | None = None
         self._ready = threading.Event()
-        self._active = 0  # requests that are being answered
 
     def run(self) -> None:
         """Serve until `stop`, in this thread."""
