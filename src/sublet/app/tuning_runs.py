@@ -22,7 +22,7 @@ from sublet.core.ids import LeaseId, lease_run
 from sublet.core.lease import Cause, Lease, LeaseClass, State
 from sublet.core.model import Model
 from sublet.core.residency import Purpose
-from sublet.core.tuning import Step, Tuning, TuningState, label_of, made_name
+from sublet.core.tuning import END, Step, Tuning, TuningState, label_of, made_name
 from sublet.core.units import MINUTE_US, SECOND_US
 from sublet.core.workload import Workload
 from sublet.engines.protocol import Engine
@@ -178,7 +178,7 @@ class TuningRuns:
                     most = max(1, serving.replicas_max)
                     models.put_serving(tx, replace(serving, model=made.name, replicas_min=0, replicas_max=most, **_FRESH))
             data: dict[str, Any] = {"tuning": after.id, "model": after.model, "result": after.result, "state": state}
-            last = Step((lease.attempt if lease else 0) + 1, 0, now_us, state, {"message": after.error} if after.error else {})
+            last = Step(END, 0, now_us, state, {"message": after.error} if after.error else {})
             store.tell(tx, after.id, [last])
             said = f"fine-tuning job {after.id} {state}"
             held, pool = (lease.id, lease.pool) if lease else (None, None)

@@ -14,7 +14,7 @@ from sublet.app import names
 from sublet.core.errors import Invalid, NotFound
 from sublet.core.ids import TenantId, TuningId
 from sublet.core.model import Model
-from sublet.core.tuning import LIVE, Step, Tuning, TuningState, check_asked, check_tunable
+from sublet.core.tuning import END, LIVE, Step, Tuning, TuningState, check_asked, check_tunable
 from sublet.store import models
 from sublet.store import tunings as store
 from sublet.store.database import Tx
@@ -94,4 +94,7 @@ def cancel(tx: Tx, name: str, *, tenant: TenantId | None, now_us: int) -> Tuning
     if found.state not in LIVE:
         return found
     after = replace(found, state=TuningState.CANCELLED, finished_us=now_us)
-    return after if store.close(tx, after) else store.get(tx, name, tenant=tenant)
+    if not store.close(tx, after):
+        return store.get(tx, name, tenant=tenant)
+    store.tell(tx, after.id, [Step(END, 0, now_us, after.state.value)])
+    return after

@@ -21,6 +21,8 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "seed": (0, 2**31),
 }
 """What may be asked for, least and most."""
+END = 1_000_000
+"""The attempt under which a job's end is told: after all that a lease can have."""
 NAME_MAX = 64
 _SUFFIX_MAX = 24
 
@@ -63,7 +65,7 @@ class Tuning:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that a job told. `attempt` 0 is before its lease, one more than the lease has is its end."""
+    """Something that a job told. `attempt` 0 is before its lease, `END` its end."""
 
     attempt: int
     nth: int

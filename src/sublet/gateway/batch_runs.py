@@ -44,6 +44,11 @@ class BatchRuns:
         self._reception = reception
         self._running: dict[str, asyncio.Task[None]] = {}
 
+    @property
+    def at_work(self) -> bool:
+        """Whether any is being worked on."""
+        return bool(self._running)
+
     async def look(self) -> None:
         """Take up batches, and say that those at work still are."""
         now_us = self._reception.desk.clock.now_us()

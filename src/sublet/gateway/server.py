@@ -63,7 +63,8 @@ class Gateway:
         self._listener, self._database, self._clock = listener, database, clock
         self._books, self._looking = Thread("books"), Thread("looking")
         self._active = 0  # requests that are being answered
-        self._journal = Journal(folder, alone=lambda: self._active <= 1)
+        self._batches: BatchRuns | None = None
+        self._journal = Journal(folder, alone=self._is_alone)
         self.name = _name_of(folder)
         money = Money(database, clock, self._books, self.name)
         self.meter = Meter(database, clock, self._books, self._journal, money)
@@ -99,13 +100,13 @@ class Gateway:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self.reception = self._reception()
-        self._batches = BatchRuns(self.reception)
+        self._batches = batches = BatchRuns(self.reception)
         server = web.Server(self._handle, access_log=None, keepalive_timeout=75, lingering_time=_LINGER_S)
         try:
             await self.reception.desk.catalogue.refresh(whole=True)
             await self.reception.borders.refresh(())
             accepting = await self._loop.create_server(server, sock=self._listener, backlog=1024)
-            self._tasks = [asyncio.create_task(task) for task in self._duties()]
+            self._tasks = [asyncio.create_task(task) for task in self._duties(batches)]
             self._ready.set()
             await self._stop.wait()
             accepting.close()
@@ -153,7 +154,7 @@ class Gateway:
             borders=known,
         )
 
-    def _duties(self) -> list[Coroutine[None, None, None]]:
+    def _duties(self, batches: BatchRuns) -> list[Coroutine[None, None, None]]:
         """What is done again and again."""
         reception, desk = self.reception, self.reception.desk
 
@@ -175,8 +176,12 @@ class Gateway:
             _again(healths.EVERY_S, look_round),
             _again(_TEND_S, tend),
             _again(borders.EVERY_S, see_borders),
-            _again(batch_runs.EVERY_S, self._batches.look),
+            _again(batch_runs.EVERY_S, batches.look),
         ]
+
+    def _is_alone(self) -> bool:
+        """Whether the request at hand is the only one."""
+        return self._active <= 1 and (self._batches is None or not self._batches.at_work)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self._active += 1
@@ -221,7 +226,8 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._batches.close()
+        if self._batches is not None:
+            await self._batches.close()
         desk = self.reception.desk
         desk.health.close()
         await desk.upstream.close()
