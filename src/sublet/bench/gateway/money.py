@@ -223,6 +223,7 @@ def _held_against_books(
         "charged_and_end_not_seen": sum(row.id in other and row.amount_micro > 0 for row in rows.values()),
         "must_be_zero": {
             "overspent_micro": max(0, account.debits_micro - limit),
+            "batch_lines_without_an_end": batch["counts"]["total"] - batch["counts"]["completed"] - batch["counts"]["failed"],
             "answers_without_a_charge": sum(name not in rows for name in whole),
             "answers_told_under_one_id": sum(one.how == "whole" for one in calls) + len(batch["usages"]) - len(whole),
             "charges_that_differ_from_what_was_told": len(differs),
