@@ -49,7 +49,12 @@ const calls = {
         },
       },
     }];
-    return await client.chat.completions.create({ model, messages, tools, tool_choice: "auto", temperature: 0, max_tokens: 12 });
+    const asked = { model: "caller", messages, tools, tool_choice: "required", max_tokens: 60 };
+    let pieces = "";
+    for await (const chunk of await client.chat.completions.create({ ...asked, stream: true })) {
+      for (const part of chunk.choices[0]?.delta?.tool_calls ?? []) pieces += part.function?.arguments ?? "";
+    }
+    return { whole: await client.chat.completions.create(asked), pieces };
   },
   async json_schema() {
     const schema = {

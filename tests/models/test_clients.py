@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import pytest
 from model_house import house
 from model_shop import Shop, shop
 
+from sublet.app import models as serving
 from sublet.app import tenants
-from sublet.core.ids import TenantId
-from sublet.core.model import Tier
+from sublet.bench.gateway.talker import ARGUMENTS
+from sublet.core.ids import ModelName, TenantId
+from sublet.core.model import Model, Tier
 
 pytest.importorskip("xllamacpp", reason="the embedded llama.cpp is not installed: pip install 'sublet[models]'")
 ROOT = Path(__file__).parents[2]
@@ -51,9 +55,24 @@ def door(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Ite
         cpu.add("vectors", options={"embeddings": "mean"})
         cpu.serve(tier=Tier.FLEX)
         cpu.serve(model="vectors", tier=Tier.FLEX)
-        cpu.ready(2)
-        with shop(cpu) as made:
-            yield made
+        with talker() as url:
+            with cpu.database.write() as tx:
+                serving.add(tx, cpu.plane.premises, Model(ModelName("caller"), "url", url, cpu.now, context_length=4_096))
+            cpu.serve(model="caller", tier=Tier.FLEX)
+            cpu.ready(3)
+            with shop(cpu) as made:
+                yield made
+            cpu.serve(0, 0, model="caller", tier=Tier.FLEX)
+
+
+@contextmanager
+def talker() -> Iterator[str]:
+    """A server that calls every tool that it must: llama.cpp's small model has not learnt to."""
+    words = [sys.executable, "-m", "sublet.bench.gateway.talker"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as started:
+        assert started.stdout is not None
+        yield f"http://127.0.0.1:{int(started.stdout.readline())}/v1"
+        started.kill()
 
 
 def test_the_python_client(door: Shop) -> None:
@@ -86,7 +105,7 @@ def test_the_python_client(door: Shop) -> None:
     assert [one.index for one in several.data] == [0, 1] and len(several.data[0].embedding) == len(
         several.data[1].embedding
     ) > 8
-    assert {one.id for one in client.models.list()} == {"tiny", "vectors"}
+    assert {one.id for one in client.models.list()} == {"tiny", "vectors", "caller"}
 
 
 def test_tools_and_schemas_of_the_python_client(door: Shop) -> None:
@@ -125,7 +144,8 @@ def test_the_node_client(door: Shop) -> None:
     assert chat["object"] == "chat.completion" and chat["usage"]["completion_tokens"] <= 8
     assert seen["chat_stream"]["text"] == chat["choices"][0]["message"]["content"]
     assert seen["chat_stream"]["usage"]["completion_tokens"] == chat["usage"]["completion_tokens"]
-    assert seen["tools"]["choices"][0]["message"]["content"]
+    (call,) = seen["tools"]["whole"]["choices"][0]["message"]["tool_calls"]
+    assert call["function"] == {"name": "get_weather", "arguments": ARGUMENTS} and seen["tools"]["pieces"] == ARGUMENTS
     assert isinstance(seen["json_schema"]["choices"][0]["message"]["parsed"]["hours"], int)
     assert seen["completions"]["usage"]["completion_tokens"] == 7
     assert len(seen["embeddings"]["data"][0]["embedding"]) > 8

@@ -20,7 +20,7 @@ from sublet.core.site import Site
 from sublet.core.token_terms import TokenTerms
 from sublet.core.tuning import Tuning as Job
 from sublet.core.tuning import TuningState, label_of, made_name, status
-from sublet.store import leases, models, sites, token_terms
+from sublet.store import ledger, leases, models, sites, token_terms
 from sublet.store import tunings as store
 from sublet.weights import gguf
 from sublet.weights.llama import opened
@@ -199,9 +199,9 @@ def test_what_cannot_be_tuned_is_said_in_openais_words(cpu: ModelHouse) -> None:
              "hyperparameters.colour"),
         ]  # fmt: skip
         for asked, said, param in wrong:
-            with pytest.raises(openai.APIStatusError, match=said) as refused:
+            with pytest.raises(openai.APIStatusError, match=said) as told:
                 jobs.create(**asked)
-            assert refused.value.status_code in {400, 404} and refused.value.param == param, asked
+            assert told.value.status_code in {400, 404} and told.value.param == param, asked
         assert jobs.list().data == [] and not list((cpu.folder / "data" / "tunings").glob("*"))
         made = [jobs.create(model="tiny", training_file=file.id, hyperparameters={"n_epochs": 50}) for _ in range(3)]
         until(cpu, lambda: jobs.retrieve(made[0].id).status == "running")
@@ -220,6 +220,12 @@ def test_what_cannot_be_tuned_is_said_in_openais_words(cpu: ModelHouse) -> None:
                 return not leases.live(tx)
 
         until(cpu, given_back)
+        with cpu.database.write() as tx:
+            ledger.set_limit(tx, TenantId("bell"), 1)
+        mine = stranger.files.create(file=("x.jsonl", lines().encode()), purpose="fine-tune")
+        poor = stranger.fine_tuning.jobs.create(model="tiny", training_file=mine.id).id
+        refused = until(cpu, lambda: found if (found := stranger.fine_tuning.jobs.retrieve(poor)).error else None)
+        assert (refused.status, refused.error.code) == ("failed", "insufficient_quota") and "reserves" in refused.error.message
         (last, *_, first) = [event.message for event in jobs.list_events(made[0].id)]
         assert last == "The job was cancelled" and first == f"Created fine-tuning job: {made[0].id}"
 

@@ -17,6 +17,7 @@ from sublet.app.token_journal import SUFFIX, files, records
 from sublet.gateway.threads import Thread
 
 _FILE_BYTES = 2 * 1024 * 1024
+_ZEROS = bytes(64 * 1024)
 
 
 class Journal:
@@ -132,7 +133,9 @@ class Journal:
         """A new file, filled with zeros; open at its beginning."""
         fd = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.write(fd, bytes(_FILE_BYTES))
+            left = _FILE_BYTES
+            while left > 0:
+                left -= os.write(fd, _ZEROS[:left])
             os.fsync(fd)
             os.lseek(fd, 0, os.SEEK_SET)
             folder = os.open(self.folder, os.O_RDONLY)
