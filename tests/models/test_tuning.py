@@ -20,7 +20,7 @@ from sublet.core.site import Site
 from sublet.core.token_terms import TokenTerms
 from sublet.core.tuning import Tuning as Job
 from sublet.core.tuning import TuningState, label_of, made_name, status
-from sublet.store import ledger, leases, models, sites, token_terms
+from sublet.store import leases, ledger, models, sites, token_terms
 from sublet.store import tunings as store
 from sublet.weights import gguf
 from sublet.weights.llama import opened
