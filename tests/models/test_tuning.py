@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from model_house import ModelHouse, house
 from model_shop import shop, until
+from threadpoolctl import threadpool_limits
 
 from sublet.app import tenants
 from sublet.app.weights import TINY
@@ -43,6 +44,14 @@ def run(asked: Asked) -> Tuning:
     return Tuning(asked, model, examples(lines(), model.tokenizer, length=2_048))
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As in a run, and because threads that wait for each other by turning cost other tests their processors."""
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_run_that_was_cut_finds_what_a_whole_one_finds(tmp_path: Path) -> None:
     asked = Asked(str(TINY), "", epochs=4, batch=3, seed=5)
     whole, parts = run(asked), run(asked)
