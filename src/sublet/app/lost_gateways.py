@@ -51,7 +51,7 @@ class LostGateways:
 
     def _look_for(self, gateway: Gateway, now_us: int) -> None:
         folder = Path(gateway.folder) if gateway.folder else None
-        if folder is not None and token_journal.name_in(folder) == gateway.id:
+        if folder is not None and token_journal.may_be_read(folder, gateway.id):
             lock = token_journal.taken(folder)
             if lock is None:
                 return  # it lives, and only cannot reach the database

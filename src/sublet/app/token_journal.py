@@ -4,6 +4,7 @@ A gateway holds its folder's lock as long as it lives, so whoever gets the lock 
 """
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,12 +43,12 @@ def request_of(record: bytes) -> ModelRequest:
     return ModelRequest(**values | {"outcome": Outcome(values["outcome"]), "counted": Counted(values["counted"])})
 
 
-def name_in(folder: Path) -> str:
-    """The gateway whose folder this is; empty: none was ever there."""
+def may_be_read(folder: Path, gateway: str) -> bool:
+    """Whether this is the folder of that gateway, and ours to read: on another machine the same path is another's."""
     try:
-        return (folder / "name").read_text().strip()
+        return (folder / "name").read_text().strip() == gateway and os.access(folder / "lock", os.W_OK)
     except OSError:
-        return ""
+        return False
 
 
 def taken(folder: Path, *, within_s: float = 0.0) -> IO[str] | None:
