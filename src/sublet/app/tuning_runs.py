@@ -17,7 +17,7 @@ from sublet.app import residency
 from sublet.app.forecasting import Forecaster
 from sublet.app.residency import Atlas, Denied
 from sublet.app.tasks import LeaseRequest
-from sublet.core.errors import NotFound, OverBudget, ResidencyDenied, SubletError, Unavailable
+from sublet.core.errors import NotFound, OverBudget, ResidencyDenied, Stale, SubletError, Unavailable
 from sublet.core.ids import LeaseId, lease_run
 from sublet.core.lease import Cause, Lease, LeaseClass, State
 from sublet.core.model import Model
@@ -89,7 +89,7 @@ class TuningRuns:
                 residency.ask(
                     tx, label, tenant=tuning.tenant, site=site, purpose=purpose, subject=str(tuning.id), now_us=now_us
                 )
-        except Unavailable:
+        except (Unavailable, Stale):
             return  # the next pass tries again
         except SubletError as error:
             if isinstance(error, Denied):

@@ -6,6 +6,7 @@ A charge is booked once because the request's id is (`store.purses.charge`): the
 import asyncio
 from collections import Counter, deque
 from functools import partial
+from time import monotonic
 
 import orjson
 import structlog
@@ -23,8 +24,10 @@ from sublet.store import gateways, purses
 from sublet.store.database import Database
 
 _PORTION = 400
-EVERY_S = 1.0
-"""While the books are written, requests wait for the interpreter several times each; more seldom, it is fewer of them."""
+LOOK_S = 0.3
+_LATEST_S = 1.0
+"""While the books are written, requests wait for the interpreter several times each: fewer of them where it is done more
+seldom. But what waits is kept in memory, so a whole portion goes into the books at the next look."""
 BEAT_S = 5.0
 log = structlog.get_logger(__name__)
 
@@ -35,7 +38,7 @@ class Meter:
     def __init__(self, database: Database, clock: Clock, books: Thread, journal: Journal, money: Money) -> None:
         self._database, self._clock, self._books, self._journal, self._money = database, clock, books, journal, money
         self._waiting: deque[tuple[int, ModelRequest]] = deque()
-        self.booked, self.uncovered = 0, 0
+        self.booked, self.uncovered, self._looked = 0, 0, 0.0
 
     @property
     def waiting(self) -> int:
@@ -45,6 +48,13 @@ class Meter:
     async def record(self, request: ModelRequest) -> None:
         """Return once it is on the disk; raises `OSError` if it does not get there."""
         await asyncio.shield(self._record(request))  # whoever waits may go away, the record stays
+
+    async def look(self) -> None:
+        """Book, if there is a whole portion or it is time to."""
+        now = monotonic()
+        if len(self._waiting) >= _PORTION or now - self._looked >= _LATEST_S:
+            self._looked = now
+            await self.book()
 
     async def book(self) -> None:
         """Bring what is in the journal into the database. What does not get there now stays and is tried again."""

@@ -171,7 +171,7 @@ class Gateway:
         return [
             _again(catalogues.EVERY_S, desk.catalogue.refresh),
             _again(guests.REFRESH_S, reception.visitors.refresh),
-            _again(meters.EVERY_S, self.meter.book),
+            _again(meters.LOOK_S, self.meter.look),
             _again(meters.BEAT_S, partial(self.meter.beat, self.name)),
             _again(healths.EVERY_S, look_round),
             _again(_TEND_S, tend),
