@@ -180,8 +180,23 @@ def test_a_job_that_is_reclaimed_goes_on_and_its_model_answers(cpu: ModelHouse) 
             service_tier="flex",
         )
         assert ANSWER in answer.choices[0].message.content
+        asked: dict[str, Any] = {"model": done.fine_tuned_model, "messages": [{"role": "user", "content": "x"}]}
         with pytest.raises(openai.NotFoundError):
-            door.client("bell").chat.completions.create(model=done.fine_tuned_model, messages=[{"role": "user", "content": "x"}])  # fmt: skip  # noqa: E501
+            door.client("bell").chat.completions.create(**asked)
+        for name, other in ((done.fine_tuned_model, door.client("bell")), ("tiny", client)):
+            with pytest.raises(openai.NotFoundError):
+                other.models.delete(name)
+
+        def deleted() -> bool:
+            try:
+                return bool(client.models.delete(done.fine_tuned_model).deleted)
+            except openai.ConflictError:  # its replica ends first
+                return False
+
+        until(cpu, deleted)
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(**asked)
+        assert not list((cpu.folder / "data" / "weights").glob("ft-*"))
 
 
 def test_what_cannot_be_tuned_is_said_in_openais_words(cpu: ModelHouse) -> None:

@@ -15,7 +15,7 @@ from sublet.core.errors import Invalid, NotFound
 from sublet.core.ids import TenantId, TuningId
 from sublet.core.model import Model
 from sublet.core.tuning import END, LIVE, Step, Tuning, TuningState, check_asked, check_tunable
-from sublet.store import models
+from sublet.store import leases, models
 from sublet.store import tunings as store
 from sublet.store.database import Tx
 
@@ -98,3 +98,19 @@ def cancel(tx: Tx, name: str, *, tenant: TenantId | None, now_us: int) -> Tuning
         return store.get(tx, name, tenant=tenant)
     store.tell(tx, after.id, [Step(END, 0, now_us, after.state.value)])
     return after
+
+
+def forget_model(tx: Tx, name: str, *, tenant: TenantId) -> Path | None:
+    """Delete a model that a tenant's job has made; returns where its weights lie, or None while replicas of it still end.
+
+    Raises `NotFound` for any other model: only the owner removes those.
+    """
+    mine = next((one for one in models.everything(tx) if one.tenant == tenant and one.answers_to(name)), None)
+    if mine is None:
+        raise NotFound(f"there is no model {name} of yours", field="model", hint="only what your own jobs have made is yours")
+    for serving in models.servings_all(tx, model=mine.name):
+        models.drop_serving(tx, serving.model, serving.tier)
+    if any(one.name.startswith(f"{mine.name}:") for one in leases.serving(tx)):
+        return None
+    models.remove(tx, mine.name)
+    return Path(mine.path)
