@@ -290,6 +290,24 @@ def streams(
     show(result, as_json, lambda: table(("figure", "measured"), _flat("streams", result)))
 
 
+@commands.command("money")
+def budget(
+    *,
+    requests: Annotated[int, typer.Option(min=100, max=15_000, help="Requests at once.")] = 10_000,
+    lines: Annotated[int, typer.Option(min=1, max=50_000, help="Lines of the batch beside them.")] = 500,
+    kills: Annotated[int, typer.Option(min=0, max=20, help="How often the gateway is killed meanwhile.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of who hangs up, and when callers come again.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """One budget against thousands of callers at once, who hang up and come again, a batch, and kills of the gateway."""
+    from sublet.bench.gateway.money import measure as measured  # noqa: PLC0415 (aiohttp, which others need not load)
+
+    logs.configure(Settings(log_level="error"))
+    with tempfile.TemporaryDirectory(prefix="sublet-bench-") as folder:
+        result = measured(Path(folder), number=requests, lines=lines, kills=kills, seed=seed)
+    show(result, as_json, lambda: table(("figure", "measured"), _flat("money", result)))
+
+
 def _listed(result: dict[str, Any]) -> RenderableType:
     """One line a figure that has an aim, or that is the whole of a part."""
     rows: list[tuple[str, str]] = []
