@@ -35,6 +35,10 @@ _REST = 4
 """Bookkeeping that takes long comes round only after so many times as long: the machine is there for the owner first."""
 
 
+OWNER_WAITS_FOR = frozenset({"observe", "owner_queue", "decide", "apply", "enforce"})
+"""While one of these fails, on a full disk say, we count as silent: whatever else gives the owner his GPUs must take over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rhythm:
     """How often the slower loops run (µs), and how long what ended is kept."""
@@ -105,6 +109,9 @@ class Loops:
         if sight is not None:
             with self.part("enforce"):
                 enforce(self._database, self._mirror, self._engine, sight, run_env=self._run_env)
+        if not OWNER_WAITS_FOR & self.failing.keys():
+            with self.part("show_life"):
+                self._engine.show_life()
         self._report_jump()
 
     def keep_books(self) -> None:

@@ -119,7 +119,6 @@ class SlurmEngine:
         """Every run that has a directory, from one look at the queue."""
         look = self._queue.look()
         now, self._looked_us = _now_us(), look.asked_us
-        self._show_life()
         with self._on_disk():
             seen = {name: self._see(name, look, now) for name in sorted(self._runs)}
         with contextlib.suppress(SubletError):  # tried again with the next look
@@ -160,8 +159,8 @@ class SlurmEngine:
             raise NotFound(f"this engine knows no run {run}", field="run")
         return output.read(directory, offset)
 
-    def _show_life(self) -> None:
-        """While we look, the cluster's own preemption may stay off (`net.py`); when we fall silent, it takes over."""
+    def show_life(self) -> None:
+        """While we serve, the cluster's own preemption may stay off (`net.py`); when we fall silent, it takes over."""
         if time.monotonic() >= self._shown_s + ALIVE_EVERY_S:
             with self._on_disk():
                 (self._cluster.shared / ALIVE).touch()
