@@ -142,7 +142,9 @@ def test_the_hand_over_leads_to_the_next_attempt_or_to_the_end(cause: Cause, exi
         fresh = lease_of("l1")
         for name in ("price_micro", "granted_us", "exempt_until_us", "ends_us", "funded_until_us", "started_us", "noticed_us"):
             assert getattr(after, name) == getattr(fresh, name), name
-        assert (after.deadline_us, after.stopped_us, after.metered_us, after.exit_code) == (None, None, None, None)
+        assert (after.deadline_us, after.stopped_us, after.metered_us) == (None, None, None)
+        assert after.exit_code == (exit_code if cause is Cause.RECLAIMED else None), "how it answered is remembered"
+        assert after.heeds == (cause is Cause.RECLAIMED and exit_code == 85)
         assert (after.attempt, after.usage_seq) == (1, 4), "attempts and usage are numbered over the whole life"
 
 

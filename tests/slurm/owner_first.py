@@ -140,8 +140,8 @@ def with_sublet(made: Cluster, sizes: list[int], marks: Path, grace_s: int) -> I
     token = made.home / "token"
     token.write_text(made.token())
     os.environ.update(made.env)
-    site = Site(shared, rest_url=made.rest_url, token_file=token)
-    house = SlurmHouse(made, site, f"sqlite:///{folder / 'sublet.db'}", folder / "data", grace_s=grace_s)
+    site = Site(shared, rest_url=made.rest_url, token_file=token, python=os.path.realpath(sys.executable))
+    house = SlurmHouse(made, site, f"sqlite:///{folder / 'sublet.db'}", folder / "data", grace_s=grace_s, backoff_s=int(os.environ.get("BACKOFF","10")))
     leased = [house.ask(gpus, run=_task("sublet", n, gpus, marks)) for n, gpus in enumerate(sizes)]
     house.until_active(*leased)
     house.plane.start()
