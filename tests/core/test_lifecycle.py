@@ -159,6 +159,13 @@ def test_the_back_off_doubles_with_each_reclaim_up_to_its_bound() -> None:
     assert after_handover(handed_in(Cause.RECLAIMED, None, reclaims=10_000)).not_before_us == T0 + 500 * S + 3600 * S
 
 
+def test_the_back_off_does_not_double_for_work_that_saved_when_it_was_told() -> None:
+    for reclaims in range(9):
+        after = after_handover(handed_in(Cause.RECLAIMED, 85, reclaims=reclaims))
+        assert after.not_before_us - after.since_us == 60 * S
+        assert after.reclaims == reclaims + 1
+
+
 def test_work_that_asked_for_a_restart_queues_at_once() -> None:
     after = after_handover(handed_in(Cause.COMPLETED, 85, not_before_us=T0))
     assert (after.state, after.not_before_us, after.reclaims) == (State.QUEUED, T0, 0)

@@ -47,6 +47,8 @@ n=0
 while :; do date +%s.%N >$f.alive; n=$((n + 1)); [ $((n % 20)) -ne 0 ] || save; sleep 1; done
 """
 DEAF = ":"
+BACKOFF_S = 10
+"""Before a lease is granted again, doubling as in any pool: as long as Slurm keeps a requeued job from starting here."""
 SAVES = {"sublet": "save; exit 85", "slurm alone": "save; exec sleep 300"}
 
 
@@ -141,7 +143,7 @@ def with_sublet(made: Cluster, sizes: list[int], marks: Path, grace_s: int) -> I
     token.write_text(made.token())
     os.environ.update(made.env)
     site = Site(shared, rest_url=made.rest_url, token_file=token, python=os.path.realpath(sys.executable))
-    house = SlurmHouse(made, site, f"sqlite:///{folder / 'sublet.db'}", folder / "data", grace_s=grace_s, backoff_s=int(os.environ.get("BACKOFF","10")))
+    house = SlurmHouse(made, site, f"sqlite:///{folder / 'sublet.db'}", folder / "data", grace_s=grace_s, backoff_s=BACKOFF_S)
     leased = [house.ask(gpus, run=_task("sublet", n, gpus, marks)) for n, gpus in enumerate(sizes)]
     house.until_active(*leased)
     house.plane.start()

@@ -89,13 +89,15 @@ def after_exit(lease: Lease, *, exit_code: int | None, at_us: int, checkpoint_us
 def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
     """The lease once its GPUs are clean: over, or waiting for its next attempt.
 
-    Work that was reclaimed waits a back-off that doubles with each reclaim, so that it is not lent and evicted for ever; work
-    that asked for a restart (exit code 85) queues at once.
+    Work that was reclaimed waits a back-off that doubles with each reclaim, so that it is not lent and evicted for ever; where it
+    answered its notice with a checkpoint (exit code 85) it lost next to nothing, and the back-off does not double. Work that
+    asked for a restart by itself queues at once.
     """
     finished = lease.exit_code == 0
     if lease.cause is Cause.RECLAIMED and lease.restartable and not finished:
         reclaims = lease.reclaims + 1
-        wait = min(pool.backoff_us * 2 ** min(reclaims - 1, 30), pool.backoff_max_us)
+        doublings = 0 if lease.exit_code == CHECKPOINTED_EXIT else min(reclaims - 1, 30)
+        wait = min(pool.backoff_us * 2**doublings, pool.backoff_max_us)
         often = "once" if reclaims == 1 else f"{reclaims} times"
         why = f"reclaimed {often} by the owner; queued again after {wait / 1e6:g} s"
         again = {"reclaims": reclaims, "not_before_us": at_us + wait, "exit_code": lease.exit_code}
