@@ -82,7 +82,7 @@ def turn_until(house: SlurmHouse, state: State, count: int) -> tuple[float, dict
 def measure(nodes: int, count: int) -> dict[str, Any]:
     """Start and stop them."""
     rehearse()
-    with cluster(Layout(nodes=nodes, gpus=-(-count // nodes), cpus=128, rest=False)) as made, house_on(made) as house:
+    with cluster(Layout(nodes=nodes, gpus=-(-count // nodes), cpus=128, rest=False, silent_s=300)) as made, house_on(made) as house:
         before = cpu_s(made)
         began = time.monotonic()
         for _ in range(count):
