@@ -62,7 +62,11 @@ def separate_hosts(count: int) -> Iterator[Network]:
             undo.callback(_ip, "netns", "del", host.name)
             _ip("link", "add", host._cable, "type", "veth", "peer", "name", "eth0", "netns", host.name)
             _ip("link", "set", host._cable, "master", bridge, "up")
-            for words in (("addr", "add", f"{host.address}/24", "dev", "eth0"), ("link", "set", "eth0", "up"), ("link", "set", "lo", "up")):
+            for words in (
+                ("addr", "add", f"{host.address}/24", "dev", "eth0"),
+                ("link", "set", "eth0", "up"),
+                ("link", "set", "lo", "up"),
+            ):
                 _ip("-n", host.name, *words)
             hosts.append(host)
         yield Network(f"{prefix}.1", f"{prefix}.0/24", tuple(hosts))

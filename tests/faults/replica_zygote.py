@@ -12,7 +12,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from separate_hosts import move_to
-
 from sublet.app import logging
 from sublet.app.settings import Settings
 from sublet.core.rehearsal import rehearse

@@ -65,7 +65,9 @@ def test_a_leader_that_is_cut_off_is_replaced_and_follows_when_the_network_is_ba
     back = until(lambda: day.role(one) == "follower", "who was cut off follows")
     day.live_for(1.5)
     assert day.epoch() == epoch and day.role(two) == "leader", "who was cut off led for a moment"
-    print(f"cut for {CUT_S:g} s: led by the other after {led:.1f} s, next right decision {decided:.1f} s later; back {back:.1f} s")
+    print(
+        f"cut for {CUT_S:g} s: led by the other after {led:.1f} s, next right decision {decided:.1f} s later; back {back:.1f} s"
+    )
 
     one.host.cut()  # a follower is missed by nobody
     day.live_for(1.5)

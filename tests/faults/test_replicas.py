@@ -14,6 +14,8 @@ from postgres_server import restart
 from sublet.core.ids import LeaseId
 
 pytestmark = pytest.mark.postgres
+
+
 @pytest.fixture
 def day(tmp_path: Path, postgres_db: str) -> Iterator[Replicas]:
     tmp_path.chmod(0o755)

@@ -73,7 +73,9 @@ def turn_until(house: SlurmHouse, state: State, count: int) -> tuple[float, dict
             found = leases.counts(tx)
         seen = found.get(state, 0)
         took = time.monotonic() - began
-        tenths.update({f"{part}0%": round(took, 1) for part in range(1, 10) if f"{part}0%" not in tenths and seen >= count * part / 10})
+        tenths.update(
+            {f"{part}0%": round(took, 1) for part in range(1, 10) if f"{part}0%" not in tenths and seen >= count * part / 10}
+        )
         assert took < WITHIN_S, f"{dict(found)}; failing: {house.plane.loops.failing}"
         time.sleep(0.05)
     return time.monotonic() - began, tenths
@@ -82,7 +84,10 @@ def turn_until(house: SlurmHouse, state: State, count: int) -> tuple[float, dict
 def measure(nodes: int, count: int) -> dict[str, Any]:
     """Start and stop them."""
     rehearse()
-    with cluster(Layout(nodes=nodes, gpus=-(-count // nodes), cpus=128, rest=False, silent_s=300)) as made, house_on(made) as house:
+    with (
+        cluster(Layout(nodes=nodes, gpus=-(-count // nodes), cpus=128, rest=False, silent_s=300)) as made,
+        house_on(made) as house,
+    ):
         before = cpu_s(made)
         began = time.monotonic()
         for _ in range(count):

@@ -5,8 +5,8 @@
 
 Both arms run on a real cluster of 8 nodes with 8 GPUs, with the same tenants, the same owner's jobs at the same instants, and
 the same notice. Tenants' tasks checkpoint every 20 s; every other one also saves when it is told of its end, and does no more
-work then. On a lease they mark their checkpoints as the documentation asks (docs/checkpoint.md); Slurm has no place for that. A
-run that saved asks Sublet for its restart by its exit code, and Slurm by waiting until it is ended, or it would not be requeued.
+work then. On a lease they mark their checkpoints as the documentation asks (docs/checkpoint.md); Slurm has no place for that.
+A run that saved asks Sublet for its restart by its exit code; in Slurm it waits until it is ended, or it would not be requeued.
 An owner's wait is from `sbatch` to his script's first line; lost work is what an ended run did since its last checkpoint, and
 its share is of all that the tenants worked.
 """

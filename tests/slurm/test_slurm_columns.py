@@ -98,15 +98,22 @@ def test_what_is_not_sure_is_spread_evenly_and_said_to_be_so() -> None:
     uneven = job(nodes="2", list="node[3-4]", by_job="gres:gpu:5", by_node="N/A")
     assert (uneven.held, uneven.sure) == ((("node3", 3), ("node4", 2)), False)
     assert job(nodes="2", list="node[3-4]").sure and job(nodes="2", list="node[3-4]").gpus == 4
-    said = "JobId=8 X=1 Nodes=node9 CPU_IDs=1 Mem=1 GRES=gpu:1(IDX:0) \nJobId=7 Name=a   Nodes=node3 CPU_IDs=6 Mem=9 GRES=gpu:h100:1(IDX:1)"
-    assert columns.read_details(said + "   Nodes=node[4-5] CPU_IDs= Mem=0 GRES=gpu:h100:2(IDX:0-1) MinCPUs=1\n", 7) == (
-        *(("node3", 1), ("node4", 2), ("node5", 2)),
+    said = (
+        "JobId=8 X=1 Nodes=node9 CPU_IDs=1 Mem=1 GRES=gpu:1(IDX:0) \n"
+        "JobId=7 Name=a   Nodes=node3 CPU_IDs=6 Mem=9 GRES=gpu:h100:1(IDX:1)"
+        "   Nodes=node[4-5] CPU_IDs= Mem=0 GRES=gpu:h100:2(IDX:0-1) MinCPUs=1\n"
     )
+    assert columns.read_details(said, 7) == (("node3", 1), ("node4", 2), ("node5", 2))
 
 
 @pytest.mark.parametrize(
     ("task", "read"),
-    [("N/A", (0, None, "", 0)), ("12", (7, 12, "", 0)), ("3-100:2%4", (7, None, "3-100:2%4", 4)), ("1,5,9", (7, None, "1,5,9", 0))],
+    [
+        ("N/A", (0, None, "", 0)),
+        ("12", (7, 12, "", 0)),
+        ("3-100:2%4", (7, None, "3-100:2%4", 4)),
+        ("1,5,9", (7, None, "1,5,9", 0)),
+    ],
 )
 def test_tasks_of_arrays(task: str, read: tuple[int, int | None, str, int]) -> None:
     one = job(task=task)

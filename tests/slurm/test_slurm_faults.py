@@ -169,7 +169,9 @@ def settle(eight_nodes: Cluster, on: Callable[..., Site], sqlite_template: Path,
         database = folder / "sublet.db"
         database.write_bytes(sqlite_template.read_bytes())
         eight_nodes.preempts(on=False)
-        made.append(SlurmHouse(eight_nodes, on(eight_nodes, **{"timeout_s": 2.0, **site}), f"sqlite:///{database}", tmp_path / "data"))
+        made.append(
+            SlurmHouse(eight_nodes, on(eight_nodes, **{"timeout_s": 2.0, **site}), f"sqlite:///{database}", tmp_path / "data")
+        )
         return made[-1]
 
     yield settled

@@ -1,4 +1,4 @@
-"""The loops: observe, decide, apply, auction, enforce, start, in this order, again and again; and beside them meter, bill, audit.
+"""The loops: observe, decide, apply, auction, enforce, start, in this order, again and again; beside them meter, bill, audit.
 
 None takes input, each does bounded work and is harmless to repeat; a loop that fails is logged and tried again with the next
 tick. So the way after a crash is the way of every day.

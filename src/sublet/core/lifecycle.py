@@ -89,8 +89,8 @@ def after_exit(lease: Lease, *, exit_code: int | None, at_us: int, checkpoint_us
 def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
     """The lease once its GPUs are clean: over, or waiting for its next attempt.
 
-    Work that was reclaimed waits a back-off that doubles with each reclaim, so that it is not lent and evicted for ever; where it
-    answered its notice with a checkpoint (exit code 85) it lost next to nothing, and the back-off does not double. Work that
+    Work that was reclaimed waits a back-off that doubles with each reclaim, so that it is not lent and evicted for ever. Where
+    it answered its notice with a checkpoint (exit code 85) it lost next to nothing, and the back-off does not double. Work that
     asked for a restart by itself queues at once.
     """
     finished = lease.exit_code == 0

@@ -100,7 +100,7 @@ def gpus_in(text: str) -> tuple[int, str]:
 
 
 def asked(texts: Sequence[str], *, nodes: int, tasks: int) -> tuple[int, str]:
-    """(GPUs in all, their type) of requests by job, by node, by task and by socket; sockets count once a node, the least it is."""
+    """(GPUs in all, their type) of requests by job, node, task and socket; sockets count once a node, which is the least."""
     for text, times in zip(texts, (1, nodes, max(1, tasks), nodes), strict=True):
         gpus, kind = gpus_in(text)
         if gpus:
