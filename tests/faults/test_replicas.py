@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from day import books_are_in_order, nothing_ran_twice
+from day import books_are_in_order, first_right_decision, nothing_ran_twice
 from replicas import Replica, Replicas, until
 
 from postgres_server import restart
@@ -33,13 +33,15 @@ def test_leaders_come_and_go_and_nothing_is_lost_or_done_twice(day: Replicas, po
     day.live_for(1.5)
 
     os.kill(one.pid, signal.SIGKILL)
-    until(lambda: day.role(two) == "leader", "the other leads after a kill")
+    killed = until(lambda: day.role(two) == "leader", "the other leads after a kill")
+    print(f"leader killed: another led after {killed:.1f} s, right decisions {first_right_decision(day):.1f} s later")
     day.live_for(1.5)
     day.raise_up(one)
     assert day.role(one) == "follower"
 
     os.kill(two.pid, signal.SIGSTOP)
-    until(lambda: day.role(one) == "leader", "the other leads while the leader sleeps")
+    slept = until(lambda: day.role(one) == "leader", "the other leads while the leader sleeps")
+    print(f"leader paused: another led after {slept:.1f} s")
     before = day.epoch()
     day.live_for(1.5)
     os.kill(two.pid, signal.SIGCONT)
@@ -48,7 +50,8 @@ def test_leaders_come_and_go_and_nothing_is_lost_or_done_twice(day: Replicas, po
     assert day.epoch() == before and day.role(one) == "leader", "who woke up led for a moment"
 
     restart(postgres_url)
-    until(lambda: {day.role(one), day.role(two)} == {"leader", "follower"}, "both are back")
+    back = until(lambda: {day.role(one), day.role(two)} == {"leader", "follower"}, "both are back")
+    print(f"PostgreSQL restarted: led after {back:.1f} s, right decisions {first_right_decision(day):.1f} s later")
     assert day.epoch() > before
     day.live_for(1.0)
     day.drain(60)

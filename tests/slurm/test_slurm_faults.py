@@ -251,7 +251,8 @@ def test_leases_live_through_the_death_of_slurmctld(house: SlurmHouse) -> None:
     house.until(lambda: "observe" in house.plane.loops.failing, said="the failure to be said")
     assert "is slurmctld up?" in house.plane.loops.failing["observe"]
     house.cluster.start("slurmctld")
-    house.until(lambda: not house.plane.loops.failing, said="it to be over")
+    back = house.until(lambda: not house.plane.loops.failing, said="it to be over")
+    print(f"slurmctld killed: everything was seen again {back:.1f} s after it was back")
     house.reopen()
     for _ in range(20):
         house.tick()
@@ -266,7 +267,8 @@ def test_a_lease_whose_node_is_lost_comes_again_elsewhere_and_its_old_run_is_end
     ((node, _),) = house.lease(lease).placement
     old = house.lease(lease).run
     house.cluster.kill(str(node))
-    house.until(lambda: house.lease(lease).attempt == 2, within_s=90, said="the next attempt")
+    again = house.until(lambda: house.lease(lease).attempt == 2, within_s=90, said="the next attempt")
+    print(f"slurmd killed: its lease was granted elsewhere after {again:.1f} s, 9 of them until Slurm calls a node lost")
     house.until_active(lease)
     assert node not in {name for name, _ in house.lease(lease).placement}
     record = house.site.shared / "runs" / RunId(old) / "exit.json"

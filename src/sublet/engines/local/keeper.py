@@ -70,6 +70,7 @@ class Keeper:
             signal.signal(number, lambda *_: None)  # a handler, unlike "ignore", is not passed on to the workload
         self._child = launch.Child(-1, -1, -1)
         self._ready_text = b""
+        self._alone = False  # everything below us was seen to be gone
 
     def see_through(self) -> None:
         """Claim, run, enforce, record. A claimed run is never started a second time."""
@@ -191,7 +192,7 @@ class Keeper:
                 seen.add((process.pid, process.born))
 
     def _workload(self) -> list[processes.Process]:
-        everyone = processes.descendants(os.getpid())
+        everyone = processes.below(os.getpid())
         if not self._spec["sandboxed"]:
             return everyone
         return [p for p in everyone if self._child.pid not in (p.pid, p.parent)]
@@ -208,12 +209,16 @@ class Keeper:
             self._life.ended_by = "processes"
 
     def _kill_all(self) -> int:
-        """End everything below us; how many had to be ended. Gives up after 5 s on what the kernel will not let go."""
+        """End everything below us; how many had to be ended. Gives up after 5 s on what the kernel will not let go.
+
+        Once nothing was left, nothing can come any more: nobody is there to start it.
+        """
         killed: set[tuple[int, int]] = set()
-        for _ in range(KILL_ROUNDS):
+        for _ in range(KILL_ROUNDS if not self._alone else 0):
             self._reap()
-            left = processes.descendants(os.getpid())
+            left = processes.below(os.getpid()) or processes.descendants(os.getpid())
             if not left:
+                self._alone = True
                 break
             with contextlib.suppress(OSError):
                 limits.no_more_processes(self._applied.groups)
