@@ -157,6 +157,8 @@ for sandbox in (False, True):
     while engine.observe()["a.1"].phase is not Phase.RUNNING:
         assert engine.observe()["a.1"].phase is not Phase.EXITED, (engine.observe(), list(engine.logs("a.1")))
         time.sleep(0.01)
+    while len(b"".join(engine.logs("a.1")).split()) < 2:
+        time.sleep(0.01)
     engine.stop([StopOrder("a.1", 1000000)])
     while engine.observe()["a.1"].phase is not Phase.EXITED:
         time.sleep(0.01)

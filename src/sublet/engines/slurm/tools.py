@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from sublet.core.errors import Invalid, Unavailable
 from sublet.engines.slurm import columns
@@ -146,8 +147,8 @@ class Tools:
 
 
 def _little() -> dict[str, str]:
-    """The environment that a job starts with: where Slurm's own programs and the system's are. Its nodes add what Slurm says."""
+    """The environment that a job starts with: where Slurm's own programs and the system's are. Its nodes add Slurm's words."""
     found = shutil.which("sbatch")
-    homes = [*([] if found is None else [os.path.dirname(found)]), *_HOMES]
+    homes = [*([] if found is None else [str(Path(found).parent)]), *_HOMES]
     conf = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}  # the nodes put their own in its place
     return {"PATH": ":".join(dict.fromkeys(homes)), **conf}
