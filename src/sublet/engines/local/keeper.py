@@ -26,6 +26,8 @@ from sublet.engines.local.volumes import last_checkpoint
 
 HEARTBEAT_MS = 1_000
 LOCK_TRIES = 2_000  # of 5 ms each
+EVERY_CHILD = 0x4000_0000
+"""`__WALL` of waitpid(2): children of any kind, those too that end without a SIGCHLD."""
 KILL_ROUNDS = 200  # of 25 ms each
 SWEEP_ROUNDS = 5
 
@@ -215,8 +217,8 @@ class Keeper:
         """
         killed: set[tuple[int, int]] = set()
         for _ in range(KILL_ROUNDS if not self._alone else 0):
-            self._reap()
-            left = processes.below(os.getpid()) or processes.descendants(os.getpid())
+            self._alone = self._reap()
+            left = [] if self._alone else processes.below(os.getpid()) or processes.descendants(os.getpid())
             if not left:
                 self._alone = True
                 break
@@ -228,16 +230,18 @@ class Keeper:
             time.sleep(0.002 if len(killed) < 1_000 else 0.025)
         return len(killed)
 
-    def _reap(self) -> None:
-        """Collect ended children; orphans come to us, too."""
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
-                    return
-                if pid == self._child.pid:
-                    self._life.status = status
-                    self._life.exited_us = self._clock.now_us()
+    def _reap(self) -> bool:
+        """Collect ended children; orphans come to us, too. Whether none is left: then nothing is below us."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | EVERY_CHILD)
+            except ChildProcessError:
+                return True
+            if pid == 0:
+                return False
+            if pid == self._child.pid:
+                self._life.status = status
+                self._life.exited_us = self._clock.now_us()
 
     def _sweep(self) -> None:
         """The main process is gone: nothing of the run may outlive it, and its last words are kept."""
