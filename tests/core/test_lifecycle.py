@@ -159,9 +159,12 @@ def test_the_back_off_doubles_with_each_reclaim_up_to_its_bound() -> None:
     assert after_handover(handed_in(Cause.RECLAIMED, None, reclaims=10_000)).not_before_us == T0 + 500 * S + 3600 * S
 
 
-def test_the_back_off_does_not_double_for_work_that_saved_when_it_was_told() -> None:
+@pytest.mark.parametrize("ended", [(85, T0), (None, None)])
+def test_the_back_off_does_not_double_for_work_that_lost_nothing(ended: tuple[int | None, int | None]) -> None:
+    """It saved when it was told, or had not begun."""
+    exit_code, started_us = ended
     for reclaims in range(9):
-        after = after_handover(handed_in(Cause.RECLAIMED, 85, reclaims=reclaims))
+        after = after_handover(handed_in(Cause.RECLAIMED, exit_code, reclaims=reclaims, started_us=started_us))
         assert after.not_before_us - after.since_us == 60 * S
         assert after.reclaims == reclaims + 1
 

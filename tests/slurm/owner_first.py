@@ -114,7 +114,7 @@ def work_of(marks: Path, alive: set[str]) -> Work:
         done.worked_gpu_s += gpus * max(0.0, last - born)
         if run not in alive:
             done.runs_ended += 1
-            done.lost_gpu_s += gpus * max(0.0, last - saved)
+            done.lost_gpu_s += gpus * max(0.0, last - max(born, saved))
     return done
 
 

@@ -90,13 +90,14 @@ def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
     """The lease once its GPUs are clean: over, or waiting for its next attempt.
 
     Work that was reclaimed waits a back-off that doubles with each reclaim, so that it is not lent and evicted for ever. Where
-    it answered its notice with a checkpoint (exit code 85) it lost next to nothing, and the back-off does not double. Work that
-    asked for a restart by itself queues at once.
+    it lost next to nothing, having answered its notice with a checkpoint (exit code 85) or never begun, the back-off does not
+    double. Work that asked for a restart by itself queues at once.
     """
     finished = lease.exit_code == 0
     if lease.cause is Cause.RECLAIMED and lease.restartable and not finished:
         reclaims = lease.reclaims + 1
-        doublings = 0 if lease.exit_code == CHECKPOINTED_EXIT else min(reclaims - 1, 30)
+        lost = lease.started_us is not None and lease.exit_code != CHECKPOINTED_EXIT
+        doublings = min(reclaims - 1, 30) if lost else 0
         wait = min(pool.backoff_us * 2**doublings, pool.backoff_max_us)
         often = "once" if reclaims == 1 else f"{reclaims} times"
         why = f"reclaimed {often} by the owner; queued again after {wait / 1e6:g} s"
