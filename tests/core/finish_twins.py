@@ -3,18 +3,10 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
-from sublet.core.finishing import Habit, Risk
+from sublet.core.finishing import Habit
 from sublet.core.units import HOUR_US
 
 _64 = 2**64
-
-
-def steady(hazard_h: float, *, first_us: float = 0.0, again_us: float = 0.0) -> Risk:
-    """The same hazard at every age and size, and waits that are always the same."""
-    edges, hazards = np.zeros(1, np.int64), np.array([[hazard_h]])
-    return Risk((1,), edges, hazards, np.array([[first_us, first_us]]), np.array([[again_us, again_us]]))
 
 
 def mixed(value: int) -> int:
@@ -69,6 +61,6 @@ def finished(  # noqa: PLR0917 (as the kernel)
         left -= min(left, max(0, safe - repeats))
         billed += max(0, ran - habit.free_us)
         at += ran + habit.turn_us + back_off + quantile(uniform(*key, 2 * reclaims + 2), again)
-        back_off = min(2 * back_off, habit.backoff_max_us)
+        back_off = back_off if habit.heeds else min(2 * back_off, habit.backoff_max_us)
         reclaims += 1
     return reclaims, -1, billed

@@ -1,12 +1,14 @@
 """When work is done that may be taken back: the kernel against its twin, and the expectation against the kernel."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from finish_twins import finished, steady
+from finish_twins import finished
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sublet.core.finishing import ATTEMPTS_MAX, Habit, Risk, backed_off_h, expected, finish, of_term
+from sublet.core.finishing import ATTEMPTS_MAX, Habit, Risk, backed_off_h, expected, finish, of_term, steady
 from sublet.core.kernels import finish as kernels
 from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US
 
@@ -110,9 +112,11 @@ def test_numbers_are_spread_evenly() -> None:
 
 @given(count=st.integers(0, 40))
 def test_back_offs_double_up_to_the_longest(count: int) -> None:
-    habit = Habit(backoff_us=MINUTE_US, backoff_max_us=HOUR_US)
+    habit = Habit(heeds=False, backoff_us=MINUTE_US, backoff_max_us=HOUR_US)
     plain = sum(min(MINUTE_US * 2**n, HOUR_US) for n in range(count)) / HOUR_US
     assert backed_off_h(np.array([float(count)]), habit)[0] == pytest.approx(plain)
+    heeding = replace(habit, heeds=True)
+    assert backed_off_h(np.array([float(count)]), heeding)[0] == pytest.approx(count / 60), "nothing is lost"
 
 
 def test_a_size_takes_the_row_that_holds_it() -> None:

@@ -12,7 +12,7 @@ from sublet.core.decide.offer import ON_DEMAND, SPOT, Needs, Offer, Provider
 from sublet.core.decide.rank import CRITERIA, by_provider, pareto, rank
 from sublet.core.decide.turn import turns
 from sublet.core.decide.weigh import shelf_of, weigh
-from sublet.core.finishing import Habit, Risk, finish
+from sublet.core.finishing import Habit, finish, steady
 from sublet.core.residency import Label, Party, Place, allows, verdicts
 from sublet.core.units import HOUR_US, MICRO
 
@@ -142,9 +142,7 @@ def test_the_expected_spot_cost_is_that_of_many_simulated_runs(hazard: float, sa
     heeds = replace(habit, heeds=save_s <= 30)
     work = np.full(20_000, 40 * HOUR_US)
     rows = np.tile(np.array(heeds.row, np.int64), (len(work), 1))
-    nothing = np.zeros((1, 2))
-    risk = Risk((1,), np.zeros(1, np.int64), np.array([[hazard]]), nothing, nothing)
-    played = finish(work, np.full(len(work), 8), rows, risk, runs=1, seed=4)
+    played = finish(work, np.full(len(work), 8), rows, steady(hazard), runs=1, seed=4)
     simulated = played.billed_us.mean() / HOUR_US * 20 * MICRO
     assert cost == pytest.approx(simulated, rel=0.05)
 

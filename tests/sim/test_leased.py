@@ -67,7 +67,7 @@ def test_the_risk_is_reclaims_by_time_at_an_age() -> None:
     rows[:, 5] = 2 * HOUR_US
     rows[:100, 5], rows[:100, 6] = HOUR_US // 2 - 1, 1  # half are taken back just before the half hour
     scene = scene_beside(jobs(5), 8, 0.5, Habits())
-    risk = risk_of(Runs(rows), scene.pool, turn_us=0)
+    risk = risk_of(Runs(rows), habit_of(scene))
     assert risk.hazards_h[0, 1] == pytest.approx(100 / (200 / 3), rel=1e-3), "200 leases for 20 minutes"
     assert risk.hazards_h[0, 0] == risk.hazards_h[0, 2] == 0
     assert replace(habit_of(scene), heeds=False).heeds is False

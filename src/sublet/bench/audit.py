@@ -32,7 +32,7 @@ HABITS: Mapping[str, Habits] = {
     "heeds": Habits(), "checkpoints": Habits(heed=False), "loses": Habits(heed=False, checkpoint_us=None, restart_us=0),
 }  # fmt: skip
 GUARDED_SHARE = 0.5
-"""Of what the jobs would ask for as spot: a forecast guarantees less than what is idle, and who waits for ever tells nothing."""
+"""Of what they ask for as spot: a forecast guarantees less than what is idle, and who waits for ever tells nothing."""
 LOSING_MAX_US = 12 * HOUR_US
 """Work that never saves is replayed only up to this length: longer work might never end."""
 

@@ -118,13 +118,13 @@ def agreement(jobs: OwnerJobs, runs: Runs, said: Said) -> dict[str, Any]:
 def as_spot(scene: Scene, jobs: OwnerJobs, told: Runs) -> tuple[float, float]:
     """With hazards by size and age, as an audit plays spot leases."""
     habit = habit_of(scene)
-    return predicted(jobs, habit, risk_of(told, scene.pool, turn_us=habit.turn_us))
+    return predicted(jobs, habit, risk_of(told, habit))
 
 
 def as_guarded(scene: Scene, jobs: OwnerJobs, told: Runs) -> tuple[float, float]:
     """With one share that is taken back of each term, as an audit plays guarded leases."""
     habit = replace(habit_of(scene), backoff_us=0)
-    waits = risk_of(told, scene.pool, turn_us=habit.turn_us, backs_off=False)
+    waits = risk_of(told, habit)
     reclaims, added = 0.0, 0.0
     for term_us, share in taken_back(scene, told).items():
         mine = jobs.of(term_of(jobs.run_us) == term_us)

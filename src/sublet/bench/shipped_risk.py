@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sublet.advice.study.question import EXAMPLE, EXAMPLE_NODES, EXAMPLE_ORIGIN, Files, asked
 from sublet.advice.study.run import scene_of
-from sublet.bench.foretold import NODE_GPUS, TERMS_US, outlook_of, taken_back, under_guarantee
+from sublet.bench.foretold import NODE_GPUS, TERMS_US, habit_of, outlook_of, taken_back, under_guarantee
 from sublet.core.finishing import Risk
 from sublet.core.units import DAY_US, HOUR_US, SECOND_US
 from sublet.sim.generated import generated
@@ -26,12 +26,12 @@ ASKED_SHARE = 0.5
 def measured(*, quantiles: int = 11) -> str:
     """The `[risk]` and `[guarded_waits]` tables of a surplus file, and the shares that go into its `[[guarded]]`."""
     scene, jobs = _example()
-    turn_us = scene.engine.handover_us + scene.engine.start_us
-    spot = risk_of(replayed(replace(scene, listed=listed(jobs))), scene.pool, turn_us=turn_us)
+    habit = habit_of(scene)
+    spot = risk_of(replayed(replace(scene, listed=listed(jobs))), habit)
     short = jobs.of(jobs.run_us + scene.habits.restart_us <= TERMS_US[-1])
     kept = under_guarantee(replace(scene, listed=listed(short)))
     runs = replayed(kept, outlook_of(kept))
-    waits = risk_of(runs, kept.pool, turn_us=turn_us, backs_off=False)
+    waits = risk_of(runs, replace(habit, backoff_us=0))
     hazards = "[\n" + "".join(f"  {[round(float(value), 5) for value in row]},\n" for row in spot.hazards_h) + "]"
     ages = [round(float(edge) / HOUR_US, 4) for edge in spot.edges_us]
     shares = "".join(

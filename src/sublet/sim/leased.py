@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from sublet.core.finishing import Risk
+from sublet.core.finishing import Habit, Risk
 from sublet.core.ids import TenantId
 from sublet.core.lease import LeaseClass
-from sublet.core.terms import Pool
 from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US, on_grid
 from sublet.sim.opening import Opening
 from sublet.sim.outlook import Blind, Outlook
@@ -110,16 +109,16 @@ def lived(runs: Runs) -> Lived:
     return Lived(last[:, 8], taken[last[:, 8]], last[:, 5] - last[:, 3])
 
 
-def risk_of(runs: Runs, pool: Pool, *, turn_us: int, backs_off: bool = True) -> Risk:
+def risk_of(runs: Runs, habit: Habit) -> Risk:
     """How leases of each size were taken back and how long they waited, as `core.finishing` takes it.
 
     The hazard at an age is reclaims / time that leases ran at that age: the estimate for lives that are cut off, too. A size
-    that was hardly ever taken back is given the hazards of all sizes together. `turn_us`: hand-over and start, which pass
-    between two runs anyway. `backs_off`: whether leases wait the pool's back-off before they are asked for again.
+    that was hardly ever taken back is given the hazards of all sizes together. What passes between two runs by `habit` anyway,
+    turn-round and back-off, is left out of the waits.
     """
     rows = runs.rows[runs.rows[:, 4] >= 0]
     kinds = np.searchsorted(np.array(SIZES[:-1]), rows[:, 2], side="left")
-    first, again, size_again = _waits(runs.rows, pool if backs_off else replace(pool, backoff_us=0), turn_us)
+    first, again, size_again = _waits(runs.rows, habit)
     every = np.ones(len(rows), np.bool_)
     hazards, waits, more = [], [], []
     for kind in range(len(SIZES)):
@@ -143,15 +142,15 @@ def _hazards(rows: Ints) -> list[float]:
     return found
 
 
-def _waits(rows: Ints, pool: Pool, turn_us: int) -> tuple[Ints, Ints, Ints]:
+def _waits(rows: Ints, habit: Habit) -> tuple[Ints, Ints, Ints]:
     """Waits before a first run (of each row that has started), waits after a reclaim beyond the back-off, and their sizes."""
     ordered = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
     started = rows[rows[:, 4] >= 0]
     before, after = ordered[:-1], ordered[1:]
     follows = (before[:, 0] == after[:, 0]) & (before[:, 6] == 1) & (after[:, 4] >= 0)
-    times = before[follows, 1]
-    back_off = np.minimum(pool.backoff_us * 2 ** np.minimum(times - 1, 30), pool.backoff_max_us)
-    again = (after[follows, 4] - before[follows, 5] - turn_us - back_off).clip(min=0)
+    doublings = 0 if habit.heeds else np.minimum(before[follows, 1] - 1, 30)
+    back_off = np.minimum(habit.backoff_us * 2**doublings, habit.backoff_max_us)
+    again = (after[follows, 4] - before[follows, 5] - habit.turn_us - back_off).clip(min=0)
     return started[:, 4] - started[:, 3], again, np.searchsorted(np.array(SIZES[:-1]), after[follows, 2], side="left")
 
 
