@@ -49,15 +49,18 @@ def _free_port() -> int:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """The URL of a running server, without a database name."""
+def server(*, address: str = "127.0.0.1", trusted: str = "", below: Path | None = None) -> Iterator[str]:
+    """The URL of a running server, without a database name.
+
+    `address`: where it listens; `trusted`: a subnet whose hosts it lets in; `below`: the directory that its own one is made in.
+    """
     programs, prefix = _programs(), _as_postgres()
-    home = Path(tempfile.mkdtemp(prefix="sublet-postgres-"))
+    home = Path(tempfile.mkdtemp(prefix="sublet-postgres-", dir=below))
     if prefix:
         shutil.chown(home, "postgres")
     port = _free_port()
     data = home / "data"
-    settings = f"-c listen_addresses=127.0.0.1 -p {port} -k {home} -c fsync=off -c full_page_writes=off -c max_connections=60"
+    settings = f"-c listen_addresses={address} -p {port} -k {home} -c fsync=off -c full_page_writes=off -c max_connections=60"
 
     def program(name: str, *arguments: str) -> None:
         command = [*prefix, str(programs / name), "-D", str(data), *arguments]
@@ -67,9 +70,12 @@ def server() -> Iterator[str]:
 
     try:
         program("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
+        if trusted:
+            with (data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {trusted} trust\n")
         program("pg_ctl", "-w", "-l", str(home / "log"), "-o", settings, "start")
         try:
-            yield f"postgresql://postgres@127.0.0.1:{port}"
+            yield f"postgresql://postgres@{address}:{port}"
         finally:
             program("pg_ctl", "-m", "immediate", "-w", "stop")
     finally:
@@ -101,3 +107,13 @@ def restart(url: str) -> None:
         "restart",
     ]
     subprocess.run(command, cwd=home, capture_output=True, check=True, timeout=_TIMEOUT_S)
+
+
+def start_again(url: str, below: Path) -> None:
+    """Start the server that `server(below=...)` made there, where it has ended by itself."""
+    (data,) = below.glob("sublet-postgres-*/data")
+    try:
+        psycopg.connect(f"{url}/postgres", connect_timeout=2).close()
+    except psycopg.OperationalError:
+        words = ["-D", str(data), "-w", "-l", str(data.parent / "log"), "restart"]  # with what it was last started with
+        subprocess.run([*_as_postgres(), str(_programs() / "pg_ctl"), *words], cwd=data.parent, check=True, timeout=_TIMEOUT_S)

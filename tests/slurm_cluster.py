@@ -47,6 +47,7 @@ class Layout:
     surplus: bool = True
     preemption: bool = True
     epilog: str = ""  # a path; @home@ is the cluster's directory
+    silent_s: int = 9  # a slurmd that is silent for so long is lost with its jobs
     lines: Sequence[str] = ()  # further lines of slurm.conf
     cloud: bool = False  # nodes that are only names: the controller's state and scheduling at any size, and nothing runs
 
@@ -394,7 +395,7 @@ MpiDefault=none
 ReturnToService=2
 {warning}SlurmdParameters=config_overrides
 SlurmctldTimeout=30
-SlurmdTimeout=9
+SlurmdTimeout={layout.silent_s}
 MessageTimeout=30
 InactiveLimit=0
 MinJobAge=300

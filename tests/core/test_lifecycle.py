@@ -142,7 +142,9 @@ def test_the_hand_over_leads_to_the_next_attempt_or_to_the_end(cause: Cause, exi
         fresh = lease_of("l1")
         for name in ("price_micro", "granted_us", "exempt_until_us", "ends_us", "funded_until_us", "started_us", "noticed_us"):
             assert getattr(after, name) == getattr(fresh, name), name
-        assert (after.deadline_us, after.stopped_us, after.metered_us, after.exit_code) == (None, None, None, None)
+        assert (after.deadline_us, after.stopped_us, after.metered_us) == (None, None, None)
+        assert after.exit_code == (exit_code if cause is Cause.RECLAIMED else None), "how it answered is remembered"
+        assert after.heeds == (cause is Cause.RECLAIMED and exit_code == 85)
         assert (after.attempt, after.usage_seq) == (1, 4), "attempts and usage are numbered over the whole life"
 
 
@@ -155,6 +157,16 @@ def test_the_back_off_doubles_with_each_reclaim_up_to_its_bound() -> None:
         assert ("reclaimed once" if reclaims + 1 == 1 else f"reclaimed {reclaims + 1} times") in after.reason
     assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
     assert after_handover(handed_in(Cause.RECLAIMED, None, reclaims=10_000)).not_before_us == T0 + 500 * S + 3600 * S
+
+
+@pytest.mark.parametrize("ended", [(85, T0), (None, None)])
+def test_the_back_off_does_not_double_for_work_that_lost_nothing(ended: tuple[int | None, int | None]) -> None:
+    """It saved when it was told, or had not begun."""
+    exit_code, started_us = ended
+    for reclaims in range(9):
+        after = after_handover(handed_in(Cause.RECLAIMED, exit_code, reclaims=reclaims, started_us=started_us))
+        assert after.not_before_us - after.since_us == 60 * S
+        assert after.reclaims == reclaims + 1
 
 
 def test_work_that_asked_for_a_restart_queues_at_once() -> None:

@@ -23,6 +23,7 @@ from sublet.core.reclaim import reclaimable
 from sublet.core.terms import Pool
 from sublet.core.topology import Location, Within, topology_of
 from sublet.core.units import HOUR_US
+from sublet.core.workload import CHECKPOINTED_EXIT
 
 PROFILE = settings(deadline=None, derandomize=True, max_examples=150)
 
@@ -310,6 +311,10 @@ def test_a_loss_is_work_since_the_checkpoint_restart_and_what_is_owed() -> None:
     assert loss_at(spot, at_us=at, pool=pool) == 2 * (600 + 60) * 1_000
     saved = running("s", (0, 0b11), price_micro=price, checkpoint_us=at - 10 * S)
     assert loss_at(saved, at_us=at, pool=pool) == 2 * (10 + 60) * 1_000
+    heeding = running("s", (0, 0b11), price_micro=price, reclaims=1, exit_code=CHECKPOINTED_EXIT)
+    assert loss_at(heeding, at_us=at, pool=pool) == 2 * 60 * 1_000, "it saved when it was told the last time"
+    deaf = running("s", (0, 0b11), price_micro=price, reclaims=1, exit_code=-9)
+    assert loss_at(deaf, at_us=at, pool=pool) == loss_at(spot, at_us=at, pool=pool)
     unstarted = running("s", (0, 0b11), price_micro=price, started_us=None)
     assert loss_at(unstarted, at_us=at, pool=pool) == 2 * 60 * 1_000
     guarded = running("g", (0, 0b1), price_micro=price, lease_class=LeaseClass.GUARDED, term_us=HOUR_US)
@@ -367,6 +372,8 @@ HELD_LEASES = st.lists(
         granted_us=st.integers(T0 - 9 * S, T0),
         started_us=st.none() | st.integers(T0, T0 + 900 * S),
         checkpoint_us=st.none() | st.integers(T0, T0 + 900 * S),
+        reclaims=st.integers(0, 1),
+        exit_code=st.sampled_from([None, 0, CHECKPOINTED_EXIT]),
         exempt_until_us=st.integers(T0, T0 + 999 * S),
         grace_us=st.integers(0, 999 * S),
         deadline_us=st.none() | st.integers(T0, T0 + 999 * S),

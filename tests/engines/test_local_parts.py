@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -14,7 +15,7 @@ import pytest
 
 import sublet
 from sublet.core.errors import Invalid
-from sublet.engines.local import devices, engine, identity, limits, sandbox
+from sublet.engines.local import devices, engine, identity, limits, processes, sandbox
 from sublet.engines.local.deadlines import Deadlines, SteadyClock
 from sublet.engines.local.devices import CpuSlots, NvidiaGpus, find_devices
 from sublet.engines.local.limits import CgroupV1, CgroupV2
@@ -156,6 +157,8 @@ for sandbox in (False, True):
     while engine.observe()["a.1"].phase is not Phase.RUNNING:
         assert engine.observe()["a.1"].phase is not Phase.EXITED, (engine.observe(), list(engine.logs("a.1")))
         time.sleep(0.01)
+    while len(b"".join(engine.logs("a.1")).split()) < 2:
+        time.sleep(0.01)
     engine.stop([StopOrder("a.1", 1000000)])
     while engine.observe()["a.1"].phase is not Phase.EXITED:
         time.sleep(0.01)
@@ -179,3 +182,21 @@ def test_it_works_without_root(state: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["clean 65534", "clean 65534"], done.stderr
     assert "service's user" in done.stderr
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_what_is_below_a_process_is_found_by_either_way(monkeypatch: pytest.MonkeyPatch, *, lists: bool) -> None:
+    if not lists:
+        monkeypatch.setattr(processes, "_children", None)
+        monkeypatch.setattr(Path, "exists", lambda _: False)
+    tree = "sleep 60 & (sleep 61 & sleep 62 & wait) & wait"
+    with subprocess.Popen(["/bin/sh", "-c", tree], start_new_session=True) as top:
+        try:
+            give_up = time.monotonic() + 10
+            while len(found := processes.below(top.pid)) < 4 and time.monotonic() < give_up:
+                time.sleep(0.01)
+            assert {(one.pid, one.born) for one in found} == {(one.pid, one.born) for one in processes.descendants(top.pid)}
+            assert len(found) == 4 and all(one.session == top.pid for one in found)
+        finally:
+            os.killpg(top.pid, signal.SIGKILL)
+    assert processes.below(top.pid) == []

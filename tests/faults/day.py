@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from sublet.app import audit, billing, metering
 from sublet.app import leases as leasing
@@ -16,6 +18,7 @@ from sublet.app import owner as owning
 from sublet.app.clock import Clock
 from sublet.app.forecasting import Forecaster
 from sublet.app.tasks import LeaseRequest
+from sublet.core.errors import Unavailable
 from sublet.core.ids import JobId, LeaseId, TenantId
 from sublet.core.lease import LeaseClass, State
 from sublet.core.ledger import tenant_accounts
@@ -30,6 +33,8 @@ from sublet.store.tenants import Tenant
 
 PROMISE_US = 6 * SECOND_US
 TENANTS = (TenantId("ada"), TenantId("bell"))
+PATIENCE_S = 60.0
+Name = TypeVar("Name")
 
 
 def quick(pool: Pool) -> Pool:
@@ -118,22 +123,45 @@ class Day:
 
     def request(self) -> None:
         """A tenant asks for a lease, unless many wait."""
-        with self.database.write() as tx:
+        with self.database.read() as tx:
             if len(leases.live(tx)) > 12:
                 return
-            seconds = self.rng.choice((0.2, 0.5, 1.0, 3.0))
-            asked = LeaseRequest(self._workload(seconds), gpus_per_node=self.rng.randint(1, 4), bid_micro=3_000_000)
+        self.request_one()
+
+    def request_one(self) -> LeaseId:
+        """A tenant asks for a lease."""
+        seconds = self.rng.choice((0.2, 0.5, 1.0, 3.0))
+        asked = LeaseRequest(self._workload(seconds), gpus_per_node=self.rng.randint(1, 4), bid_micro=3_000_000)
+        with self.database.write() as tx:
             made = leasing.request(tx, self.forecaster, asked, tenant=self.rng.choice(TENANTS), now_us=self.clock.now_us())
         self.leases.append(made.id)
+        return made.id
 
     def submit(self) -> None:
         """The owner submits a job, unless many wait."""
-        with self.database.write() as tx:
+        with self.database.read() as tx:
             if len(jobs.live(tx)) > 3:
                 return
-            asked = LeaseRequest(self._workload(self.rng.choice((0.2, 0.6))), gpus_per_node=self.rng.randint(1, 6))
+        self.submit_one()
+
+    def submit_one(self) -> JobId:
+        """The owner submits a job."""
+        asked = LeaseRequest(self._workload(self.rng.choice((0.2, 0.6))), gpus_per_node=self.rng.randint(1, 6))
+        with self.database.write() as tx:
             made = owning.run(tx, asked, forced=False, by="test", now_us=self.clock.now_us())
         self.jobs.append(made.id)
+        return made.id
+
+    def insist(self, ask: Callable[[], Name]) -> Name:
+        """Ask again and again until the database answers."""
+        give_up = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return ask()
+            except Unavailable:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.05)
 
     def release(self) -> None:
         """A tenant gives something back."""
@@ -199,3 +227,33 @@ def books_are_in_order(day: Day) -> None:
         assert not usage.unsettled(tx, after=None, limit=1)
     assert max(Counter((one.lease, one.seq) for one in measured).values()) == 1
     assert sum(one.gpu_us for one in measured if one.kind is UsageKind.BILLED) > 0
+
+
+def no_owner_waited_beyond_the_promise(day: Day) -> None:
+    """Each of his jobs started within the promise, but for the time that the control plane was away."""
+    with day.database.read() as tx:
+        done = jobs.some(tx, day.jobs)
+    late = []
+    for job in done:
+        assert job.entitled_us is not None and job.started_us is not None, f"{job.id} never started"
+        away = day.outage_us(job.submitted_us, job.started_us)
+        if job.started_us - job.entitled_us > PROMISE_US + away:
+            late.append(job)
+    assert late == []
+
+
+def first_right_decision(day: Day) -> float:
+    """Until a job of the owner that was submitted now runs, and a lease that was asked for now has its answer; in seconds."""
+    began = time.monotonic()
+    job = day.insist(day.submit_one)
+    lease = day.insist(day.request_one)
+    while time.monotonic() < began + PATIENCE_S:
+        try:
+            with day.database.read() as tx:
+                (mine,), (his,) = leases.some(tx, [lease]), jobs.some(tx, [job])
+        except Unavailable:
+            continue
+        if mine.state is not State.REQUESTED and his.started_us is not None:
+            return time.monotonic() - began
+        time.sleep(0.02)
+    raise AssertionError(f"no decision within {PATIENCE_S} s: {mine} {his}")

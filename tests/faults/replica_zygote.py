@@ -1,6 +1,7 @@
 """Forks whole servers, each a replica on one database, that a test may kill, pause and wake.
 
-Reads `data_dir port` lines and answers each with a process id.
+Reads lines of `data_dir address port` and, where it is to run on a host of its own, that host's name, and answers each with a
+process id.
 """
 
 import os
@@ -8,6 +9,9 @@ import signal
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from separate_hosts import move_to
 from sublet.app import logging
 from sublet.app.settings import Settings
 from sublet.core.rehearsal import rehearse
@@ -16,11 +20,12 @@ from sublet.serving import Server
 SLOTS = 8
 
 
-def replica(folder: Path, url: str, name: str, port: int) -> None:
+def replica(folder: Path, url: str, name: str, address: str, port: int) -> None:
     settings = Settings(
         data_dir=folder / name,
         engine_dir=folder / "engine",
         database=url,
+        host=address,
         port=port,
         engine="cpu",
         slots=SLOTS,
@@ -40,11 +45,13 @@ def main(folder: Path, url: str) -> None:
     os.dup2(2, 1)  # what is logged goes to stderr
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that are killed
     for line in sys.stdin:
-        name, port = line.split()
+        name, address, port, *host = line.split()
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            replica(folder, url, name, int(port))
+            for space in host:
+                move_to(space)
+            replica(folder, url, name, address, int(port))
             os._exit(0)
         os.write(answers, f"{pid}\n".encode())
 

@@ -1,11 +1,12 @@
 """The loops, end to end, on both stores: from a request to the last micro-unit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from house import ADA, BELL, House
 
+from sublet.core.errors import Unavailable
 from sublet.core.lease import Cause, LeaseClass, State
 from sublet.core.occupancy import Level
 from sublet.core.owner import JobState
@@ -13,7 +14,7 @@ from sublet.core.units import HOUR_US, SECOND_US, charge_micro
 from sublet.core.usage import UsageKind
 from sublet.core.workload import Workload
 from sublet.engines.fake import Behaviour
-from sublet.engines.protocol import StartOrder
+from sublet.engines.protocol import NoticeOrder, StartOrder
 from sublet.store import nodes, spans, usage, webhooks
 from sublet.store.usage import attempts_of
 
@@ -212,6 +213,36 @@ def test_what_ended_is_wiped_after_its_time(house: House) -> None:
     house.wait(25 * 3_600)
     assert house.lease(lease).run not in house.engine.observe()
     assert house.state(lease) is State.ENDED
+
+
+def test_a_start_that_fails_again_and_again_keeps_no_owner_waiting(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that its engine refuses is refused with every pass; notices and stops of others go out all the same."""
+    house.set_pool(forecast="last_week_peak")
+    leased = [house.ask(8), house.ask(4)]
+    house.tick(2)
+    house.wait(300)
+    honest = house.engine.start
+
+    def refuses_leases(orders: Sequence[StartOrder]) -> None:
+        honest([order for order in orders if order.is_owner])
+        if any(not order.is_owner for order in orders):
+            raise Unavailable("the run was not queued")
+
+    monkeypatch.setattr(house.engine, "start", refuses_leases)
+    house.ask(4)
+    house.plane.loops.tick()
+    assert house.plane.loops.failing.keys() == {"start"}
+    told: list[NoticeOrder] = []
+    tells = house.engine.notify
+    monkeypatch.setattr(house.engine, "notify", lambda orders: (told.extend(orders), tells(orders))[1])
+    jobs = [house.submit(8), house.submit(8)]
+    house.plane.loops.tick()
+    assert {house.state(lease) for lease in leased} == {State.NOTICED}
+    assert house.plane.loops.failing.keys() == {"start"}
+    assert {order.run for order in told} >= {house.lease(lease).run for lease in leased}
+    monkeypatch.setattr(house.engine, "start", honest)
+    house.wait(121, ticks=4)
+    assert {house.job(job).state for job in jobs} == {JobState.RUNNING}
 
 
 def test_a_notice_comes_as_the_signal_that_was_asked_for(house: House) -> None:

@@ -4,8 +4,11 @@
     sudo .venv/bin/python tests/slurm/owner_first.py [--jobs 20] [--seed 1] [--grace 5] [--json]
 
 Both arms run on a real cluster of 8 nodes with 8 GPUs, with the same tenants, the same owner's jobs at the same instants, and
-the same notice. Tenants' tasks checkpoint every 20 s; every other one also saves when it is told of its end. An owner's wait is
-from `sbatch` to his script's first line; lost work is what an ended run did since its last checkpoint.
+the same notice. Tenants' tasks checkpoint every 20 s; every other one also saves when it is told of its end, and does no more
+work then. On a lease they mark their checkpoints as the documentation asks (docs/checkpoint.md); Slurm has no place for that.
+A run that saved asks Sublet for its restart by its exit code; in Slurm it waits until it is ended, or it would not be requeued.
+An owner's wait is from `sbatch` to his script's first line; lost work is what an ended run did since its last checkpoint, and
+its share is of all that the tenants worked.
 """
 
 import argparse
@@ -33,13 +36,20 @@ from sublet.store.database import Database
 
 TASK = """f={marks}/$SLURM_JOB_ID.${{SLURM_RESTART_COUNT:-0}}
 echo {gpus} >$f.gpus
-save() {{ date +%s.%N >$f.saved; }}
+date +%s.%N >$f.born
+save() {{
+  date +%s.%N >$f.saved
+  [ -z "$SUBLET_CHECKPOINT_DIR" ] || touch "$SUBLET_CHECKPOINT_DIR/.sublet-checkpointed"
+}}
 trap '{heeds}' TERM USR2
 save
 n=0
 while :; do date +%s.%N >$f.alive; n=$((n + 1)); [ $((n % 20)) -ne 0 ] || save; sleep 1; done
 """
-SAVES, DEAF = "save; exit 85", ":"
+DEAF = ":"
+BACKOFF_S = 10
+"""Before a lease is granted again, doubling as in any pool: as long as Slurm keeps a requeued job from starting here."""
+SAVES = {"sublet": "save; exit 85", "slurm alone": "save; exec sleep 300"}
 
 
 @dataclass(frozen=True)
@@ -86,17 +96,26 @@ def play(made: Cluster, asks: list[Ask], marks: Path) -> list[float]:
     return [float(stamp.read_text()) - at if stamp.exists() else float("inf") for stamp, at in stamps]
 
 
-def lost_gpu_s(marks: Path, alive: set[str]) -> tuple[int, float]:
-    """(runs that ended, GPU-seconds they lost) since their last checkpoints."""
-    ended, lost = 0, 0.0
+@dataclass
+class Work:
+    """What the tenants did. `worked`, `lost`: GPU-seconds."""
+
+    runs_ended: int = 0
+    worked_gpu_s: float = 0.0
+    lost_gpu_s: float = 0.0
+
+
+def work_of(marks: Path, alive: set[str]) -> Work:
+    """What all runs worked, and what those that ended lost since their last checkpoints."""
+    done = Work()
     for path in marks.glob("*.gpus"):
-        run = path.name.removesuffix(".gpus")
-        if run in alive:
-            continue
-        ended += 1
-        saved, last = (_read(marks / f"{run}.{what}") for what in ("saved", "alive"))
-        lost += int(path.read_text()) * max(0.0, last - saved)
-    return ended, lost
+        run, gpus = path.name.removesuffix(".gpus"), int(path.read_text())
+        born, saved, last = (_read(marks / f"{run}.{what}") for what in ("born", "saved", "alive"))
+        done.worked_gpu_s += gpus * max(0.0, last - born)
+        if run not in alive:
+            done.runs_ended += 1
+            done.lost_gpu_s += gpus * max(0.0, last - max(born, saved))
+    return done
 
 
 def _read(path: Path) -> float:
@@ -123,9 +142,9 @@ def with_sublet(made: Cluster, sizes: list[int], marks: Path, grace_s: int) -> I
     token = made.home / "token"
     token.write_text(made.token())
     os.environ.update(made.env)
-    site = Site(shared, rest_url=made.rest_url, token_file=token)
-    house = SlurmHouse(made, site, f"sqlite:///{folder / 'sublet.db'}", folder / "data", grace_s=grace_s)
-    leased = [house.ask(gpus, run=_task(n, gpus, marks)) for n, gpus in enumerate(sizes)]
+    site = Site(shared, rest_url=made.rest_url, token_file=token, python=os.path.realpath(sys.executable))
+    house = SlurmHouse(made, site, f"sqlite:///{folder / 'sublet.db'}", folder / "data", grace_s=grace_s, backoff_s=BACKOFF_S)
+    leased = [house.ask(gpus, run=_task("sublet", n, gpus, marks)) for n, gpus in enumerate(sizes)]
     house.until_active(*leased)
     house.plane.start()
     try:
@@ -148,7 +167,7 @@ def with_slurm_alone(made: Cluster, sizes: list[int], marks: Path, grace_s: int)
     jobs = []
     for n, gpus in enumerate(sizes):
         words = ["--partition=surplus", f"--gres=gpu:{gpus}", "--mem=100M", "--requeue", "--signal=B:USR2@60", "--time=60"]
-        jobs.append(made.submit(_task(n, gpus, marks), *words))
+        jobs.append(made.submit(_task("slurm alone", n, gpus, marks), *words))
     made.until(lambda: all(made.state(job) == "RUNNING" for job in jobs), within_s=60)
     try:
         yield
@@ -156,8 +175,8 @@ def with_slurm_alone(made: Cluster, sizes: list[int], marks: Path, grace_s: int)
         made.run("scancel", "-Q", "-p", "surplus", check=False)
 
 
-def _task(number: int, gpus: int, marks: Path) -> str:
-    return TASK.format(marks=marks, gpus=gpus, heeds=SAVES if number % 2 else DEAF)
+def _task(arm: str, number: int, gpus: int, marks: Path) -> str:
+    return TASK.format(marks=marks, gpus=gpus, heeds=SAVES[arm] if number % 2 else DEAF)
 
 
 ARMS: dict[str, Callable[..., Any]] = {"sublet": with_sublet, "slurm alone": with_slurm_alone}
@@ -172,7 +191,7 @@ def measure(arm: str, *, jobs: int, seed: int, grace_s: int) -> dict[str, Any]:
         marks.mkdir()
         with ARMS[arm](made, sizes, marks, grace_s):
             waits = play(made, asks, marks)
-            ended, lost = lost_gpu_s(marks, running(made))
+            done = work_of(marks, running(made))
     ordered = sorted(waits)
     return {
         "arm": arm,
@@ -181,8 +200,10 @@ def measure(arm: str, *, jobs: int, seed: int, grace_s: int) -> dict[str, Any]:
         "wait_median_s": round(statistics.median(waits), 1),
         "wait_p99_s": round(ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))], 1),
         "late": sum(wait > grace_s + 5 + 5 for wait in waits),
-        "runs_ended": ended,
-        "lost_gpu_s": round(lost, 1),
+        "runs_ended": done.runs_ended,
+        "worked_gpu_s": round(done.worked_gpu_s),
+        "lost_gpu_s": round(done.lost_gpu_s, 1),
+        "lost_share": round(done.lost_gpu_s / done.worked_gpu_s, 4),
         "waits": [round(wait, 1) for wait in waits],
         "shapes": [f"{ask.nodes}x{ask.gpus}" for ask in asks],
     }

@@ -35,7 +35,7 @@ SLEEPS = "trap 'exit 85' TERM; while :; do sleep 0.1; done"
 class SlurmHouse:
     """One tenant, one pool: the GPUs of the cluster. Notices of a few seconds, and nothing held in reserve."""
 
-    def __init__(self, made: Cluster, site: Site, url: str, folder: Path, *, grace_s: int = 3) -> None:
+    def __init__(self, made: Cluster, site: Site, url: str, folder: Path, *, grace_s: int = 3, backoff_s: int = 1) -> None:
         self.cluster, self.site, self.url, self.folder = made, site, url, folder
         self.database = Database(url)
         self.began_us = time.time_ns() // 1_000
@@ -47,7 +47,8 @@ class SlurmHouse:
             self.pool: PoolId = row.pool.id
             spot = replace(TERMS[LeaseClass.SPOT], grace_us=grace_s * SECOND_US, exempt_us=0)
             terms = {**TERMS, LeaseClass.SPOT: spot}
-            easy = replace(row.pool, terms=terms, forecast="last_week_peak", backoff_us=SECOND_US, stop_us=2 * SECOND_US)
+            times = {"backoff_us": backoff_s * SECOND_US, "stop_us": 2 * SECOND_US}
+            easy = replace(row.pool, terms=terms, forecast="last_week_peak", **times)
             pools.put(tx, easy, now_us=self.plane.clock.now_us())
 
     def _open(self) -> ControlPlane:

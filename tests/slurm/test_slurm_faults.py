@@ -2,9 +2,11 @@
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engine_rigs import Rig
@@ -12,11 +14,14 @@ from slurm_house import SlurmHouse
 
 from conftest import engine_on
 from slurm_cluster import Cluster
+from small_disk import NoDisk, SmallDisk, small_disk
 from sublet.core.errors import Unavailable
 from sublet.core.ids import RunId
 from sublet.core.lease import State
+from sublet.core.owner import JobState
 from sublet.engines.protocol import Phase
-from sublet.engines.slurm.engine import JOB_RECORD, SlurmEngine
+from sublet.engines.slurm.engine import ALIVE_EVERY_S, JOB_RECORD, SlurmEngine
+from sublet.engines.slurm.net import ALIVE
 from sublet.engines.slurm.site import Cluster as Site
 from sublet.engines.slurm.site import mark_of
 from sublet.engines.slurm.tools import Tools
@@ -152,16 +157,89 @@ def test_a_hanging_slurmrestd_is_passed_by(one_node: Cluster, on: Callable[..., 
     rig.end_all()
 
 
+Settle = Callable[..., SlurmHouse]
+
+
 @pytest.fixture
-def house(eight_nodes: Cluster, on: Callable[..., Site], sqlite_template: Path, tmp_path: Path) -> Iterator[SlurmHouse]:
-    database = tmp_path / "sublet.db"
-    database.write_bytes(sqlite_template.read_bytes())
-    eight_nodes.preempts(on=False)
-    made = SlurmHouse(eight_nodes, on(eight_nodes, timeout_s=2.0), f"sqlite:///{database}", tmp_path / "data")
-    yield made
-    made.release_all()
-    assert made.findings() == []
-    made.close()
+def settle(eight_nodes: Cluster, on: Callable[..., Site], sqlite_template: Path, tmp_path: Path) -> Iterator[Settle]:
+    """A house whose database lies where a test wants it."""
+    made: list[SlurmHouse] = []
+
+    def settled(folder: Path = tmp_path, **site: Any) -> SlurmHouse:
+        database = folder / "sublet.db"
+        database.write_bytes(sqlite_template.read_bytes())
+        eight_nodes.preempts(on=False)
+        made.append(
+            SlurmHouse(eight_nodes, on(eight_nodes, **{"timeout_s": 2.0, **site}), f"sqlite:///{database}", tmp_path / "data")
+        )
+        return made[-1]
+
+    yield settled
+    eight_nodes.cancel_all()
+    for one in made:
+        one.release_all()
+        assert one.findings() == []
+        one.close()
+
+
+@pytest.fixture
+def house(settle: Settle) -> SlurmHouse:
+    return settle()
+
+
+@pytest.fixture
+def disk() -> Iterator[SmallDisk]:
+    made = small_disk(Path(tempfile.gettempdir()) / f"sublet-slurm-disk-{os.getpid()}", mib=24)
+    try:
+        found = made.__enter__()
+    except NoDisk as reason:
+        pytest.skip(str(reason))
+    try:
+        yield found
+    finally:
+        made.__exit__(None, None, None)
+
+
+def test_while_the_disk_is_full_sublet_is_silent_so_that_slurm_s_own_net_opens(disk: SmallDisk, settle: Settle) -> None:
+    house = settle(disk.path)
+    lease = house.ask(8)
+    house.until_active(lease)
+    alive = house.site.shared / ALIVE
+    house.until(alive.exists, said="a sign of life")
+    with house.database.driver() as (execute, _):
+        execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    disk.fill()
+    house.cluster.submit("sleep 60", "--gres=gpu:8")
+    house.until(lambda: "owner_queue" in house.plane.loops.failing, said="the failure to be said")
+    assert "free some space" in house.plane.loops.failing["owner_queue"]
+    before = alive.stat().st_mtime_ns
+    end = time.monotonic() + 2 * ALIVE_EVERY_S
+    while time.monotonic() < end:
+        house.tick()
+        time.sleep(0.1)
+    assert alive.stat().st_mtime_ns == before, "it looks on and can decide nothing"
+    disk.free()
+    began = time.monotonic()
+    house.until(lambda: house.jobs() and house.jobs()[0].state is JobState.RUNNING, said="the books to follow")
+    print(f"disk full: the books were right {time.monotonic() - began:.1f} s after there was room again")
+    house.until(lambda: alive.stat().st_mtime_ns > before, said="another sign of life")
+    assert (house.lease(lease).state, house.lease(lease).attempt) == (State.ACTIVE, 1)
+
+
+def test_a_hanging_slurmrestd_keeps_no_owner_waiting(settle: Settle) -> None:
+    house = settle(rest=True, timeout_s=10.0)
+    leased = [house.ask(8) for _ in range(8)]
+    house.until_active(*leased)
+    daemon = house.cluster.processes["slurmrestd"].pid
+    os.kill(daemon, signal.SIGSTOP)
+    try:
+        job = house.cluster.submit("sleep 60", "--gres=gpu:8", "-N2")
+        noticed = house.until(lambda: any(house.lease(one).state is State.NOTICED for one in leased), said="a notice")
+        took = noticed + house.until(lambda: house.cluster.state(job) == "RUNNING", said="the owner's job to run")
+        print(f"slurmrestd hangs: notice {noticed:.1f} s after the owner's submission, his job after {took:.1f} s")
+    finally:
+        os.kill(daemon, signal.SIGCONT)
+    assert sum(house.lease(one).state is State.ACTIVE for one in leased) == 6
 
 
 def test_leases_live_through_the_death_of_slurmctld(house: SlurmHouse) -> None:
@@ -173,7 +251,8 @@ def test_leases_live_through_the_death_of_slurmctld(house: SlurmHouse) -> None:
     house.until(lambda: "observe" in house.plane.loops.failing, said="the failure to be said")
     assert "is slurmctld up?" in house.plane.loops.failing["observe"]
     house.cluster.start("slurmctld")
-    house.until(lambda: not house.plane.loops.failing, said="it to be over")
+    back = house.until(lambda: not house.plane.loops.failing, said="it to be over")
+    print(f"slurmctld killed: everything was seen again {back:.1f} s after it was back")
     house.reopen()
     for _ in range(20):
         house.tick()
@@ -188,7 +267,8 @@ def test_a_lease_whose_node_is_lost_comes_again_elsewhere_and_its_old_run_is_end
     ((node, _),) = house.lease(lease).placement
     old = house.lease(lease).run
     house.cluster.kill(str(node))
-    house.until(lambda: house.lease(lease).attempt == 2, within_s=90, said="the next attempt")
+    again = house.until(lambda: house.lease(lease).attempt == 2, within_s=90, said="the next attempt")
+    print(f"slurmd killed: its lease was granted elsewhere after {again:.1f} s, 9 of them until Slurm calls a node lost")
     house.until_active(lease)
     assert node not in {name for name, _ in house.lease(lease).placement}
     record = house.site.shared / "runs" / RunId(old) / "exit.json"

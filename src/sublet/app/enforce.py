@@ -4,7 +4,8 @@ There is no queue of orders to lose. After a crash the same states give the same
 already done.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from sublet.app.mirror import Mirror
 from sublet.app.observe import Sight
@@ -21,8 +22,18 @@ _UNPROVEN = frozenset({None, Phase.STARTING})  # the order may have been lost in
 RunEnv = Callable[[RunId], Mapping[str, str]]
 
 
-def enforce(database: Database, mirror: Mirror, engine: Engine, sight: Sight, *, run_env: RunEnv) -> None:
-    """Give every order that the states call for, where the last look does not show it done."""
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the states call for, where the last look does not show it done."""
+
+    notices: Sequence[NoticeOrder]
+    stops: Sequence[StopOrder]
+    starts: Sequence[StartOrder]
+    cleans: Sequence[RunId]
+
+
+def called_for(database: Database, mirror: Mirror, sight: Sight, *, run_env: RunEnv) -> Orders:
+    """Every order to give now."""
     with mirror.lock, database.read() as tx:
         mirror.catch_up(tx)
         waiting = sorted(mirror.unsettled.values(), key=lambda holder: holder.id)  # what simply runs needs no order
@@ -35,15 +46,31 @@ def enforce(database: Database, mirror: Mirror, engine: Engine, sight: Sight, *,
         to_tell = [lease for lease in held if _tells(lease, phases)]
         named = [*(lease.id for lease in (*to_start, *to_tell)), *(job.id for job in jobs_to_start)]
         found = workloads.get_all(tx, named)
-    engine.start(
-        [
+    return Orders(
+        notices=[_notice(lease, found[lease.id]) for lease in to_tell],
+        stops=[*_lease_stops(held, sold, phases), *_job_stops(work, sold, phases)],
+        starts=[
             *(_job_order(job, found[job.id]) for job in jobs_to_start),
             *(_lease_order(lease, found[lease.id], sold[lease.pool], run_env) for lease in to_start),
-        ]
+        ],
+        cleans=[*_runs_in(held, State.HANDOVER, phases), *_runs_in(work, JobState.HANDOVER, phases)],
     )
-    engine.notify([_notice(lease, found[lease.id]) for lease in to_tell])
-    engine.stop([*_lease_stops(held, sold, phases), *_job_stops(work, sold, phases)])
-    engine.clean([*_runs_in(held, State.HANDOVER, phases), *_runs_in(work, JobState.HANDOVER, phases)])
+
+
+def make_end(engine: Engine, orders: Orders) -> None:
+    """What gives the owner his GPUs comes first: nobody else's failing start may keep a lease from its notice or its end."""
+    try:
+        engine.notify(orders.notices)
+    finally:
+        engine.stop(orders.stops)
+
+
+def make_begin(engine: Engine, orders: Orders) -> None:
+    """Hand-overs and starts, each of which may fail by itself."""
+    try:
+        engine.clean(orders.cleans)
+    finally:
+        engine.start(orders.starts)
 
 
 def _starts(lease: Lease, phases: Mapping[RunId, Phase]) -> bool:

@@ -41,6 +41,11 @@ class FencedEngine:
         """The owner's jobs as of the last look."""
         return self._engine.owner_work()
 
+    def show_life(self) -> None:
+        """A whole pass went through here, where the lead is."""
+        self._confirm()
+        self._engine.show_life()
+
     def logs(self, run: RunId, *, offset: int = 0) -> Iterator[bytes]:
         """What the run printed."""
         return self._engine.logs(run, offset=offset)

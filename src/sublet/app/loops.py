@@ -1,4 +1,4 @@
-"""The loops: observe, decide, apply, auction, enforce, in this order, again and again; beside them meter, bill, audit.
+"""The loops: observe, decide, apply, auction, enforce, start, in this order, again and again; beside them meter, bill, audit.
 
 None takes input, each does bounded work and is harmless to repeat; a loop that fails is logged and tried again with the next
 tick. So the way after a crash is the way of every day.
@@ -18,7 +18,7 @@ from sublet.app.books import Bookkeeping
 from sublet.app.books_apart import Closed
 from sublet.app.clock import Clock, explain_jump
 from sublet.app.decide import Decider
-from sublet.app.enforce import RunEnv, enforce
+from sublet.app.enforce import Orders, RunEnv, called_for, make_begin, make_end
 from sublet.app.mirror import Mirror
 from sublet.app.observe import Sight, Steps, observe
 from sublet.app.rebalancing import Balancer
@@ -34,6 +34,10 @@ from sublet.store.leadership import Fenced
 log = structlog.get_logger(__name__)
 _REST = 4
 """Bookkeeping that takes long comes round only after so many times as long: the machine is there for the owner first."""
+
+
+OWNER_WAITS_FOR = frozenset({"observe", "owner_queue", "decide", "apply", "enforce"})
+"""While one of these fails, on a full disk say, we count as silent: whatever else gives the owner his GPUs must take over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,16 @@ class Loops:
             if self._balancer.propose(now_us=self._clock.now_us()):
                 self._apply()
         if sight is not None:
+            orders: Orders | None = None
             with self.part("enforce"):
-                enforce(self._database, self._mirror, self._engine, sight, run_env=self._run_env)
+                orders = called_for(self._database, self._mirror, sight, run_env=self._run_env)
+                make_end(self._engine, orders)
+            if orders is not None:
+                with self.part("start"):
+                    make_begin(self._engine, orders)
+        if not OWNER_WAITS_FOR & self.failing.keys():
+            with self.part("show_life"):
+                self._engine.show_life()
         self._report_jump()
 
     def keep_books(self) -> None:

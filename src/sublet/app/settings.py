@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     slurm_user: str = Field(default="", description="whose token it is; empty: the user that runs Sublet")
     slurm_python: str = Field(default="python3", description="Python 3.11 or later on the nodes")
     slurm_epilog: bool = Field(default=False, description="the nodes run Sublet's epilog; without its word no node is clean")
+    slurm_timeout_ms: int = Field(
+        default=10_000, ge=500, le=600_000, description="how long one call to Slurm may take before it counts as no answer"
+    )
     slurm_name: str = Field(default="sublet", description="tells this installation's jobs from another's in one cluster")
     tick_ms: int = Field(default=500, ge=10, le=60_000, description="the loops run at least this often")
     meter_ms: int = Field(default=10_000, ge=10, le=3_600_000, description="usage is recorded at least this often")

@@ -29,4 +29,5 @@ def cluster_of(settings: Settings) -> Cluster | None:
         python=settings.slurm_python,
         epilog=settings.slurm_epilog,
         installation=settings.slurm_name,
+        timeout_s=settings.slurm_timeout_ms / 1_000,
     )

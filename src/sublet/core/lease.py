@@ -13,6 +13,7 @@ from sublet.core.fleet import Placement
 from sublet.core.ids import LeaseId, PoolId, RunId, TenantId, lease_run
 from sublet.core.transitions import walked
 from sublet.core.values import changed
+from sublet.core.workload import CHECKPOINTED_EXIT
 
 
 class State(StrEnum):
@@ -153,7 +154,7 @@ class Lease:
     metered_us: int | None = None  # usage is recorded up to here
     usage_seq: int = 0  # the last usage interval written
     cause: Cause | None = None
-    exit_code: int | None = None
+    exit_code: int | None = None  # of the attempt, and before its end of the last one if that was reclaimed
     reason: str = ""  # what a person should know about its present state
 
     @property
@@ -165,6 +166,11 @@ class Lease:
     def gpus_per_node(self) -> int:
         """GPUs the gang wants on each of its nodes."""
         return self.gpus // self.nodes
+
+    @property
+    def heeds(self) -> bool:
+        """Whether it answered the notice of its last reclaim with a checkpoint: its next one is expected to lose no work."""
+        return self.reclaims > 0 and self.exit_code == CHECKPOINTED_EXIT
 
     @property
     def is_bought(self) -> bool:

@@ -62,7 +62,8 @@ def stopped(lease: Lease, cause: Cause, *, at_us: int, reason: str) -> Lease:
 def released(lease: Lease, *, at_us: int) -> Lease:
     """The lease given back by its tenant, for good. What a reclaim already made free stays free."""
     if lease.state in WAITING:
-        return changed(step(lease, Event.WITHDRAW, at=at_us, reason="released by the tenant"), cause=Cause.RELEASED)
+        withdrawn = step(lease, Event.WITHDRAW, at=at_us, reason="released by the tenant", exit_code=None)
+        return changed(withdrawn, cause=Cause.RELEASED)
     given = stopped(lease, Cause.RELEASED, at_us=at_us, reason="released by the tenant")
     return changed(given, restartable=False)
 
@@ -88,16 +89,20 @@ def after_exit(lease: Lease, *, exit_code: int | None, at_us: int, checkpoint_us
 def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
     """The lease once its GPUs are clean: over, or waiting for its next attempt.
 
-    Work that was reclaimed waits a back-off that doubles with each reclaim, so that it is not lent and evicted for ever; work
-    that asked for a restart (exit code 85) queues at once.
+    Work that was reclaimed waits a back-off that doubles with each reclaim, so that it is not lent and evicted for ever. Where
+    it lost next to nothing, having answered its notice with a checkpoint (exit code 85) or never begun, the back-off does not
+    double. Work that asked for a restart by itself queues at once.
     """
     finished = lease.exit_code == 0
     if lease.cause is Cause.RECLAIMED and lease.restartable and not finished:
         reclaims = lease.reclaims + 1
-        wait = min(pool.backoff_us * 2 ** min(reclaims - 1, 30), pool.backoff_max_us)
+        lost = lease.started_us is not None and lease.exit_code != CHECKPOINTED_EXIT
+        doublings = min(reclaims - 1, 30) if lost else 0
+        wait = min(pool.backoff_us * 2**doublings, pool.backoff_max_us)
         often = "once" if reclaims == 1 else f"{reclaims} times"
         why = f"reclaimed {often} by the owner; queued again after {wait / 1e6:g} s"
-        return _again(lease, Event.REQUEUE, at_us, why, reclaims=reclaims, not_before_us=at_us + wait)
+        again = {"reclaims": reclaims, "not_before_us": at_us + wait, "exit_code": lease.exit_code}
+        return _again(lease, Event.REQUEUE, at_us, why, **again)
     if lease.cause is Cause.BUDGET and lease.restartable and not finished:
         return _again(lease, Event.PAUSE, at_us, "the spend limit is used up; it goes on when the limit is raised")
     if lease.cause is Cause.FAILED and lease.exit_code is None and lease.started_us is not None and lease.restartable:
@@ -116,7 +121,8 @@ def goes_on(lease: Lease) -> bool:
     return lease.state is State.HANDOVER and lease.restartable and (asked or lost)
 
 
-def _again(lease: Lease, event: Event, at_us: int, reason: str, **data: int) -> Lease:
+def _again(lease: Lease, event: Event, at_us: int, reason: str, **data: int | None) -> Lease:
+    """The lease without what belonged to the attempt. How that ended is kept where a reclaim ended it (`Lease.heeds`)."""
     return step(
         lease,
         event,
@@ -135,6 +141,5 @@ def _again(lease: Lease, event: Event, at_us: int, reason: str, **data: int) -> 
         notice_at_us=None,
         stopped_us=None,
         metered_us=None,
-        exit_code=None,
-        **data,
+        **{"exit_code": None, **data},
     )

@@ -233,7 +233,7 @@ class Standing:
             lease.since_us,
             lease.granted_us or 0,
             started or 0,
-            max(started or 0, lease.checkpoint_us or 0),
+            NEVER if lease.heeds else max(started or 0, lease.checkpoint_us or 0),
             lease.exempt_until_us,
             lease.grace_us,
             NEVER if lease.deadline_us is None else lease.deadline_us,

@@ -34,7 +34,7 @@ HELD_ROW = np.dtype(
         ("since_us", np.int64),
         ("granted_us", np.int64),
         ("started_us", np.int64),  # where it runs
-        ("safe_us", np.int64),  # its work up to here is safe: the last checkpoint, or its start
+        ("safe_us", np.int64),  # its work up to here is safe: the last checkpoint, or its start; NEVER: it saves when told to
         ("exempt_us", np.int64),
         ("grace_us", np.int64),
         ("deadline_us", np.int64),  # NEVER without one

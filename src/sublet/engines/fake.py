@@ -189,6 +189,9 @@ class FakeEngine:
         """What a test put into `queue`; None: the owner's jobs are queued with us."""
         return None if self.queue is None else list(self.queue)
 
+    def show_life(self) -> None:
+        """Nothing waits for our silence."""
+
     def forget(self, runs: Sequence[RunId]) -> None:
         """Drop runs that have a verdict."""
         for name in runs:

@@ -153,6 +153,9 @@ class Engine(Protocol):
     def owner_work(self) -> Sequence[OwnerWork] | None:
         """The owner's jobs as of the last `observe`, waiting and running; None where he queues them with us."""
 
+    def show_life(self) -> None:
+        """A whole pass went through: what would give the owner his GPUs without us may go on sleeping."""
+
     def forget(self, runs: Sequence[RunId]) -> None:
         """Drop the records of finished runs; the control plane has stored what it needs."""
 

@@ -119,6 +119,9 @@ class LocalEngine:
         """None: this machine has no queue but ours."""
         return None
 
+    def show_life(self) -> None:
+        """Nothing waits for our silence: each run's keeper has its deadlines."""
+
     def forget(self, runs: Sequence[RunId]) -> None:
         """Remove the directories of runs whose hand-over has a verdict; others are kept."""
         for name in runs:

@@ -26,6 +26,8 @@ from sublet.engines.local.volumes import last_checkpoint
 
 HEARTBEAT_MS = 1_000
 LOCK_TRIES = 2_000  # of 5 ms each
+EVERY_CHILD = 0x4000_0000
+"""`__WALL` of waitpid(2): children of any kind, those too that end without a SIGCHLD."""
 KILL_ROUNDS = 200  # of 25 ms each
 SWEEP_ROUNDS = 5
 
@@ -70,6 +72,7 @@ class Keeper:
             signal.signal(number, lambda *_: None)  # a handler, unlike "ignore", is not passed on to the workload
         self._child = launch.Child(-1, -1, -1)
         self._ready_text = b""
+        self._alone = False  # everything below us was seen to be gone
 
     def see_through(self) -> None:
         """Claim, run, enforce, record. A claimed run is never started a second time."""
@@ -191,7 +194,7 @@ class Keeper:
                 seen.add((process.pid, process.born))
 
     def _workload(self) -> list[processes.Process]:
-        everyone = processes.descendants(os.getpid())
+        everyone = processes.below(os.getpid())
         if not self._spec["sandboxed"]:
             return everyone
         return [p for p in everyone if self._child.pid not in (p.pid, p.parent)]
@@ -208,12 +211,16 @@ class Keeper:
             self._life.ended_by = "processes"
 
     def _kill_all(self) -> int:
-        """End everything below us; how many had to be ended. Gives up after 5 s on what the kernel will not let go."""
+        """End everything below us; how many had to be ended. Gives up after 5 s on what the kernel will not let go.
+
+        Once nothing was left, nothing can come any more: nobody is there to start it.
+        """
         killed: set[tuple[int, int]] = set()
-        for _ in range(KILL_ROUNDS):
-            self._reap()
-            left = processes.descendants(os.getpid())
+        for _ in range(KILL_ROUNDS if not self._alone else 0):
+            self._alone = self._reap()
+            left = [] if self._alone else processes.below(os.getpid()) or processes.descendants(os.getpid())
             if not left:
+                self._alone = True
                 break
             with contextlib.suppress(OSError):
                 limits.no_more_processes(self._applied.groups)
@@ -223,16 +230,18 @@ class Keeper:
             time.sleep(0.002 if len(killed) < 1_000 else 0.025)
         return len(killed)
 
-    def _reap(self) -> None:
-        """Collect ended children; orphans come to us, too."""
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
-                    return
-                if pid == self._child.pid:
-                    self._life.status = status
-                    self._life.exited_us = self._clock.now_us()
+    def _reap(self) -> bool:
+        """Collect ended children; orphans come to us, too. Whether none is left: then nothing is below us."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG | EVERY_CHILD)
+            except ChildProcessError:
+                return True
+            if pid == 0:
+                return False
+            if pid == self._child.pid:
+                self._life.status = status
+                self._life.exited_us = self._clock.now_us()
 
     def _sweep(self) -> None:
         """The main process is gone: nothing of the run may outlive it, and its last words are kept."""

@@ -63,6 +63,33 @@ def descendants(ancestor: int) -> list[Process]:
     return [process for process in found if not process.zombie]
 
 
+def below(ancestor: int) -> list[Process]:
+    """The same from the kernel's own lists of children, whatever else runs on the machine.
+
+    Children that end while a list is read may hide others (proc(5)): that nothing is left only `descendants` proves.
+    """
+    if not (PROC / str(ancestor) / "task" / str(ancestor) / "children").exists():
+        return descendants(ancestor)  # an old kernel has none
+    found: list[Process] = []
+    frontier = [ancestor]
+    while frontier:
+        children = [pid for parent in frontier for pid in _children(parent)]
+        found += [process for process in map(look, children) if process is not None]
+        frontier = children
+    return [process for process in found if not process.zombie]
+
+
+def _children(parent: int) -> list[int]:
+    """Of all its threads."""
+    tasks, found = PROC / str(parent) / "task", []
+    try:
+        for thread in os.listdir(tasks):  # noqa: PTH208 - names only, and often
+            found += [int(pid) for pid in (tasks / thread / "children").read_text(encoding="ascii").split()]
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it has just ended
+    return found
+
+
 def send(process: Process, number: signal.Signals) -> bool:
     """Signal exactly this process; False if it is gone."""
     try:

@@ -115,9 +115,8 @@ class Agent(Keeper):
         """Leave nothing behind on this node, look at the GPUs, and put down what was found."""
         problems = []
         ended = self._kill_all()
-        left = processes.descendants(os.getpid())
-        if left:
-            problems.append(f"{len(left)} processes cannot be ended")
+        if not self._alone:
+            problems.append(f"{len(processes.descendants(os.getpid()))} processes cannot be ended")
         scratch = remove_tree(self._run.scratch)
         if scratch:
             problems.append(scratch)

@@ -1,5 +1,7 @@
 """From settings to a way into the cluster, with the version asked first."""
 
+from dataclasses import replace
+
 from sublet.core.errors import Invalid
 from sublet.engines.slurm.either import Either
 from sublet.engines.slurm.rest import Rest
@@ -7,6 +9,9 @@ from sublet.engines.slurm.site import Cluster
 from sublet.engines.slurm.tools import Tools
 from sublet.engines.slurm.transport import Transport
 from sublet.engines.slurm.versions import PARSERS, parser_of
+
+HURRY_S = 1.0
+"""How long slurmrestd may take for what the tools can do as well: while it hangs, the owner waits."""
 
 
 def connect(cluster: Cluster) -> Transport:
@@ -19,7 +24,9 @@ def connect(cluster: Cluster) -> Transport:
             raise
         return _rest_alone(cluster)
     parser = parser_of(tools.version())
-    return Either(Rest(cluster, parser), tools) if cluster.rest_url else tools
+    if not cluster.rest_url:
+        return tools
+    return Either(Rest(replace(cluster, timeout_s=min(cluster.timeout_s, HURRY_S)), parser), tools)
 
 
 def _rest_alone(cluster: Cluster) -> Transport:

@@ -27,8 +27,8 @@ class Either:
         return self._try(lambda way: way.version())
 
     def jobs(self) -> list[Job]:
-        """All jobs."""
-        return self._try(lambda way: way.jobs())
+        """All jobs, from `squeue`: the daemon would write a kilobyte and a half of JSON for each."""
+        return self._second.jobs()
 
     def nodes(self) -> list[Node]:
         """All nodes, from `sinfo`: it asks for less."""

@@ -41,6 +41,8 @@ LOST_S = 60.0
 """A job that Slurm does not know is given up so long after it was queued; slurmctld saves its state every few seconds."""
 FENCE_S = 10.0
 """How long the agent of a run that was lost with its node may take to say that it ended it; it looks every 2 s."""
+STARTING_S = 1.0
+"""How long jobs are queued in one call, or longer by one job."""
 MERCY_S = 5
 """How long after its deadline a run that its agent did not end is ended through Slurm."""
 
@@ -91,8 +93,12 @@ class SlurmEngine:
         return [NodeSeen(NodeId(n.name), n.gpus, n.gpu_type, not n.problem, n.problem) for n in seen if n.gpus]
 
     def start(self, orders: Sequence[StartOrder]) -> None:
-        """Queue a job for each run, unless one was ever queued."""
-        self._each(orders, self._start)
+        """Queue a job for each run, unless one was ever queued. What takes too long is left for the next call.
+
+        A thousand take many seconds, in which nobody would look for the owner's jobs.
+        """
+        until_s = time.monotonic() + STARTING_S
+        self._each(orders, lambda order: self._start(order) if time.monotonic() < until_s else None)
         self._queue.expire()
 
     def notify(self, orders: Sequence[NoticeOrder]) -> None:
@@ -119,7 +125,6 @@ class SlurmEngine:
         """Every run that has a directory, from one look at the queue."""
         look = self._queue.look()
         now, self._looked_us = _now_us(), look.asked_us
-        self._show_life()
         with self._on_disk():
             seen = {name: self._see(name, look, now) for name in sorted(self._runs)}
         with contextlib.suppress(SubletError):  # tried again with the next look
@@ -160,8 +165,8 @@ class SlurmEngine:
             raise NotFound(f"this engine knows no run {run}", field="run")
         return output.read(directory, offset)
 
-    def _show_life(self) -> None:
-        """While we look, the cluster's own preemption may stay off (`net.py`); when we fall silent, it takes over."""
+    def show_life(self) -> None:
+        """While we serve, the cluster's own preemption may stay off (`net.py`); when we fall silent, it takes over."""
         if time.monotonic() >= self._shown_s + ALIVE_EVERY_S:
             with self._on_disk():
                 (self._cluster.shared / ALIVE).touch()

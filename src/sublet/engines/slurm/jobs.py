@@ -1,7 +1,7 @@
-"""Jobs as Slurm tells of them (data v0.0.38): `squeue --json` and slurmrestd's `/jobs` have the same shape."""
+"""Jobs as Slurm tells of them, read from slurmrestd's `/jobs` (data v0.0.38); `columns` reads them from `squeue`."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,6 @@ class Job:
     id: int
     name: str
     comment: str
-    user: str
     partition: str
     state: str
     reason: str
@@ -54,8 +53,7 @@ class Job:
     tasks_at_once: int  # of an array; 0: as many as fit
     restarts: int
     preempt_s: int  # when Slurm began to preempt it: its grace runs
-    wants: str  # nodes that it insists on
-    features: str
+    sure: bool = True  # `held` is what it holds, not only what follows from what it asked for
 
 
 def read(documents: Iterable[Mapping[str, Any]]) -> list[Job]:
@@ -65,12 +63,12 @@ def read(documents: Iterable[Mapping[str, Any]]) -> list[Job]:
 
 def _job(of: Mapping[str, Any]) -> Job:
     nodes = max(1, of["node_count"] or 1)
-    gpus, gpu_type = _asked(of, nodes)
+    texts = [of[name] or "" for name in ("tres_per_job", "tres_per_node", "tres_per_task", "tres_per_socket")]
+    gpus, gpu_type = asked(texts, nodes=nodes, tasks=of["tasks"] or 1)
     return Job(
         id=of["job_id"],
         name=of["name"] or "",
         comment=of["comment"] or "",
-        user=of["user_name"] or "",
         partition=of["partition"] or "",
         state=of["job_state"],
         reason=of["state_reason"] or "",
@@ -89,8 +87,6 @@ def _job(of: Mapping[str, Any]) -> Job:
         tasks_at_once=of["array_max_tasks"] or 0,
         restarts=of["restart_cnt"] or 0,
         preempt_s=of["preempt_time"] or 0,
-        wants=of["required_nodes"] or "",
-        features=of["features"] or "",
     )
 
 
@@ -103,14 +99,13 @@ def gpus_in(text: str) -> tuple[int, str]:
     return total, kind
 
 
-def _asked(of: Mapping[str, Any], nodes: int) -> tuple[int, str]:
-    """GPUs in all. A request may be by job, node, task or socket; sockets count once a node, which is the least it can be."""
-    for name, times in (("tres_per_job", 1), ("tres_per_node", nodes), ("tres_per_task", max(1, of["tasks"] or 1))):
-        gpus, kind = gpus_in(of[name] or "")
+def asked(texts: Sequence[str], *, nodes: int, tasks: int) -> tuple[int, str]:
+    """(GPUs in all, their type) of requests by job, node, task and socket; sockets count once a node, which is the least."""
+    for text, times in zip(texts, (1, nodes, max(1, tasks), nodes), strict=True):
+        gpus, kind = gpus_in(text)
         if gpus:
             return gpus * times, kind
-    gpus, kind = gpus_in(of["tres_per_socket"] or "")
-    return gpus * nodes, kind
+    return 0, ""
 
 
 def _held(of: Mapping[str, Any]) -> tuple[tuple[str, int], ...]:

@@ -24,10 +24,20 @@ _TASKS = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
 
 def owner_work(jobs: Iterable[Job], nodes: Mapping[str, Node], *, surplus: str) -> list[OwnerWork]:
     """His jobs. One that waits in the surplus partition takes what is left, as leases do: nothing is ended for it."""
-    return [work for job in jobs for work in _work(job, nodes, surplus)]
+    largest = _largest(nodes)
+    return [work for job in jobs for work in _work(job, nodes, largest, surplus)]
 
 
-def _work(job: Job, nodes: Mapping[str, Node], surplus: str) -> Iterator[OwnerWork]:
+def _largest(nodes: Mapping[str, Node]) -> dict[str, int]:
+    """GPUs of the largest node by their type; under the empty name, of all."""
+    found: dict[str, int] = {}
+    for node in nodes.values():
+        for kind in ("", node.gpu_type):
+            found[kind] = max(found.get(kind, 0), node.gpus)
+    return found
+
+
+def _work(job: Job, nodes: Mapping[str, Node], largest: Mapping[str, int], surplus: str) -> Iterator[OwnerWork]:
     if job.state in ON_NODES or (job.state in FINAL and job.start_s):
         held = tuple(_held(job, nodes))
         if held:
@@ -46,7 +56,7 @@ def _work(job: Job, nodes: Mapping[str, Node], surplus: str) -> Iterator[OwnerWo
                 held=held,
             )
     elif job.state in WAITING:
-        shape = _shape(job, nodes)
+        shape = _shape(job, largest.get(job.gpu_type, 0))
         if shape is None:
             return
         gpus, count = shape
@@ -67,9 +77,8 @@ def _held(job: Job, nodes: Mapping[str, Node]) -> Iterator[tuple[NodeId, int]]:
             yield NodeId(name), gpus
 
 
-def _shape(job: Job, nodes: Mapping[str, Node]) -> tuple[int, int] | None:
-    """(GPUs in all, nodes) that it waits for, even over its nodes; None if it wants none."""
-    largest = max((node.gpus for node in nodes.values() if not job.gpu_type or node.gpu_type == job.gpu_type), default=0)
+def _shape(job: Job, largest: int) -> tuple[int, int] | None:
+    """(GPUs in all, nodes) that it waits for, even over its nodes; None if it wants none. `largest`: GPUs of one node."""
     if not largest or not (job.gpus or job.exclusive):
         return None
     count = max(job.nodes, -(-job.gpus // largest))

@@ -1,27 +1,30 @@
 """A cluster through Slurm's own command-line tools, which read `slurm.conf` (or `SLURM_CONF`) as for everybody."""
 
-import json
+import os
 import shutil
 import subprocess
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from sublet.core.errors import Invalid, Unavailable
-from sublet.engines.slurm import jobs as reading_jobs
+from sublet.engines.slurm import columns
 from sublet.engines.slurm import nodes as reading_nodes
-from sublet.engines.slurm.jobs import Job
+from sublet.engines.slurm.jobs import ON_NODES, Job
 from sublet.engines.slurm.nodes import Node
 from sublet.engines.slurm.transport import WARN_SIGNAL, Refused, Submission
-from sublet.engines.slurm.versions import PARSERS
 
 NEEDED = ("sbatch", "squeue", "scancel", "sinfo", "scontrol")
 JOBS_A_CALL = 1_000
+_HOMES = ("/usr/local/bin", "/usr/bin", "/bin")
+DETAILS_A_LOOK = 16
+"""Jobs whose division among their nodes is asked for in one look; others are taken as even until the next looks."""
 _AWAY = ("unable to contact", "connection refused", "timed out", "zero bytes", "connection reset", "socket", "munge")
 _GONE = ("invalid job id", "already completing", "already completed", "already finished")
 
 
 class Tools:
-    """Each call starts a program; a look at 10,000 jobs costs about as much as one through slurmrestd."""
+    """Each call starts a program. Jobs whose columns are those of the last look are not read anew."""
 
     def __init__(self, *, timeout_s: float) -> None:
         missing = [name for name in NEEDED if shutil.which(name) is None]
@@ -29,6 +32,8 @@ class Tools:
             hint = "install Slurm's client programs on this machine (Debian: slurm-client)"
             raise Invalid(f"Slurm's tools are not installed here: {', '.join(missing)}", field="engine", hint=hint)
         self._timeout_s = timeout_s
+        self._read: dict[str, Job] = {}  # by its columns
+        self._details: dict[tuple[int, int], columns.Held] = {}  # by number and restarts
 
     def version(self) -> str:
         """As `sinfo --version` prints it."""
@@ -36,14 +41,22 @@ class Tools:
 
     def jobs(self) -> list[Job]:
         """All jobs, those that ended lately too."""
-        return reading_jobs.read(self._document("squeue", "--json")["jobs"])
+        wanted = ("squeue", "-h", "-a", "-t", "all", f"--Format={columns.COLUMNS}")
+        said = self.run(*wanted, env={**os.environ, **columns.SURROUNDINGS})
+        known = self._read
+        self._read = {record: known.get(record) or columns.read(record) for record in columns.records(said)}
+        return self._with_details(self._read.values())
 
     def nodes(self) -> list[Node]:
         """All nodes, those hidden too; alike ones share a line."""
         return reading_nodes.read_lines(self.run("sinfo", "-h", "-a", "-e", f"--Format={reading_nodes.COLUMNS}"))
 
     def submit(self, job: Submission) -> int:
-        """`sbatch`, the script on its standard input. Nothing of our own environment goes along."""
+        """`sbatch`, the script on its standard input. Nothing of our own environment goes along.
+
+        All of an environment that is nearly empty does: with any other word for `--export` each node asks a login shell for the
+        user's, which takes longer than all the rest of a start.
+        """
         options = {
             "job-name": job.name,
             "comment": job.comment,
@@ -60,12 +73,12 @@ class Tools:
             "output": job.output,
             "open-mode": "append",
             "chdir": "/",
-            "export": "NIL",
+            "export": "ALL",
             "signal": f"B:{WARN_SIGNAL}@{job.warn_s}",
         }
         words = [f"--{name}={value}" for name, value in options.items() if value]
         words += ["--hold"] if job.held else []
-        said = self.run("sbatch", "--parsable", "--no-requeue", *words, text=job.script)
+        said = self.run("sbatch", "--parsable", "--no-requeue", *words, text=job.script, env=_little())
         return int(said.strip().split(";")[0])
 
     def signal(self, jobs: Sequence[int], name: str) -> None:
@@ -76,11 +89,18 @@ class Tools:
         """`scancel`."""
         self._end([], jobs)
 
-    def run(self, *words: str, text: str | None = None) -> str:
+    def run(self, *words: str, text: str | None = None, env: Mapping[str, str] | None = None) -> str:
         """What a tool prints. Raises `Unavailable` if slurmctld does not answer, `Refused` if it says no."""
         try:
             done = subprocess.run(
-                words, input=text, capture_output=True, text=True, timeout=self._timeout_s, check=False, errors="replace"
+                words,
+                input=text,
+                capture_output=True,
+                text=True,
+                timeout=self._timeout_s,
+                check=False,
+                errors="replace",
+                env=env,
             )
         except subprocess.TimeoutExpired as error:
             hint = "is slurmctld up? `scontrol ping` says"
@@ -101,10 +121,34 @@ class Tools:
                 if not any(word in refusal.message.lower() for word in _GONE):
                     raise
 
-    def _document(self, *words: str) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.run(*words))
-        said = document.get("meta", {}).get("plugin", {}).get("type", "")
-        if not any(said.endswith(parser) for parser in PARSERS.values()):
-            hint = f"known: {', '.join(sorted(PARSERS.values()))}; see engines/slurm/versions.py"
-            raise Invalid(f"{words[0]} --json speaks {said or 'an unknown version'}, which is not known here", hint=hint)
-        return document
+    def _with_details(self, jobs: Iterable[Job]) -> list[Job]:
+        """The jobs, and what each holds on its nodes where its columns do not tell; that stays as it is while it runs."""
+        found, unsure, asked = [], {}, 0
+        for job in jobs:
+            if job.sure or job.state not in ON_NODES:
+                found.append(job)
+                continue
+            key = (job.id, job.restarts)
+            held = self._details.get(key)
+            if held is None and asked < DETAILS_A_LOOK:
+                asked += 1
+                held = self._ask_details(job.id)
+            if held is not None:
+                unsure[key] = held
+            found.append(replace(job, held=held or job.held))
+        self._details = unsure
+        return found
+
+    def _ask_details(self, job: int) -> columns.Held | None:
+        try:
+            return columns.read_details(self.run("scontrol", "-d", "-o", "show", "job", str(job)), job)
+        except Refused:  # it has just gone
+            return None
+
+
+def _little() -> dict[str, str]:
+    """The environment that a job starts with: where Slurm's own programs and the system's are. Its nodes add Slurm's words."""
+    found = shutil.which("sbatch")
+    homes = [*([] if found is None else [str(Path(found).parent)]), *_HOMES]
+    conf = {name: os.environ[name] for name in ("SLURM_CONF",) if name in os.environ}  # the nodes put their own in its place
+    return {"PATH": ":".join(dict.fromkeys(homes)), **conf}
