@@ -36,6 +36,7 @@ PLAIN = {
     "status": "0",
     "restarts": "0",
     "preempted": "N/A",
+    "switches": "0",
 }
 
 

@@ -8,8 +8,11 @@ import pytest
 from slurm_house import SlurmHouse
 
 from slurm_cluster import Cluster
+from sublet.app import nodes as noding
+from sublet.core.ids import NodeId
 from sublet.core.lease import Cause, State
 from sublet.core.owner import JobState
+from sublet.core.topology import Within
 from sublet.engines.slurm.site import Cluster as Site
 from sublet.store import nodes
 
@@ -40,6 +43,24 @@ def test_leases_end_for_the_owner_s_gang_and_it_starts_when_they_have_gone(house
     assert known.gpus == 24 and {node for node, _ in known.placement} == set(_nodes_of(house, job))
     house.until(lambda: house.jobs()[0].state is JobState.ENDED, said="its end")
     house.until_active(*leased)
+
+
+def test_a_gang_that_wants_one_switch_gets_its_room_in_one_rack(house: SlurmHouse) -> None:
+    """`--switches=1` is a rack here; neighbours stand in two."""
+    house.tick()
+    names = sorted(house.cluster.nodes())
+    with house.database.write() as tx:
+        noding.set_locations(
+            tx, {NodeId(n): ("p", f"r{i % 2}") for i, n in enumerate(names)}, now_us=house.plane.clock.now_us()
+        )
+    leased = [house.ask(8) for _ in range(8)]
+    house.until_active(*leased)
+    job = house.cluster.submit("sleep 2", "--gres=gpu:8", "-N3", "--switches=1")
+    house.until(lambda: house.cluster.state(job) == "RUNNING", said="the owner's job to run")
+    racks = {names.index(node) % 2 for node in _nodes_of(house, job)}
+    assert len(racks) == 1, "only there room was made"
+    (known,) = house.jobs()
+    assert known.within is Within.RACK
 
 
 def test_gpus_that_the_owner_uses_are_never_offered(house: SlurmHouse) -> None:

@@ -15,7 +15,7 @@ _END, _LAST = "\x1f", "\x1e"
 _NAMES = (
     *("JobID", "ArrayJobID", "ArrayTaskID", "Name", "Comment", "Partition", "State", "Reason", "NumNodes", "NodeList"),
     *("tres-per-job", "tres-per-node", "tres-per-task", "tres-per-socket", "NumTasks", "OverSubscribe"),
-    *("SubmitTime", "StartTime", "EndTime", "exit_code", "RestartCnt", "PreemptTime"),
+    *("SubmitTime", "StartTime", "EndTime", "exit_code", "RestartCnt", "PreemptTime", "ReqSwitch"),
 )
 COLUMNS = ",".join(f"{name}:{_END}" for name in _NAMES) + _LAST
 """What `squeue --Format` is told to print."""
@@ -40,7 +40,7 @@ def read(record: str) -> Job:
     parts = record.split(_END)
     number, array, task, name, comment, partition, state, reason, nodes, names = parts[:10]
     by_job, by_node, by_task, by_socket, tasks, sharing = parts[10:16]
-    submitted, starts, ends, status, restarts, preempted = parts[16:]
+    submitted, starts, ends, status, restarts, preempted, switches = parts[16:]
     count = max(1, int(nodes))
     gpus, kind = asked((by_job, by_node, by_task, by_socket), nodes=count, tasks=int(tasks))
     numbers, _, at_once = _given(task).partition("%")
@@ -69,6 +69,7 @@ def read(record: str) -> Job:
         tasks_at_once=int(at_once or 0),
         restarts=int(restarts),
         preempt_s=_instant(preempted),
+        switches=int(switches),
         sure=sure,
     )
 

@@ -53,6 +53,7 @@ class Job:
     tasks_at_once: int  # of an array; 0: as many as fit
     restarts: int
     preempt_s: int  # when Slurm began to preempt it: its grace runs
+    switches: int = 0  # it wants to be on so many leaf switches at most; 0: it does not say, nor does slurmrestd
     sure: bool = True  # `held` is what it holds, not only what follows from what it asked for
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from sublet.core.ids import NodeId
+from sublet.core.topology import Within
 from sublet.engines.protocol import OwnerWork
 from sublet.engines.slurm.jobs import FINAL, ON_NODES, WAITING, Job
 from sublet.engines.slurm.nodes import Node
@@ -60,10 +61,11 @@ def _work(job: Job, nodes: Mapping[str, Node], largest: Mapping[str, int], surpl
         if shape is None:
             return
         gpus, count = shape
+        near = Within.RACK if job.switches == 1 else Within.SITE
         able = job.reason in _ONLY_GPUS_MISSING and job.partition != surplus
         for task in _tasks(job):
             submitted = job.submit_s * SECOND_US
-            yield OwnerWork(_name(job, task), job.name, gpus, count, submitted, job.gpu_type, able=able)
+            yield OwnerWork(_name(job, task), job.name, gpus, count, submitted, job.gpu_type, within=near, able=able)
 
 
 def _held(job: Job, nodes: Mapping[str, Node]) -> Iterator[tuple[NodeId, int]]:
