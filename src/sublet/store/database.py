@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, MetaData, NullPool, create_engine, event, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -128,7 +125,7 @@ class Database:
             return
         if self.is_sqlite:
             with answerable():
-                command.upgrade(_alembic(self._engine), to)
+                _upgrade(self._engine, to)
         else:
             with self.session() as session:
                 session.exec_driver_sql(f"SELECT pg_advisory_lock({_MIGRATING})")
@@ -148,7 +145,7 @@ class Database:
         for _ in range(_MIGRATION_TRIES):
             try:
                 with answerable(but=lock_was_busy):
-                    command.upgrade(_alembic(engine), to)
+                    _upgrade(engine, to)
             except OperationalError as error:
                 log.warning("migration_waits", reason=str(error.orig).strip())
                 time.sleep(_MIGRATION_LOCK_MS / 1_000)
@@ -219,15 +216,19 @@ class Database:
 
 
 def revisions() -> list[str]:
-    """The revisions of the schema that this program knows, newest first."""
-    return [one.revision for one in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()]
+    """The revisions of the schema that this program knows, newest first: each is a file that bears its number."""
+    return sorted((file.name.split("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")), reverse=True)
 
 
-def _alembic(engine: Engine) -> Config:
+def _upgrade(engine: Engine, to: str) -> None:
+    """Bring the schema up to a revision."""
+    from alembic import command  # noqa: PLC0415 (ten megabytes that whoever finds the tables as they should be does without)
+    from alembic.config import Config  # noqa: PLC0415 (the same)
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["engine"] = engine
-    return config
+    command.upgrade(config, to)
 
 
 def _network(url: URL, options: str = "") -> dict[str, Any]:
