@@ -35,4 +35,4 @@ bench: .venv/installed-dev ## Durable grants a second, on this machine
 	@$(BIN)/sublet bench grants --json
 
 clean: ## Remove what the commands above made
-	rm -rf .venv .venv-focus demo-data .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf .venv .venv-focus .venv-llm .node-clients demo-data .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

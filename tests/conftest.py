@@ -11,6 +11,7 @@ import pytest
 from postgres_server import NoServer, administer, server
 from sublet.store.database import Database
 
+CORE = Path(__file__).parent / "core"
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
     "--no-sandbox",
@@ -23,6 +24,13 @@ FLAGS = (
 )
 _TEMPLATE = "sublet_template"
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The core is covered by its own tests: measured in all others, too, it would make them take twice as long."""
+    for item in items:
+        if CORE not in item.path.parents:
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(scope="session")

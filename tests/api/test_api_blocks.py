@@ -62,6 +62,25 @@ def test_an_order_is_quoted_placed_won_and_seen_by_its_tenant_alone(everywhere: 
     assert good(everywhere.owner.get("/v1/blocks", params={"state": "won"}))["items"] == [won]
 
 
+def test_a_site_that_moves_before_the_auction_sells_no_block_to_data_that_may_not_be_there(everywhere: Doors) -> None:
+    sells(everywhere)
+    acme = everywhere.tenant("acme")
+    facts = {"operator": "Rhein", "operator_country": "DE"}
+    good(everywhere.owner.put("/v1/sites/local", json={"country": "DE", **facts}))
+    good(everywhere.owner.put("/v1/tenants/acme/country", json={"country": "DE"}))
+    bound = order(acme, everywhere, residency="EU")
+    good(everywhere.owner.put("/v1/sites/local", json={"country": "CH"}))
+    auction(everywhere)
+    lost = good(acme.get(f"/v1/blocks/{bound['id']}"))
+    assert lost["state"] == "resting" and lost["lease"] is None
+    assert "may not be at local" in lost["reason"] and "Switzerland (CH)" in lost["reason"]
+    assert good(acme.get("/v1/tenants/acme"))["held_micro"] == 0 and good(acme.get("/v1/leases"))["items"] == []
+    free = order(acme, everywhere)
+    auction(everywhere)
+    assert good(acme.get(f"/v1/blocks/{free['id']}"))["state"] == "won", "the nodes were not lost with it"
+    assert good(everywhere.owner.get("/v1/ledger/check"))["balanced"]
+
+
 def test_an_order_that_is_sent_twice_is_placed_once(everywhere: Doors) -> None:
     sells(everywhere)
     acme, body = everywhere.tenant("acme"), task(everywhere)

@@ -159,6 +159,23 @@ def test_remarks_tell_what_has_no_effect(doors: Doors) -> None:
     assert any("workdir" in remark for remark in remarks) and any("infra" in remark for remark in remarks)
 
 
+def test_what_the_owner_wants_within_a_rack_is_refused_where_no_rack_is_known_and_shown_where_one_is(doors: Doors) -> None:
+    good(doors.owner.put("/v1/pools/h100", json=CHEAP_TERMS))
+    doors.tick()
+    want = {"pool": "h100", "gpus": 2, "nodes": 2, "within": "rack"}
+    for path in ("/v1/reclaim", "/v1/reclaim/preview"):
+        assert refused(doors.owner.post(path, json=want), 422)["field"] == "within"
+    assert good(doors.owner.post("/v1/reclaim/preview", json={**want, "within": "site"}))["free_now"]
+    body = {"run": "x", "num_nodes": 2, "resources": {"accelerators": "H100:2"}}
+    assert refused(doors.owner.post("/v1/jobs", json=body, params={"within": "pod"}), 422)["field"] == "within"
+    here = [{"node": node["id"], "rack": "r1", "pod": "p"} for node in good(doors.owner.get("/v1/nodes"))["items"]]
+    good(doors.owner.put("/v1/nodes/locations", json={"items": here}))
+    job = good(doors.owner.post("/v1/jobs", json=body, params={"within": "pod"}))
+    assert job["within"] == "pod" and good(doors.owner.post("/v1/reclaim/preview", json=want))["free_now"]
+    doors.tick(3)
+    assert good(doors.owner.get(f"/v1/jobs/{job['id']}"))["state"] == "running"
+
+
 def test_the_owner_takes_back_and_the_preview_named_the_victim(everywhere: Doors) -> None:
     acme = everywhere.tenant("acme")
     good(everywhere.owner.put("/v1/pools/h100", json=CHEAP_TERMS))

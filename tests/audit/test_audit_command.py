@@ -23,7 +23,7 @@ def test_each_group_gets_the_way_that_its_jobs_can_bear(sublet: Sublet) -> None:
     groups = by_user(found)
     assert {user: group["recommended"]["way"] for user, group in groups.items()} == {
         "ann": "spot",  # saves by its name, and gangs of whole nodes
-        "bob": "stay",  # a person waits, and the waits for a lease are longer
+        "bob": "guarded",  # a person waits: not long, and is not thrown out
         "cy": "guarded",  # too long to start again, and nothing gives it the day that a batch API takes
         "dee": "stay",  # patients
         "eve": "spot",  # so short that it may start again
@@ -35,6 +35,17 @@ def test_each_group_gets_the_way_that_its_jobs_can_bear(sublet: Sublet) -> None:
     assert groups["bob"]["traits"]["kind"] == "interactive" and groups["cy"]["traits"]["kind"] == "inference"
     assert groups["dee"]["traits"]["sensitivity"] == "confidential" and "patient" in groups["dee"]["why"]
     assert groups["ann"]["pattern"] == "deepspeed-llm-#" and groups["ann"]["shape"] == "2x8"
+
+
+def test_who_cannot_wait_stays_where_guarded_leases_are_waited_for(sublet: Sublet) -> None:
+    Path("busy.toml").write_text("[guarded_waits]\nsizes = [1]\nfirst_s = [[1800, 7200]]\nagain_s = [[1800, 7200]]\n")
+    bob = by_user(sublet("audit", "jobs.csv", "--surplus", "busy.toml", "--json").json)["bob"]
+    assert bob["recommended"]["way"] == "stay" and "later than they may be" in bob["why"]
+    shipped = sublet("audit", "--show-surplus").out
+    begin = shipped.index("[risk]")
+    Path("risk.toml").write_text(shipped[begin : shipped.index("[guarded_waits]")])
+    bob = by_user(sublet("audit", "jobs.csv", "--surplus", "risk.toml", "--json").json)["bob"]
+    assert bob["recommended"]["way"] == "stay", "a risk of one's own says how long guarded leases wait, too"
 
 
 def test_all_gpu_time_is_classified_and_the_sums_add_up(sublet: Sublet) -> None:

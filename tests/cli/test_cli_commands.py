@@ -111,6 +111,18 @@ def test_nodes_stand_where_a_file_says(sublet: Sublet, tmp_path: Path) -> None:
         assert refused.code == 2 and said in refused.err
 
 
+def test_the_owner_says_how_near_each_other_nodes_have_to_be(sublet: Sublet) -> None:
+    gang = ("h100", "2", "--nodes", "2", "--within", "rack")
+    refused = sublet("reclaim", *gang, "--dry-run")
+    assert refused.code == 2 and "no rack of pool h100 has 2 nodes" in refused.err
+    for node in ("node-00000", "node-00001"):
+        sublet("pool", "label", node, "--rack", "r1")
+    assert "free: nobody is ended" in sublet("reclaim", *gang, "--dry-run").out
+    task = ("--run", "x", "--set", "resources.accelerators=H100:2", "--set", "num_nodes=2")
+    assert sublet("owner", "run", *task, "--within", "pod", "--json").json["within"] == "pod"
+    assert sublet("owner", "run", *task, "--within", "row").code == 2
+
+
 def test_a_reclaim_shows_its_victims_first(sublet: Sublet, doors: Doors) -> None:
     good(doors.owner.put("/v1/pools/h100", json=CHEAP_TERMS))
     lease = good(doors.tenant("acme").post("/v1/leases", json=TASK))["id"]

@@ -13,6 +13,9 @@ Cost = tuple[int, int, int]
 """Loss in micro-units, leases within their tenants' nominal quotas, GPUs that end; compared in this order."""
 Prices = Mapping[tuple[LeaseId, int], int]
 """What a lease counts on one of its nodes."""
+Decided = Mapping[LeaseId, bool]
+"""Of some leases, whether they end."""
+INFINITE = 1 << 61
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,12 @@ def cheapest_cover(
 ) -> Cover | None:
     """Whom to end so that `shape` (GPUs on each of so many nodes) fits into `room`; None if there is no way."""
     if not domain:
-        return _Search(room, candidates, shape, range(len(room.nodes))).cheapest(effort, 1 << 61)
+        return _Search(room, candidates, shape, range(len(room.nodes))).cheapest(effort, INFINITE)
     best: tuple[Candidate, ...] | None = None
     where, bounds = -1, []
     for number in range(max(domain) + 1):
         rows = [row for row, its in enumerate(domain) if its == number]
-        ceiling = 1 << 61 if best is None else total_cost(best)[0]
+        ceiling = INFINITE if best is None else total_cost(best)[0]
         found = _Search(room, candidates, shape, rows).cheapest(effort, ceiling)
         if found is None:
             continue
@@ -85,7 +88,7 @@ class _Search:
         self.wide = [one for one in candidates if len(self.holds[one.lease.id]) > 1]
 
     def cheapest(self, effort: tuple[int, int, int], ceiling: int) -> Cover | None:
-        rounds, searches, moves = effort
+        rounds, searches, branches = effort
         hopeful = [
             row for row in self.free if self.free[row] + sum(self.holds[x.lease.id][row] for x in self.on[row]) >= self.need
         ]
@@ -93,24 +96,19 @@ class _Search:
             return None
         whole = {(one.lease.id, row): one.loss_micro for one in self.candidates for row in self.holds[one.lease.id]}
         if not self.wide:
-            victims = self.grown((), whole)
-            assert victims is not None
+            victims = self.grown({}, whole)
             return Cover(victims, total_cost(victims)[0])
         weights = dict.fromkeys(whole, 1 << 16)
-        prices: Prices = whole
-        best_prices: Prices = whole
         best: tuple[Candidate, ...] | None = None
         bound = -1
         for number in range(rounds):
             prices = {**whole, **self.split(weights)}
-            least, wanted = self.least(hopeful, prices)
-            if least > bound:
-                bound, best_prices = least, prices
+            least, wanted = self.least(hopeful, prices, {})
+            bound = max(bound, least)
             if bound > ceiling:
                 return Cover(best, bound)
             if number >= rounds - searches:
-                tried = self.grown((), prices)
-                assert tried is not None
+                tried = self.grown({}, prices)
                 if best is None or total_cost(tried) < total_cost(best):
                     best = tried
                 loss = total_cost(best)[0]
@@ -118,7 +116,7 @@ class _Search:
                     return Cover(best, bound)
             self.shift(weights, wanted, number)
         assert best is not None
-        return Cover(self.improved(best, (whole, best_prices), moves), bound)
+        return _Branching(self, weights, best, branches).proven(bound) if branches else Cover(best, bound)
 
     def split(self, weights: Prices) -> Prices:
         found: dict[tuple[LeaseId, int], int] = {}
@@ -129,18 +127,20 @@ class _Search:
             found |= {(one.lease.id, row): each * weight + rest * weight // total for row, weight in mine.items()}
         return found
 
-    def least(self, hopeful: Sequence[int], prices: Prices) -> tuple[int, set[tuple[LeaseId, int]]]:
-        offers = {row: self.lowest(row, prices) for row in hopeful}
-        chosen = sorted(hopeful, key=lambda row: offers[row][0])[: self.nodes]
+    def least(self, rows: Iterable[int], prices: Prices, decided: Decided) -> tuple[int, set[tuple[LeaseId, int]]]:
+        offers = {row: self.lowest(row, prices, decided) for row in rows}
+        chosen = sorted(offers, key=lambda row: offers[row][0])[: self.nodes]
+        if any(offers[row][0] >= INFINITE for row in chosen):
+            return INFINITE, set()
         return sum(offers[row][0] for row in chosen), {(name, row) for row in chosen for name in offers[row][1]}
 
-    def lowest(self, row: int, prices: Prices) -> tuple[int, tuple[LeaseId, ...]]:
-        missing = max(0, self.need - self.free[row])
-        best: list[tuple[int, tuple[LeaseId, ...]]] = [(0, ()), *[(1 << 61, ())] * missing]
-        for one in self.on[row]:
-            name = one.lease.id
+    def lowest(self, row: int, prices: Prices, decided: Decided) -> tuple[int, tuple[LeaseId, ...]]:
+        here = {one.lease.id: self.holds[one.lease.id][row] for one in self.on[row]}
+        missing = max(0, self.need - self.free[row] - sum(gpus for name, gpus in here.items() if decided.get(name)))
+        best: list[tuple[int, tuple[LeaseId, ...]]] = [(0, ()), *[(INFINITE, ())] * missing]
+        for name in (name for name in here if name not in decided):
             for wanted in range(missing, 0, -1):
-                price, names = best[max(0, wanted - self.holds[name][row])]
+                price, names = best[max(0, wanted - here[name])]
                 if price + prices[name, row] < best[wanted][0]:
                     best[wanted] = (price + prices[name, row], (*names, name))
         return best[missing]
@@ -156,46 +156,22 @@ class _Search:
                 for key in mine:
                     weights[key] = max(1, weights[key] // 1024)
 
-    def grown(self, ends: Iterable[Candidate], prices: Prices, spared: LeaseId | None = None) -> tuple[Candidate, ...] | None:
-        """A cover that ends of these whom it needs, and of the others whom it lacks."""
-        state = _State(self, prices, spared)
-        state.end(ends)
-        return self.without_surplus(state, lambda one: one.loss_micro) if state.serve() else None
+    def grown(self, decided: Decided, prices: Prices) -> tuple[Candidate, ...]:
+        """A cover that ends of those who end by decision whom it needs, and of the undecided whom it lacks."""
+        state = _State(self, prices, {name for name, ends in decided.items() if not ends})
+        state.end(one for one in self.candidates if decided.get(one.lease.id))
+        assert state.serve()
+        return self.without_surplus(state)
 
-    def put_in(self, ends: Iterable[Candidate], new: Candidate) -> tuple[Candidate, ...]:
-        state = _State(self, {}, None)
-        state.end([*ends, new])
-        return self.without_surplus(state, lambda one: -1 if one is new else one.loss_micro)
+    def as_wanted(self, decided: Decided, wanted: Collection[tuple[LeaseId, int]]) -> tuple[Candidate, ...]:
+        names = {name for name, _ in wanted} | {name for name, ends in decided.items() if ends}
+        state = _State(self, {}, set())
+        state.end(one for one in self.candidates if one.lease.id in names)
+        return self.without_surplus(state)
 
-    def improved(self, ends: tuple[Candidate, ...], guides: Sequence[Prices], moves: int) -> tuple[Candidate, ...]:
-        left = iter(range(moves))
-        while (better := self.step(ends, guides, left)) is not None:
-            ends = better
-        return ends
-
-    def step(self, ends: tuple[Candidate, ...], guides: Sequence[Prices], left: Iterable[int]) -> tuple[Candidate, ...] | None:
-        """The first move that makes it cheaper; None if there is none, or none is left."""
-        best = total_cost(ends)
-        for new in self.wide:
-            if new in ends or new.loss_micro >= best[0]:
-                continue
-            if next(left, None) is None:  # type: ignore[call-overload]
-                return None
-            tried: tuple[Candidate, ...] | None = self.put_in(ends, new)
-            if tried is not None and total_cost(tried) < best:
-                return tried
-        for one in ends:
-            for guide in guides:
-                if next(left, None) is None:  # type: ignore[call-overload]
-                    return None
-                tried = self.grown([x for x in ends if x is not one], guide, one.lease.id)
-                if tried is not None and total_cost(tried) < best:
-                    return tried
-        return None
-
-    def without_surplus(self, state: "_State", order: object) -> tuple[Candidate, ...]:
+    def without_surplus(self, state: "_State") -> tuple[Candidate, ...]:
         free = state.free
-        kept = sorted((one for one in self.candidates if one.lease.id in state.chosen), key=lambda one: -order(one))  # type: ignore[operator]
+        kept = sorted((one for one in self.candidates if one.lease.id in state.chosen), key=lambda one: -one.loss_micro)
         served = sum(gpus >= self.need for gpus in free.values())
         for one in list(kept):
             holds = self.holds[one.lease.id]
@@ -208,10 +184,65 @@ class _Search:
         return tuple(kept)
 
 
+class _Branching:
+    """The search through decisions about leases with several nodes: each problem is looked at once, as long as any may be."""
+
+    def __init__(
+        self, search: _Search, weights: dict[tuple[LeaseId, int], int], best: tuple[Candidate, ...], branches: int
+    ) -> None:
+        self.search, self.weights, self.best, self.left = search, weights, best, branches
+        self.whole = {(one.lease.id, row): one.loss_micro for one in search.candidates for row in search.holds[one.lease.id]}
+
+    def proven(self, bound: int) -> Cover:
+        closed = self.visit({}, bound)
+        return Cover(self.best, max(bound, min(closed, total_cost(self.best)[0])))
+
+    @property
+    def limit(self) -> int:
+        loss = total_cost(self.best)[0]
+        return loss - loss // 200
+
+    def visit(self, decided: Decided, lower: int) -> int:
+        """What no cover under these decisions costs less than."""
+        if self.left == 0:
+            return lower
+        self.left -= 1
+        search, limit, raised = self.search, self.limit, 0
+        spent = sum(one.loss_micro for one in search.candidates if decided.get(one.lease.id))
+        for number in range(6):
+            prices = {**self.whole, **search.split(self.weights)}
+            least, wanted = search.least(search.free, prices, decided)
+            raised = max(raised, spent + least)
+            if raised >= limit:
+                break
+            search.shift(self.weights, wanted, 8 + number)
+        lower = max(lower, min(raised, INFINITE))
+        if lower >= limit:
+            return lower
+        open_ = {
+            one.lease.id: len(rows & wanted)
+            for one in search.wide
+            if one.lease.id not in decided and 0 < len((rows := self.rows(one)) & wanted) < len(rows)
+        }
+        tried = search.grown(decided, prices) if open_ else search.as_wanted(decided, wanted)
+        if total_cost(tried) < total_cost(self.best):
+            self.best = tried
+        if not open_ or lower >= self.limit:
+            return lower
+        lease = max((one for one in search.wide if one.lease.id in open_), key=lambda one: one.loss_micro)
+        bears = sum(prices[key] for key in self.rows(lease) & wanted)
+        ends = 2 * bears >= sum(prices[key] for key in self.rows(lease))
+        name = lease.lease.id
+        return min(self.visit({**decided, name: ends}, lower), self.visit({**decided, name: not ends}, lower))
+
+    def rows(self, one: Candidate) -> set[tuple[LeaseId, int]]:
+        return {(one.lease.id, row) for row in self.search.holds[one.lease.id]}
+
+
 class _State:
     """Who was chosen so far, and what is free then."""
 
-    def __init__(self, search: _Search, prices: Prices, spared: LeaseId | None) -> None:
+    def __init__(self, search: _Search, prices: Prices, spared: set[LeaseId]) -> None:
         self.search, self.prices, self.spared = search, prices, spared
         self.free, self.chosen = dict(search.free), set[LeaseId]()
 
@@ -244,7 +275,7 @@ class _State:
         best: list[tuple[Cost, tuple[Candidate, ...]] | None] = [((0, 0, 0), ()), *[None] * missing]
         for one in self.search.on[row]:
             name = one.lease.id
-            if name in self.chosen or name == self.spared:
+            if name in self.chosen or name in self.spared:
                 continue
             _, kept, gpus = total_cost([one])
             for wanted in range(missing, 0, -1):

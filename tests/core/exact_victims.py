@@ -29,7 +29,7 @@ def least(asked: dict[str, Any]) -> int | None:
     status = solver.solve(model)
     if status == cp_model.INFEASIBLE:
         return None
-    return int(solver.objective_value) if status == cp_model.OPTIMAL else -1
+    return round(solver.objective_value) if status == cp_model.OPTIMAL else -1
 
 
 if __name__ == "__main__":

@@ -61,6 +61,6 @@ def finished(  # noqa: PLR0917 (as the kernel)
         left -= min(left, max(0, safe - repeats))
         billed += max(0, ran - habit.free_us)
         at += ran + habit.turn_us + back_off + quantile(uniform(*key, 2 * reclaims + 2), again)
-        back_off = min(2 * back_off, habit.backoff_max_us)
+        back_off = back_off if habit.heeds else min(2 * back_off, habit.backoff_max_us)
         reclaims += 1
     return reclaims, -1, billed

@@ -207,6 +207,15 @@ def test_orders_that_cannot_be_delivered_any_more_lapse_and_suspended_or_poor_te
     assert "suspended" in said[out.id] and "spend limit" in said[second.id]
 
 
+def test_an_order_that_is_denied_competes_with_nobody_and_lapses_like_any_other() -> None:
+    rich, plain, late = buy(0, (2, 2, 1, 900_000, "a")), buy(1, (2, 2, 1, 500_000, "b")), buy(2, (0, 1, 1, 900_000, "a"))
+    there = replace(venue([1] * WINDOWS), denied={rich.id: "its data may not be there", late.id: "nor this"})
+    tenants = {TenantId(name): TenantView(TenantId(name)) for name in "ab"}
+    outcome = hold_auction(there, [rich, plain, late], tenants, now_us=NOW)
+    assert [deal.order for deal in outcome.deals] == [plain.id] and [lapse.order for lapse in outcome.lapses] == [late.id]
+    assert [(loss.order, loss.reason) for loss in outcome.losses] == [(rich.id, "its data may not be there")]
+
+
 def test_a_quota_bounds_all_blocks_of_a_tenant_in_each_window() -> None:
     orders = [buy(0, (2, 2, 1, 500_000, "a")), buy(1, (3, 2, 1, 900_000, "a")), buy(2, (4, 2, 1, 500_000, "a"))]
     limited = TenantView(TenantId("a"), quotas={POOL: Quota(8, 0)})

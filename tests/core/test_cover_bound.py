@@ -18,8 +18,8 @@ KINDS = {
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_small_reclaim_loses_hardly_more_than_the_least_and_never_less_than_its_bound(name: str) -> None:
-    """At most 1.02 times the exact optimum on average over each kind, and 1.2 times at worst."""
-    rng, ratios, proven = np.random.default_rng(7), [], 0
+    """At most 1.02 times the exact optimum, in each single case; and nearly always that is known without an oracle."""
+    rng, ratios, gaps, proven = np.random.default_rng(7), [], [], 0
     some = [small(KINDS[name], rng) for _ in range(25)]
     for one, least in zip(some, exact(some), strict=True):
         made = found(one)
@@ -32,11 +32,12 @@ def test_a_small_reclaim_loses_hardly_more_than_the_least_and_never_less_than_it
             proven += 1
             assert bound <= least <= loss
             ratios.append(loss / least if least else 1.0)
+            gaps.append(loss / bound if bound else 1.0)
             if not KINDS[name].gangs:
                 assert bound == least == loss, "where no lease has two nodes the choice is exact, and so is the bound"
     assert proven >= 10
-    assert np.mean(ratios) <= 1.02
-    assert max(ratios) <= 1.2
+    assert max(ratios) <= 1.02
+    assert np.mean(gaps) <= 1.005
 
 
 @pytest.mark.parametrize("name", KINDS)

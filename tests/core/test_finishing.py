@@ -1,12 +1,14 @@
 """When work is done that may be taken back: the kernel against its twin, and the expectation against the kernel."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from finish_twins import finished
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sublet.core.finishing import ATTEMPTS_MAX, Habit, Risk, backed_off_h, expected, finish, steady
+from sublet.core.finishing import ATTEMPTS_MAX, Habit, Risk, backed_off_h, expected, finish, of_term, steady
 from sublet.core.kernels import finish as kernels
 from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US
 
@@ -71,6 +73,15 @@ def test_what_is_expected_is_the_mean_of_many_runs(*, heeds: bool, checkpoint: i
     assert said.end_h.mean() == pytest.approx(played.end_us.mean() / HOUR_US, rel=0.03)
 
 
+def test_the_share_of_a_term_that_is_taken_back_is_the_share_that_is_said() -> None:
+    waits = steady(9.0, first_us=5e8)
+    risk = of_term(0.3, 8, waits=waits)
+    habit = Habit(heeds=True, restart_us=0)
+    played = finish(np.full(4_000, 8 * HOUR_US), np.ones(4_000, np.int64), rows(habit, 4_000), risk, runs=5, seed=1)
+    assert (played.reclaims > 0).mean() == pytest.approx(0.3, abs=0.01)
+    assert risk.first_us is waits.first_us
+
+
 def test_work_that_never_saves_and_is_too_long_is_never_done() -> None:
     habit = Habit(heeds=False, checkpoint_us=None)
     played = finish(np.array([60 * HOUR_US]), np.ones(1, np.int64), rows(habit, 1), steady(0.5), runs=3, seed=0)
@@ -101,9 +112,11 @@ def test_numbers_are_spread_evenly() -> None:
 
 @given(count=st.integers(0, 40))
 def test_back_offs_double_up_to_the_longest(count: int) -> None:
-    habit = Habit(backoff_us=MINUTE_US, backoff_max_us=HOUR_US)
+    habit = Habit(heeds=False, backoff_us=MINUTE_US, backoff_max_us=HOUR_US)
     plain = sum(min(MINUTE_US * 2**n, HOUR_US) for n in range(count)) / HOUR_US
     assert backed_off_h(np.array([float(count)]), habit)[0] == pytest.approx(plain)
+    heeding = replace(habit, heeds=True)
+    assert backed_off_h(np.array([float(count)]), heeding)[0] == pytest.approx(count / 60), "nothing is lost"
 
 
 def test_a_size_takes_the_row_that_holds_it() -> None:

@@ -9,6 +9,7 @@ from sublet.core.lease import Cause, Lease, LeaseClass, State
 from sublet.core.owner import JobState, OwnerJob
 from sublet.core.plan import Plan
 from sublet.core.round import decide
+from sublet.core.topology import Within
 from sublet.core.view import Quota, TenantView, View
 
 NOW = T0 + 600 * S
@@ -226,3 +227,37 @@ def test_a_reclaim_says_what_it_loses_and_what_no_choice_could_undercut() -> Non
     assert (one.job, one.pool, one.gpus, len(one), one.late) == ("j", POOL, 2, 2, (False, False))
     assert one.loss_micro == one.bound_micro == sum(one.losses_micro) == sum(notice.loss_micro for notice in plan.notices)
     assert one.reason.startswith("2 leases end within 120 s for owner job j, which needs 2 GPUs; that loses ")
+
+
+RACKS = (("p", "a"), ("p", "a"), ("p", "b"), ("p", "b"))
+
+
+def in_racks(view: View) -> View:
+    """The view with its four nodes in two racks."""
+    return replace(view, fleet=replace(view.fleet, locations=RACKS))
+
+
+def test_a_job_within_a_rack_ends_leases_in_one_rack_alone_and_keeps_its_nodes() -> None:
+    """One lease on each node; anywhere, those on n0 and n2 would lose least. Once they are gone it starts there."""
+    leases = [running(f"l{i}", (i, 0b1111), started_us=T0 + at * S) for i, at in enumerate((590, 100, 500, 400))]
+    apart = decide(in_racks(view_of([4] * 4, leases, [job_of("j", 8, 2)])), now=NOW)
+    assert set(reclaimed(apart)) == {"l0", "l2"}
+    view = in_racks(view_of([4] * 4, leases, [job_of("j", 8, 2, within=Within.RACK)]))
+    plan = decide(view, now=NOW)
+    assert set(reclaimed(plan)) == {"l2", "l3"}
+    assert [item.placement for item in plan.kept] == [place((2, 0b1111), (3, 0b1111))]
+    second = after(view, plan)
+    assert reclaimed(decide(second, now=NOW + S)) == {}, "every eviction serves the job it was made for"
+    gone = replace(second, leases=second.leases[:2])
+    freed = replace(gone, fleet=replace(in_racks(view_of([4] * 4, second.leases[:2])).fleet, locations=RACKS))
+    assert [start.placement for start in decide(freed, now=NOW + S).job_starts] == [place((2, 0b1111), (3, 0b1111))]
+
+
+def test_a_job_that_no_rack_could_hold_evicts_nobody_and_a_looser_one_behind_it_is_served() -> None:
+    own = [running_job("r", (0, 0b1111)), running_job("s", (2, 0b1111))]
+    leases = [running("a", (1, 0b1111)), running("b", (3, 0b1111))]
+    near, far = job_of("near", 8, 2, within=Within.RACK), job_of("far", 8, 2)
+    plan = decide(in_racks(view_of([4] * 4, leases, [near, far, *own])), now=NOW)
+    assert reclaimed(plan) == {"a": "far", "b": "far"}
+    alone = decide(in_racks(view_of([4] * 4, leases, [near, *own])), now=NOW)
+    assert reclaimed(alone) == {} and alone.entitled == ()

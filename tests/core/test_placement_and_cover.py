@@ -21,6 +21,7 @@ from sublet.core.placement import Room, can_ever_fit
 from sublet.core.promise import promisable
 from sublet.core.reclaim import reclaimable
 from sublet.core.terms import Pool
+from sublet.core.topology import Location, Within, topology_of
 from sublet.core.units import HOUR_US
 from sublet.core.workload import CHECKPOINTED_EXIT
 
@@ -228,25 +229,70 @@ def test_among_equals_borrowers_go_first_then_few_gpus_then_the_youngest() -> No
     assert make_room(job_of(), room, [older, owner]).victims == (owner,)
 
 
-def test_a_job_within_a_domain_takes_the_rack_that_costs_least() -> None:
-    """Anywhere, n0 and n2 would lose least; in one rack it is n2 and n3; a rack with room for it costs nothing."""
-    room, racks = room_of(*[(4, 0)] * 6), np.array([0, 0, 1, 1, -1, -1], np.int32)
+IN_RACKS: Sequence[Location] = [("p", "a"), ("p", "a"), ("p", "b"), ("p", "b"), ("", ""), ("", "")]
+"""Six nodes: two in each of two racks of a pod, and two of which nothing is known."""
+
+
+def within_room(*free: int) -> Room:
+    """Nodes of four GPUs that stand as `IN_RACKS`, with what is free on each."""
+    slots = np.full(len(free), 0b1111, np.uint64)
+    names = tuple(node(i) for i in range(len(free)))
+    return Room(names, slots, np.array(free, np.uint64), topology=topology_of(IN_RACKS[: len(free)]))
+
+
+def test_a_job_within_a_rack_takes_the_rack_that_costs_least() -> None:
+    """Anywhere n0 and n4 would lose least, in one rack n2 and n3, in one pod n0 and n2; a rack with room costs nothing."""
+    full, half = within_room(*[0] * 6), within_room(0, 0b1111, 0b1111, 0, 0, 0)
     victims = [victim(f"v{i}", (i, 0b1111), loss=loss) for i, loss in enumerate([1, 9, 3, 5, 2, 2])]
-    job = job_of(gpus=8, nodes=2)
-    anywhere, _ = shortage(job, room, victims, pool_of())
-    within, chosen = shortage(job, room, victims, pool_of(), domain=racks)
-    assert set(anywhere.victims.leases) == {"v0", "v4"}
+    anywhere, in_rack = job_of(gpus=8, nodes=2), job_of(gpus=8, nodes=2, within=Within.RACK)
+    assert set(shortage(anywhere, full, victims, pool_of())[0].victims.leases) == {"v0", "v4"}
+    found, chosen = shortage(in_rack, full, victims, pool_of())
     assert {one.lease.id for one in chosen} == {"v2", "v3"}
-    assert within.placement == place((2, 0b1111), (3, 0b1111)) and within.bound_micro == 8
-    free = room_of((4, 0), (4, 0b1111), (4, 0b1111), (4, 0), (4, 0), (4, 0))
-    apart, chosen = shortage(job, free, [victims[0], victims[3]], pool_of(), domain=racks)
+    assert found.placement == place((2, 0b1111), (3, 0b1111)) and found.bound_micro == 8
+    in_pod, chosen = shortage(replace(in_rack, within=Within.POD), full, victims, pool_of())
+    assert {one.lease.id for one in chosen} == {"v0", "v2"} and in_pod.placement == place((0, 0b1111), (2, 0b1111))
+    apart, chosen = shortage(in_rack, half, [victims[0], victims[3]], pool_of())
     assert [one.lease.id for one in chosen] == ["v0"] and apart.placement == place((0, 0b1111), (1, 0b1111))
-    ready, chosen = shortage(
-        job, room_of(*[(4, 0)] * 2, *[(4, 0b1111)] * 2, *[(4, 0)] * 2), [victims[0]], pool_of(), domain=racks
-    )
+    ready, chosen = shortage(in_rack, within_room(0, 0, 0b1111, 0b1111, 0, 0), [victims[0]], pool_of())
     assert chosen == () and ready.placement == place((2, 0b1111), (3, 0b1111))
-    none, chosen = shortage(job_of(gpus=12, nodes=3), room, victims, pool_of(), domain=racks)
+    none, chosen = shortage(job_of(gpus=12, nodes=3, within=Within.RACK), full, victims, pool_of())
     assert chosen == () and none.placement is None, "no rack has three nodes"
+
+
+@pytest.mark.parametrize(
+    ("per_node", "nodes", "within", "where"),
+    [
+        (4, 2, Within.SITE, (0, 2)),
+        (4, 2, Within.POD, (0, 2)),
+        (4, 2, Within.RACK, None),
+        (2, 2, Within.RACK, (2, 3)),
+        (2, 3, Within.RACK, None),
+        (2, 3, Within.POD, (0, 2, 3)),
+        (2, 5, Within.POD, None),
+        (2, 5, Within.SITE, (0, 2, 3, 4, 5)),
+        (4, 1, Within.RACK, (0,)),
+        (4, 4, Within.SITE, (0, 2, 4, 5)),
+    ],
+)
+def test_a_gang_is_placed_as_near_as_it_has_to_be_or_not_at_all(
+    per_node: int, nodes: int, within: Within, where: tuple[int, ...] | None
+) -> None:
+    """n0 and n2 are free, n3 by half, and so are n4 and n5, of which nobody knows where they stand."""
+    room = within_room(0b1111, 0b1, 0b1111, 0b11, 0b1111, 0b1111)
+    found = room.find(gpus_per_node=per_node, nodes=nodes, within=within)
+    assert (None if found is None else tuple(int(name[1:]) for name, _ in found)) == where
+    domain = room.topology.domain(within, nodes)
+    fits = can_ever_fit(room.free, gpus_per_node=per_node, nodes=nodes, whole=False, domain=domain)
+    assert fits == (found is not None), "what is asked of the whole pool is asked as the placement asks it"
+
+
+def test_nodes_of_one_rack_are_in_one_pod_even_where_nobody_said_in_which() -> None:
+    room = Room(
+        (node(0), node(1)), np.full(2, 3, np.uint64), np.full(2, 3, np.uint64), topology=topology_of([("", "a"), ("", "a")])
+    )
+    assert room.find(gpus_per_node=2, nodes=2, within=Within.POD) == place((0, 3), (1, 3))
+    domain = room.topology.domain(Within.POD, 2)
+    assert can_ever_fit(room.free, gpus_per_node=2, nodes=2, whole=False, domain=domain)
 
 
 def test_a_large_fleet_is_covered_in_no_time() -> None:
@@ -372,10 +418,49 @@ def test_the_cover_of_the_rows_is_the_cover_of_the_leases(
     shortage: tuple[Room, list[Candidate]], per_node: int, gang: int, effort: tuple[int, int, int], data: st.DataObject
 ) -> None:
     room, candidates = shortage
-    pool, many = pool_of(), len(room.nodes)
+    many = len(room.nodes)
     domain = data.draw(st.just([]) | st.lists(st.integers(-1, 2), min_size=many, max_size=many))
     twin = cheapest_cover(room, candidates, (per_node, gang), effort, domain)
-    standing = standing_with(room, [one.lease for one in candidates], pool)
+    found, names, bound, where = covered(room, candidates, (per_node, gang), effort, domain)
+    assert found == (twin is not None)
+    if twin is not None:
+        assert names == [one.lease.id for one in twin.victims or ()]
+        assert (bound, where) == (twin.bound, twin.domain)
+
+
+def test_branching_over_gangs_is_that_of_its_twin_and_finds_what_prices_alone_do_not() -> None:
+    """Overlapping gangs, seeded: the same choice and bound as the twin at any limit, and never worse with a higher one."""
+    rng, saved, closed = np.random.default_rng(5), 0, []
+    for _ in range(40):
+        room, candidates, used = room_of(*[(8, 0)] * 12), [], np.zeros(12, np.int64)
+        for name in range(40):
+            gpus, at = int(rng.choice([1, 2, 2, 4])), rng.choice(12, int(rng.integers(1, 5)), replace=False)
+            if (used[at] + gpus <= 8).all():
+                masks = [(int(node), ((1 << gpus) - 1) << int(used[node])) for node in at]
+                used[at] += gpus
+                candidates.append(victim(f"v{name}", *masks, loss=int(1e6 * gpus * len(at) * rng.uniform(0.5, 1.5))))
+        shape, costs = (int(rng.choice([4, 8])), int(rng.integers(2, 7))), []
+        for branches in (0, 1, int(rng.integers(2, 12)), 400):
+            effort = (4, 1, branches)
+            twin = cheapest_cover(room, candidates, shape, effort)
+            made = covered(room, candidates, shape, effort, [])
+            if twin is None or twin.victims is None:
+                assert not made[0]
+                break
+            assert made == (True, [one.lease.id for one in twin.victims], twin.bound, -1)
+            costs.append((total_cost(twin.victims)[0], twin.bound))
+        if costs:
+            assert [cost for cost, _ in costs] == sorted((cost for cost, _ in costs), reverse=True)
+            saved += costs[-1][0] < costs[0][0]
+            closed.append(costs[-1][0] - costs[-1][1] <= costs[-1][0] // 200)
+    assert saved >= 10 and len(closed) >= 30 and all(closed)
+
+
+def covered(
+    room: Room, candidates: Sequence[Candidate], shape: tuple[int, int], effort: tuple[int, int, int], domain: Sequence[int]
+) -> tuple[bool, list[str], int, int]:
+    """(whether there is a cover, the leases that end, bound, domain): what the kernel makes of these candidates."""
+    standing = standing_with(room, [one.lease for one in candidates], pool_of())
     choice = (
         np.ones(len(candidates), np.bool_),
         np.array([one.loss_micro for one in candidates], np.int64),
@@ -386,11 +471,8 @@ def test_the_cover_of_the_rows_is_the_cover_of_the_leases(
         standing.holds.rows,
         (room.free, room.slots),
         choice,
-        (per_node, gang),
+        shape,
         np.array(domain, np.int32),
         effort,
     )
-    assert found == (twin is not None)
-    if twin is not None:
-        assert [standing.held.keys[row] for row in rows] == [one.lease.id for one in twin.victims or ()]
-        assert (bound, where) == (twin.bound, twin.domain)
+    return bool(found), [standing.held.keys[row] for row in rows], int(bound), int(where)

@@ -7,7 +7,6 @@ import numpy as np
 from cover_twins import Candidate
 
 from sublet.core.ids import LeaseId
-from sublet.core.kernels.cheapest import Nodes
 from sublet.core.lease import Lease, State
 from sublet.core.owner import OwnerJob
 from sublet.core.placement import Room
@@ -73,9 +72,7 @@ def standing_with(room: Room, leases: Iterable[Lease], pool: Pool) -> Standing:
     return standing
 
 
-def shortage(
-    job: OwnerJob, room: Room, candidates: Sequence[Candidate], pool: Pool, domain: Nodes | None = None
-) -> tuple[Shortage, tuple[Candidate, ...]]:
+def shortage(job: OwnerJob, room: Room, candidates: Sequence[Candidate], pool: Pool) -> tuple[Shortage, tuple[Candidate, ...]]:
     """What the core makes of these candidates, as rows; and the candidates that it chose."""
     standing = standing_with(room, [one.lease for one in candidates], pool)
     rows = standing.held.rows
@@ -90,6 +87,6 @@ def shortage(
         late=np.array([one.late for one in candidates], np.bool_),
         borrowed=np.array([one.borrowed for one in candidates], np.bool_),
     )
-    found = make_room(job, room, who, standing.held.keys, domain=domain)
+    found = make_room(job, room, who, standing.held.keys)
     by_id = {one.lease.id: one for one in candidates}
     return found, tuple(by_id[name] for name in found.victims.leases)

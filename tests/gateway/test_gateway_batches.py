@@ -89,6 +89,20 @@ def test_a_batch_is_answered_at_half_price_and_goes_on_after_a_stop(tmp_path: Pa
         assert account.debits_micro * 2 == pytest.approx(whole, abs=number)
 
 
+def test_no_line_is_lost_from_the_count_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are answered while the count of those before is on its way to the database."""
+    monkeypatch.setattr("sublet.gateway.batch_runs.EVERY_S", 0.001)
+    number = 150
+    with house(tmp_path) as home:
+        key = home.tenant()
+        home.model()
+        home.replica("a", home.talker("a"), slots=64)
+        home.open()
+        client = client_of(home, key)
+        found = ended(client, made(client, "\n".join(line(nth) for nth in range(number))).id)
+        assert (found.status, found.request_counts.completed, found.request_counts.failed) == ("completed", number, 0)
+
+
 def test_bad_files_fail_and_batches_are_cancelled(tmp_path: Path) -> None:
     with house(tmp_path) as home:
         key, other = home.tenant(), home.tenant("other")

@@ -13,7 +13,7 @@ from api_house import House, house
 from event_loop import run
 from sublet.app import keys
 from sublet.app import tenants as tenant_use
-from sublet.bench.gateway.talker import Talker, answer_to, rendered
+from sublet.bench.gateway.talker import ARGUMENTS, Talker, answer_to, rendered
 from sublet.core.ids import TenantId
 from sublet.core.model import ReplicaState, Tier
 from sublet.core.token_terms import TokenTerms
@@ -70,6 +70,20 @@ def test_the_official_client_works_unmodified(home: Any) -> None:
     assert missing.value.code == "model_not_found" and missing.value.param == "model"
     with pytest.raises(openai.AuthenticationError):
         openai.OpenAI(base_url=home.url, api_key="sk_no", max_retries=0).models.list()
+
+
+def test_tools_are_called_whole_and_in_pieces(home: Any) -> None:
+    openai = pytest.importorskip("openai")
+    client = openai.OpenAI(base_url=home.url, api_key=home.key, max_retries=0)
+    tool = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
+    asked: dict[str, Any] = {"model": "llama", "messages": HELLO, "tools": [tool], "tool_choice": "required"}
+    whole = client.chat.completions.create(**asked).choices[0]
+    (call,) = whole.message.tool_calls
+    assert (call.function.name, call.function.arguments, whole.finish_reason) == ("get_weather", ARGUMENTS, "tool_calls")
+    with client.chat.completions.stream(**asked) as stream:
+        told = stream.get_final_completion().choices[0]
+    assert (told.message.tool_calls[0].function.arguments, told.finish_reason) == (ARGUMENTS, "tool_calls")
+    assert told.message.tool_calls[0].id == "call_1" and not told.message.content
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from sublet.core.lease import Lease, State
 from sublet.core.ledger import Account, receivable, tenant_accounts
 from sublet.core.owner import OwnerJob
 from sublet.core.terms import Pool
+from sublet.core.topology import Within
 from sublet.core.units import HOUR_US, SECOND_US
 from sublet.core.workload import Workload
 from sublet.engines.fake import Behaviour, FakeEngine, ordinary
@@ -106,10 +107,10 @@ class House:
         with self.database.write() as tx:
             return leasing.request(tx, self.plane.forecaster, asked, tenant=tenant, now_us=self.now).id
 
-    def submit(self, gpus: int, *, forced: bool = False) -> JobId:
-        asked = LeaseRequest(Workload(run="true"), gpus_per_node=gpus)
+    def submit(self, gpus: int, *, nodes: int = 1, within: Within = Within.SITE, forced: bool = False) -> JobId:
+        asked = LeaseRequest(Workload(run="true"), gpus_per_node=gpus, nodes=nodes)
         with self.database.write() as tx:
-            return owning.run(tx, asked, forced=forced, by="test", now_us=self.now).id
+            return owning.run(tx, asked, forced=forced, by="test", now_us=self.now, within=within).id
 
     def release(self, lease: LeaseId) -> None:
         with self.database.write() as tx:

@@ -11,6 +11,7 @@ from sublet.core.errors import Conflict
 from sublet.core.ids import LeaseId, NodeId
 from sublet.core.lease import Cause, State
 from sublet.core.owner import JobState, OwnerJob
+from sublet.core.topology import Within
 from sublet.core.units import SECOND_US
 from sublet.core.usage import UsageKind
 from sublet.engines.protocol import OwnerWork
@@ -120,6 +121,18 @@ def test_nothing_ends_for_a_job_that_lacks_more_than_gpus(house: House) -> None:
     waiting(house, able=True)
     house.wait(1)
     assert State.NOTICED in [house.state(lease) for lease in leased]
+
+
+@pytest.mark.parametrize(("rack_nodes", "nodes", "within"), [(2, 2, Within.RACK), (2, 3, Within.SITE), (0, 2, Within.SITE)])
+def test_a_job_of_his_queue_is_kept_within_a_rack_where_one_could_hold_it(
+    tmp_path: Path, db_url: str, rack_nodes: int, nodes: int, within: Within
+) -> None:
+    """Where none could, or racks are not known here, leases end for it anywhere: his own scheduler knows his racks."""
+    house = House(tmp_path, db_url, nodes=4, rack_nodes=rack_nodes)
+    house.engine.queue = [OwnerWork("11", "train", 8 * nodes, nodes, house.now, within=Within.RACK)]
+    house.tick(2)
+    assert job(house).within is within and len({node for node, _ in job(house).placement}) == nodes
+    house.close()
 
 
 def test_a_lease_that_lost_the_race_for_its_gpus_gives_way_and_comes_again(house: House) -> None:

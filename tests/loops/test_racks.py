@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from alembic import command
 from alembic.config import Config
 from house import ADA, House
@@ -9,8 +10,11 @@ from sqlalchemy import text
 
 import sublet.store
 from sublet.app import nodes as noding
+from sublet.core.errors import Invalid
 from sublet.core.ids import LeaseId, NodeId
 from sublet.core.lease import State
+from sublet.core.owner import JobState
+from sublet.core.topology import Within
 from sublet.store import nodes
 from sublet.store.database import Database
 
@@ -31,6 +35,44 @@ def test_gangs_run_in_the_rack_that_holds_them(tmp_path: Path, db_url: str) -> N
     assert nodes_of(house, gang) == ["node-00003", "node-00004", "node-00005"]
     assert nodes_of(house, pair) == ["node-00001", "node-00002"]
     assert house.findings() == []
+    house.close()
+
+
+def test_an_owner_job_within_a_rack_ends_leases_in_one_rack_and_runs_there(tmp_path: Path, db_url: str) -> None:
+    """Four nodes in two racks, a lease on each. The two that would lose least stand in different racks: one of them stays."""
+    house = House(tmp_path, db_url, nodes=4, rack_nodes=2)
+    house.tick(2)
+    leased = {}
+    for after_s in (300, 300, 300, 200):
+        lease = house.ask(8)
+        house.wait(5, ticks=3)
+        leased[nodes_of(house, lease)[0]] = lease
+        house.wait(after_s)
+    house.engine.finish(house.lease(leased["node-00000"]).run)  # the oldest makes way for one that has lost nothing yet
+    house.wait(60, ticks=4)
+    anew = house.ask(8)
+    house.wait(5, ticks=3)
+    assert nodes_of(house, anew) == ["node-00000"]
+    house.wait(200)
+    job = house.submit(8, nodes=2, within=Within.RACK)
+    house.tick(2)
+    noticed = {node for node, lease in {**leased, "node-00000": anew}.items() if house.state(lease) is State.NOTICED}
+    assert noticed == {"node-00002", "node-00003"}
+    house.reopen()  # what the job asks for is in the database, not in a plan
+    house.wait(150, ticks=6)
+    assert [node for node, _ in house.job(job).placement] == ["node-00002", "node-00003"]
+    assert house.job(job).state is JobState.RUNNING
+    assert house.state(anew) is State.ACTIVE and house.state(leased["node-00001"]) is State.ACTIVE
+    assert house.findings() == []
+    house.close()
+
+
+def test_no_rack_that_could_never_hold_a_job_is_waited_for(tmp_path: Path, db_url: str) -> None:
+    house = House(tmp_path, db_url, nodes=4, rack_nodes=2)
+    house.tick(2)
+    with pytest.raises(Invalid, match="no rack of pool fake has 3 nodes with 8 GPUs"):
+        house.submit(8, nodes=3, within=Within.RACK)
+    house.submit(8, nodes=3, within=Within.POD)
     house.close()
 
 

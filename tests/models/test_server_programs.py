@@ -55,6 +55,14 @@ def test_every_option_is_used(server: Any) -> None:
         assert option == "model" or re.search(rf'options(\.get\(|\[)"{option}"', text), option
 
 
+def test_llama_cpp_is_told_how_to_pool_and_which_template_to_use() -> None:
+    plain = launched("llamacpp", replace(MODEL, options={"embeddings": True}))
+    assert "--embeddings" in plain.argv and "--pooling" not in plain.argv
+    told = launched("llamacpp", replace(MODEL, options={"embeddings": "mean", "template": "/models/t.jinja"}))
+    assert value_of(told, "--pooling") == "mean" and value_of(told, "--chat-template-file") == "/models/t.jinja"
+    assert "/models/t.jinja" in told.reads
+
+
 def test_llama_cpp_takes_the_cores_of_its_lease() -> None:
     launch = launched("llamacpp")
     assert value_of(launch, "--threads") == "3" and value_of(launch, "--ctx-size") == "4096" and launch.slots == 4

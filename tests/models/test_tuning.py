@@ -1,25 +1,33 @@
 """Fine-tuning: the same adapter whether a run was disturbed or not, as a real lease that the owner takes back half-way."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from model_house import ModelHouse, answered, house
+from model_house import ModelHouse, house
+from model_shop import shop, until
+from threadpoolctl import threadpool_limits
 
-from sublet.app import tenants, tunings
+from sublet.app import tenants
 from sublet.app.weights import TINY
-from sublet.core.errors import Invalid, NotFound
-from sublet.core.ids import TenantId
+from sublet.core.errors import Invalid
+from sublet.core.ids import LeaseId, ModelName, TenantId, TuningId
+from sublet.core.residency import Label, Sensitivity
+from sublet.core.site import Site
+from sublet.core.token_terms import TokenTerms
 from sublet.core.tuning import Tuning as Job
-from sublet.core.tuning import TuningState, status
-from sublet.store import leases, models
+from sublet.core.tuning import TuningState, label_of, made_name, status
+from sublet.store import leases, ledger, models, sites, token_terms
 from sublet.store import tunings as store
 from sublet.weights import gguf
 from sublet.weights.llama import opened
 from sublet.weights.tune import Asked, Tuning, examples, packed, unpacked
 
+openai = pytest.importorskip("openai")
 ADA = TenantId("ada")
 NAMES = ("lease", "reclaim", "notice", "surplus", "reserve", "grace", "deadline", "pool")
 ANSWER = "It is a word of the Sublet glossary."
@@ -36,6 +44,14 @@ def run(asked: Asked) -> Tuning:
     return Tuning(asked, model, examples(lines(), model.tokenizer, length=2_048))
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As in a run, and because threads that wait for each other by turning cost other tests their processors."""
+    with threadpool_limits(1):
+        yield
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_run_that_was_cut_finds_what_a_whole_one_finds(tmp_path: Path) -> None:
     asked = Asked(str(TINY), "", epochs=4, batch=3, seed=5)
     whole, parts = run(asked), run(asked)
@@ -64,6 +80,7 @@ def test_a_run_that_was_cut_finds_what_a_whole_one_finds(tmp_path: Path) -> None
         ('{"messages": [{"role": "robot", "content": "x"}]}', "line 1"),
         ('{"messages": [{"role": "user", "content": 7}]}', "line 1"),
         ('{"messages": [{"role": "user", "content": "x"}]}', "line 1 has no answer"),
+        ('{"messages": [{"role": "assistant", "content": "x", "weight": 0}]}', "line 1 has no answer"),
         (
             f"{lines().splitlines()[0]}\n" + json.dumps({"messages": [{"role": "assistant", "content": "x " * 3_000}]}),
             "line 2 has .* 2048 at most",
@@ -75,73 +92,193 @@ def test_a_file_that_is_wrong_is_told_from_one_that_is_right(text: str, said: st
         examples(text, opened(gguf.read(TINY)).tokenizer, length=2_048)
 
 
+def test_a_job_is_bound_by_its_tenants_word_at_the_sites_of_its_base() -> None:
+    stated = Label(("DE",), Sensitivity.CONFIDENTIAL)
+    assert label_of(stated, (), ()) == stated
+    assert label_of(Label(), ("oslo",), ("oslo",)) == Label(residency=("oslo",))
+    assert label_of(stated, ("oslo", "bonn"), ("bonn",)) == Label(("site:bonn",), Sensitivity.CONFIDENTIAL)
+
+
+def test_names_of_made_models_differ_and_fit() -> None:
+    def made(model: str, suffix: str, name: str) -> str:
+        return made_name(Job(TuningId(f"ftjob-{name}"), ADA, ModelName(model), None, "file", 0, suffix=suffix))
+
+    assert made("tiny", "", "abc") == "ft-tiny-abc" and made("tiny", "mine", "abc") == "ft-tiny-mine-abc"
+    long = [made("m" * 64, "s" * 24, name) for name in ("a" * 12, "b" * 12)]
+    assert long[0] != long[1] and all(len(one) == 64 for one in long)
+    held = LeaseId("lease-x")
+    assert status(Job(TuningId("ftjob-a"), ADA, ModelName("m"), None, "f", 0, TuningState.NEW), None) == "validating_files"
+    assert status(Job(TuningId("ftjob-a"), ADA, ModelName("m"), held, "f", 0), None) == "queued"
+
+
 @pytest.fixture
 def cpu(tmp_path: Path, sqlite_template: Path) -> Iterator[ModelHouse]:
     (tmp_path / "sublet.db").write_bytes(sqlite_template.read_bytes())
     tmp_path.chmod(0o711)
-    (tmp_path / "data.jsonl").write_text(lines())
     with house(tmp_path, f"sqlite:///{tmp_path / 'sublet.db'}") as made:
+        (tmp_path / "data").chmod(0o711)  # as `sublet up` makes it
         with made.database.write() as tx:
-            tenants.add(tx, tenant=ADA, name="Ada", currency="USD", limit_micro=None, now_us=made.now)
+            for name in (ADA, TenantId("bell")):
+                tenants.add(tx, tenant=name, name=name, currency="USD", limit_micro=None, now_us=made.now)
         made.add()
         yield made
 
 
-def create(cpu: ModelHouse, **asked: float) -> Job:
-    with cpu.database.write() as tx:
-        return tunings.create(
-            tx,
-            cpu.plane.forecaster,
-            tenant=ADA,
-            model="tiny",
-            training_file="file-1",
-            data=cpu.folder / "data.jsonl",
-            asked=asked,
-            now_us=cpu.now,
-        )
-
-
-def test_a_job_that_is_reclaimed_goes_on_and_its_model_is_served(cpu: ModelHouse) -> None:
-    job = create(cpu, epochs=50, batch=1, rate=0.001)
-
-    def now() -> Job:
-        with cpu.database.read() as tx:
-            return store.get(tx, job.id)
-
-    def said(event: str) -> list[int]:
-        with cpu.database.read() as tx:
-            lease = leases.get(tx, job.lease)
-        return [one["step"] for one in tunings.told(cpu.plane.engine, lease) if one["event"] == event]
-
-    cpu.until(lambda: said("step"))
-    cpu.submit(2)
-    cpu.until(lambda: said("resumed"))
-    ((cut,), (went_on,)) = said("checkpointed"), said("resumed")
-    assert 10 <= cut == went_on < 1_200, "the next attempt makes the very next step"
-    done = cpu.until(lambda: found if (found := now()).state is not TuningState.OPEN else None)
-    assert done.state is TuningState.SUCCEEDED and done.result is not None and done.trained_tokens > 1_000, done
-    assert status(done, None) == "succeeded"
-    with cpu.database.read() as tx:
-        made = models.get(tx, done.result)
-        assert leases.get(tx, job.lease).reclaims == 1
-    assert made.tenant == ADA and made.context_length == 2_048
+def test_a_job_that_is_reclaimed_goes_on_and_its_model_answers(cpu: ModelHouse) -> None:
+    """All of it through the official client, which knows nothing of leases."""
     pytest.importorskip("xllamacpp", reason="the embedded llama.cpp is not installed: pip install 'sublet[models]'")
-    cpu.serve(model=done.result)
-    (replica,) = cpu.ready()
-    assert ANSWER in answered(replica, "<|user|>What is a reclaim?</s><|assistant|>")["choices"][0]["text"]
+    cpu.serve(0, 1)
+    with shop(cpu) as door:
+        client = door.client()
+        file = client.files.create(file=("words.jsonl", lines().encode()), purpose="fine-tune")
+        job = client.fine_tuning.jobs.create(
+            model="tiny",
+            training_file=file.id,
+            method={
+                "type": "supervised",
+                "supervised": {
+                    "hyperparameters": {"n_epochs": 50, "batch_size": 1, "learning_rate_multiplier": 0.5},
+                },
+            },
+            suffix="words",
+            seed=7,
+            metadata={"team": "glossary"},
+        )
+        assert (job.status, job.model, job.training_file, job.seed) == ("validating_files", "tiny", file.id, 7)
+        assert job.hyperparameters.n_epochs == 50 and job.hyperparameters.learning_rate_multiplier == 0.5
+        assert client.files.delete(file.id).deleted  # the job has a copy of its own
+
+        def told() -> list[Any]:
+            return list(client.fine_tuning.jobs.list_events(job.id, limit=100))
+
+        def steps() -> list[int]:
+            return [event.data["step"] for event in told() if event.type == "metrics"]
+
+        until(cpu, steps)
+        cpu.submit(2)
+        ended = {"succeeded", "failed", "cancelled"}
+        done = until(cpu, lambda: found if (found := client.fine_tuning.jobs.retrieve(job.id)).status in ended else None)
+        assert (done.status, done.error) == ("succeeded", None) and done.trained_tokens > 1_000
+        assert done.fine_tuned_model == f"ft-tiny-words-{job.id.removeprefix('ftjob-')}" and done.metadata == job.metadata
+        said = [event.message for event in reversed(told())]
+        assert said[0].startswith("Created fine-tuning job") and said[-1].endswith(done.fine_tuned_model)
+        (cut,) = [one for one in said if one.startswith("The owner needs the machine: saved after step")]
+        (went_on,) = [one for one in said if one.startswith("Went on after step")]
+        assert cut.split("step ")[1].split(",")[0] == went_on.split("step ")[1], "the next attempt makes the very next step"
+        (kept,) = client.fine_tuning.jobs.checkpoints.list(job.id).data
+        assert (kept.fine_tuned_model_checkpoint, kept.step_number) == (done.fine_tuned_model, 1_200)
+        with cpu.database.read() as tx:
+            lease = store.get(tx, job.id).lease
+            assert lease is not None and leases.get(tx, lease).reclaims == 1
+            assert models.get(tx, done.fine_tuned_model).tenant == ADA
+        assert not list((cpu.folder / "data" / "tunings").glob("*")), "its copy of the file is gone"
+        answer = client.chat.completions.create(
+            model=done.fine_tuned_model,
+            messages=[{"role": "user", "content": "What is a reclaim?"}],
+            temperature=0,
+            max_tokens=24,
+            service_tier="flex",
+        )
+        assert ANSWER in answer.choices[0].message.content
+        asked: dict[str, Any] = {"model": done.fine_tuned_model, "messages": [{"role": "user", "content": "x"}]}
+        with pytest.raises(openai.NotFoundError):
+            door.client("bell").chat.completions.create(**asked)
+        for name, other in ((done.fine_tuned_model, door.client("bell")), ("tiny", client)):
+            with pytest.raises(openai.NotFoundError):
+                other.models.delete(name)
+
+        def deleted() -> bool:
+            try:
+                return bool(client.models.delete(done.fine_tuned_model).deleted)
+            except openai.ConflictError:  # its replica ends first
+                return False
+
+        until(cpu, deleted)
+        with pytest.raises(openai.NotFoundError):
+            client.chat.completions.create(**asked)
+        assert not list((cpu.folder / "data" / "weights").glob("ft-*"))
 
 
-def test_what_cannot_be_tuned_is_said_before_a_lease_is_asked_for(cpu: ModelHouse) -> None:
-    with pytest.raises(Invalid, match="rank=0 cannot be had"):
-        create(cpu, rank=0)
-    with pytest.raises(Invalid, match="colour=1 cannot be had"):
-        create(cpu, colour=1)
-    with cpu.database.read() as tx:
-        assert leases.live(tx) == [] and store.page(tx, tenant=ADA) == []
-    job = create(cpu, epochs=50)
+def test_what_cannot_be_tuned_is_said_in_openais_words(cpu: ModelHouse) -> None:
+    with shop(cpu) as door:
+        client, stranger = door.client(), door.client("bell")
+        jobs = client.fine_tuning.jobs
+        with pytest.raises(openai.BadRequestError, match="line 2 of the file is not JSON"):
+            client.files.create(file=("x.jsonl", f"{lines().splitlines()[0]}\n{{".encode()), purpose="fine-tune")
+        file = client.files.create(file=("x.jsonl", lines().encode()), purpose="fine-tune")
+        other = client.files.create(file=("x.jsonl", lines().encode()), purpose="batch")
+        long = json.dumps({"messages": [{"role": "assistant", "content": "x " * 3_000}]}).encode()
+        too_long = client.files.create(file=("x.jsonl", long), purpose="fine-tune")
+        wrong: list[tuple[dict[str, Any], str, str]] = [
+            ({"model": "none", "training_file": file.id}, "no model none", "model"),
+            ({"model": "tiny", "training_file": "file-none"}, "no file file-none", "file_id"),
+            ({"model": "tiny", "training_file": other.id}, "purpose fine-tune", "training_file"),
+            ({"model": "tiny", "training_file": too_long.id}, "line 1 has .* 2048 at most", "training_file"),
+            ({"model": "tiny", "training_file": file.id, "validation_file": file.id}, "validation", "validation_file"),
+            ({"model": "tiny", "training_file": file.id, "method": {"type": "dpo"}}, "supervised", "method.type"),
+            ({"model": "tiny", "training_file": file.id, "suffix": "a b"}, "suffix", "suffix"),
+            ({"model": "tiny", "training_file": file.id, "hyperparameters": {"n_epochs": 51}}, "n_epochs is from 1 to 50",
+             "hyperparameters.n_epochs"),
+            ({"model": "tiny", "training_file": file.id, "hyperparameters": {"colour": 1}}, "colour is none of",
+             "hyperparameters.colour"),
+        ]  # fmt: skip
+        for asked, said, param in wrong:
+            with pytest.raises(openai.APIStatusError, match=said) as told:
+                jobs.create(**asked)
+            assert told.value.status_code in {400, 404} and told.value.param == param, asked
+        assert jobs.list().data == [] and not list((cpu.folder / "data" / "tunings").glob("*"))
+        made = [jobs.create(model="tiny", training_file=file.id, hyperparameters={"n_epochs": 50}) for _ in range(3)]
+        until(cpu, lambda: jobs.retrieve(made[0].id).status == "running")
+        with pytest.raises(openai.BadRequestError, match="cancel it"):
+            jobs.pause(made[0].id)
+        for job in made:
+            assert jobs.cancel(job.id).status == "cancelled"
+        assert jobs.cancel(made[0].id).status == "cancelled"
+        assert [one.id for one in jobs.list(limit=2)] == [one.id for one in reversed(made)]  # two pages
+        assert list(stranger.fine_tuning.jobs.list()) == []
+        with pytest.raises(openai.NotFoundError):
+            stranger.fine_tuning.jobs.cancel(made[0].id)
+
+        def given_back() -> bool:
+            with cpu.database.read() as tx:
+                return not leases.live(tx)
+
+        until(cpu, given_back)
+        with cpu.database.write() as tx:
+            ledger.set_limit(tx, TenantId("bell"), 1)
+        mine = stranger.files.create(file=("x.jsonl", lines().encode()), purpose="fine-tune")
+        poor = stranger.fine_tuning.jobs.create(model="tiny", training_file=mine.id).id
+        refused = until(cpu, lambda: found if (found := stranger.fine_tuning.jobs.retrieve(poor)).error else None)
+        assert (refused.status, refused.error.code) == ("failed", "insufficient_quota") and "reserves" in refused.error.message
+        (last, *_, first) = [event.message for event in jobs.list_events(made[0].id)]
+        assert last == "The job was cancelled" and first == f"Created fine-tuning job: {made[0].id}"
+
+
+def test_training_data_stays_where_its_tenant_says(cpu: ModelHouse) -> None:
     with cpu.database.write() as tx:
-        with pytest.raises(NotFound, match="there is no fine-tuning job"):
-            tunings.cancel(tx, job.id, tenant=TenantId("bell"), now_us=cpu.now)
-        assert tunings.cancel(tx, job.id, tenant=ADA, now_us=cpu.now).state is TuningState.CANCELLED
-        assert tunings.cancel(tx, job.id, tenant=ADA, now_us=cpu.now).state is TuningState.CANCELLED
-        assert [one.id for one in store.page(tx, tenant=ADA)] == [job.id] and store.page(tx, tenant=ADA, after=job.id) == []
+        sites.put(tx, Site("local", country="US", operator="us", operator_country="US"))
+        sites.put(tx, Site("home", country="NO", operator="us", operator_country="NO"))
+        tenants.set_country(tx, ADA, "NO", force=True, now_us=cpu.now)
+    with shop(cpu) as door:
+        client = door.client()
+        file = client.files.create(file=("x.jsonl", lines().encode()), purpose="fine-tune")
+        with cpu.database.write() as tx:
+            token_terms.put(tx, TokenTerms(ADA, residency=("NO",)))
+        time.sleep(1.2)
+        with pytest.raises(openai.PermissionDeniedError) as denied:
+            client.fine_tuning.jobs.create(model="tiny", training_file=file.id)
+        assert denied.value.code == "data_residency_mismatch" and denied.value.param == "training_file"
+        with cpu.database.read() as tx:
+            assert leases.live(tx) == [] and store.living(tx) == []
+        with cpu.database.write() as tx:  # what is stated between the call and the loop binds, too
+            token_terms.put(tx, TokenTerms(ADA))
+        time.sleep(1.2)
+        door.stand_still()
+        job = client.fine_tuning.jobs.create(model="tiny", training_file=file.id)
+        with cpu.database.write() as tx:
+            token_terms.put(tx, TokenTerms(ADA, residency=("NO",)))
+        cpu.pass_time()
+        found = client.fine_tuning.jobs.retrieve(job.id)
+        assert (found.status, found.error.code) == ("failed", "data_residency_mismatch")
+        with cpu.database.read() as tx:
+            assert leases.live(tx) == []

@@ -17,9 +17,11 @@ from sublet.app.export.beancount import account_name
 from sublet.app.export.figures import cell, decimal, instant, micros, moment
 from sublet.app.export.focus import COLUMNS
 from sublet.core.errors import Invalid
-from sublet.core.ids import TenantId
+from sublet.core.ids import ModelName, TenantId
 from sublet.core.ledger import AccountId
-from sublet.core.units import MICRO
+from sublet.core.model_request import Counted, ModelRequest, Outcome
+from sublet.core.units import DAY_US, MICRO
+from sublet.store import purses
 from sublet.store.database import Database
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +99,41 @@ def test_focus_rows_cost_what_the_ledger_says(world: World) -> None:
     assert seconds == 2 * 200 * 60
 
 
+def asked_models(world: World) -> int:
+    """A tenant's requests to two models on two days, one of which was broken; returns what they cost."""
+    names = (("llama", "", "done"), ("llama", "", "done"), ("llama", "batch-1", "done"), ("qwen", "", "broken"))
+    with world.db.write() as tx:
+        purse = purses.open_one(tx, id="purse-1", tenant=TenantId("acme"), gateway="g", now_us=T0)
+        purses.fill(tx, purse.id, need_micro=10_000, want_micro=10_000, now_us=T0)
+        for nth, (model, batch, outcome) in enumerate(names):
+            cost = 0 if outcome == "broken" else 701 + nth
+            made = ModelRequest(
+                f"r{nth}", TenantId("acme"), "k", "chat", ModelName(model), "flex", T0, 1, 0, 100, 40, 30 + nth, cost,
+                Outcome(outcome), Counted.SERVER, "x", 0, purse.id, batch=batch,
+            )  # fmt: skip
+            assert purses.charge(tx, [made], now_us=T0 + nth % 2 * DAY_US) == []
+        purses.close(tx, purse.id, now_us=T0 + DAY_US)
+    return 701 + 702 + 703
+
+
+def test_tokens_are_focus_rows_too(world: World) -> None:
+    end = busy_day(world)
+    leases_owed = world.owed("acme")
+    cost = asked_models(world)
+    found = rows(export(world.db, "focus", from_us=T0, to_us=end + 2 * DAY_US))
+    mine = [row for row in found if row["BillingAccountId"] == "acme"]
+    assert sum(micro(row["BilledCost"]) for row in mine) == world.owed("acme") == leases_owed + cost
+    told = {(row["SkuId"], row["ChargePeriodStart"]): row for row in mine if row["ConsumedUnit"] == "Tokens"}
+    first, second = "2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"
+    assert set(told) == {("llama/flex", first), ("llama/flex", second), ("llama/flex/batch", first)}
+    one = told["llama/flex", first]
+    assert (one["ConsumedQuantity"], one["PricingUnit"], one["ResourceType"]) == ("130", "1000000 Tokens", "Model")
+    assert (one["x_InputTokens"], one["x_CachedTokens"], one["x_OutputTokens"], one["x_Requests"]) == ("100", "40", "30", "1")
+    for row in told.values():
+        product = Decimal(row["ListUnitPrice"]) * Decimal(row["PricingQuantity"])
+        assert round(product, 6) == Decimal(row["ListCost"]) == Decimal(row["BilledCost"])
+
+
 def test_an_unknown_format_names_the_known_ones(world: World) -> None:
     with pytest.raises(Invalid, match="no export format") as caught:
         export(world.db, "pdf", from_us=T0, to_us=T0 + 1)
@@ -151,7 +188,8 @@ def verdicts(validator: Path, text: str, folder: Path) -> dict[str, bool]:
 @pytest.mark.timeout(600)
 @pytest.mark.xdist_group("focus")
 def test_the_focus_validator_accepts_the_file(world: World, tmp_path: Path, focus_validator: Path) -> None:
-    end = busy_day(world)
+    end = busy_day(world) + 2 * DAY_US
+    asked_models(world)
     text = as_the_validator_spells_it(export(world.db, "focus", from_us=T0, to_us=end))
     found = verdicts(focus_validator, text, tmp_path)
     assert len(found) > 100

@@ -1,11 +1,12 @@
 """Jobs as leases beside an owner, and whether what is predicted of them is what the replay shows."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 
-from sublet.bench.audit import agreement, habit_of, scene_beside
+from sublet.bench.foretold import TERMS_US, agreement, as_guarded, as_spot, guarded_beside, habit_of, scene_beside
 from sublet.core.units import DAY_US, HOUR_US, SECOND_US
 from sublet.sim.leased import RUN, Runs, lived, replayed, risk_of
 from sublet.sim.scene import Habits, OwnerJobs
@@ -26,8 +27,21 @@ def jobs(count: int, *, seed: int = 0, days: float = 20.0) -> OwnerJobs:
 @pytest.mark.parametrize("habits", [Habits(), Habits(heed=False)], ids=["heeds", "checkpoints"])
 def test_what_is_predicted_is_what_the_replay_shows(habits: Habits) -> None:
     mine = jobs(2_500)
-    found = agreement(mine, scene_beside(mine, 32, 0.7, habits))
+    scene = scene_beside(mine, 32, 0.7, habits)
+    found = agreement(mine, replayed(scene), partial(as_spot, scene))
     assert found["finished"] > 2_400 and found["reclaims"]["replayed"] > 150, "enough to compare"
+    assert found["reclaims"]["ratio"] == pytest.approx(1, abs=0.2)
+    assert found["added_h"]["ratio"] == pytest.approx(1, abs=0.2)
+
+
+def test_what_is_predicted_of_guarded_leases_is_what_the_replay_shows() -> None:
+    mine = jobs(2_500)
+    mine = mine.of(mine.run_us < TERMS_US[-1] - HOUR_US)
+    habits = Habits(heed=False, checkpoint_us=None, restart_us=0)
+    scene, outlook = guarded_beside(mine, 32, 0.7, habits)
+    runs = replayed(scene, outlook)
+    found = agreement(mine, runs, partial(as_guarded, scene))
+    assert found["finished"] > 2_200 and found["reclaims"]["replayed"] > 100, "enough to compare"
     assert found["reclaims"]["ratio"] == pytest.approx(1, abs=0.2)
     assert found["added_h"]["ratio"] == pytest.approx(1, abs=0.2)
 
@@ -53,7 +67,7 @@ def test_the_risk_is_reclaims_by_time_at_an_age() -> None:
     rows[:, 5] = 2 * HOUR_US
     rows[:100, 5], rows[:100, 6] = HOUR_US // 2 - 1, 1  # half are taken back just before the half hour
     scene = scene_beside(jobs(5), 8, 0.5, Habits())
-    risk = risk_of(Runs(rows), scene.pool, turn_us=0)
+    risk = risk_of(Runs(rows), habit_of(scene))
     assert risk.hazards_h[0, 1] == pytest.approx(100 / (200 / 3), rel=1e-3), "200 leases for 20 minutes"
     assert risk.hazards_h[0, 0] == risk.hazards_h[0, 2] == 0
     assert replace(habit_of(scene), heeds=False).heeds is False

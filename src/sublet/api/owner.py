@@ -15,6 +15,7 @@ from sublet.app.owner import Preview
 from sublet.app.tasks import LeaseRequest, Task
 from sublet.core.ids import JobId
 from sublet.core.owner import JobState, OwnerJob
+from sublet.core.topology import Within
 from sublet.core.workload import Workload
 from sublet.store import jobs
 from sublet.store.database import Tx
@@ -22,6 +23,8 @@ from sublet.store.database import Tx
 router = APIRouter(prefix="/v1", tags=["owner"])
 _OWNER = [only()]
 JobStateName = Literal["waiting", "starting", "running", "stopping", "handover", "ended"]
+WithinName = Literal["rack", "pod", "site"]
+Near = Annotated[WithinName, Query(description="all of its nodes in one rack, in one pod, or anywhere at the pool's site")]
 Force = Annotated[bool, Query(description="also break block leases and pass the safety limit; written to the journal")]
 
 
@@ -37,6 +40,7 @@ class JobView(BaseModel):
     nodes: int
     is_hold: bool
     forced: bool
+    within: WithinName
     placement: list[PlaceView]
     submitted_us: int
     since_us: int
@@ -63,6 +67,7 @@ class ReclaimBody(Body):
     nodes: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     name: Label = "reclaim"
     force: StrictBool = Field(default=False, description="also break block leases and pass the safety limit; audited")
+    within: WithinName = Field(default="site", description="all nodes in one rack, in one pod, or anywhere at the pool's site")
 
     def asked(self) -> LeaseRequest:
         """In our words."""
@@ -116,12 +121,13 @@ class ReclaimPreview(BaseModel):
 
 
 @router.post("/jobs", status_code=201, response_model=JobView, dependencies=_OWNER)
-def run(body: Task, call: Posting, *, force: Force = False) -> Response:
+def run(body: Task, call: Posting, *, force: Force = False, within: Near = "site") -> Response:
     """Run a task as the owner: before every lease, and without a price. Only `lease.pool` of its terms counts."""
     asked = body.request()
 
     def effect(tx: Tx) -> JobView:
-        return JobView.of(owner.run(tx, asked, forced=force, by=call.caller.key, now_us=call.now_us))
+        near = Within(within)
+        return JobView.of(owner.run(tx, asked, forced=force, by=call.caller.key, now_us=call.now_us, within=near))
 
     return call.once(effect, status=201)
 
@@ -160,7 +166,8 @@ def reclaim(body: ReclaimBody, call: Posting) -> Response:
     """Take GPUs back and keep them. Leases that are in the way get their notice; DELETE the job to give the GPUs back."""
 
     def effect(tx: Tx) -> JobView:
-        return JobView.of(owner.reclaim(tx, body.asked(), forced=body.force, by=call.caller.key, now_us=call.now_us))
+        near, by = Within(body.within), call.caller.key
+        return JobView.of(owner.reclaim(tx, body.asked(), forced=body.force, by=by, now_us=call.now_us, within=near))
 
     return call.once(effect, status=201)
 
@@ -169,5 +176,6 @@ def reclaim(body: ReclaimBody, call: Posting) -> Response:
 def preview(body: ReclaimBody, call: Calling) -> ReclaimPreview:
     """Whom a reclaim would end now, and what that loses. Nothing is done."""
     with call.read() as tx:
-        job = owner.drafted(tx, body.asked(), is_hold=True, forced=body.force, now_us=call.now_us)
+        near = Within(body.within)
+        job = owner.drafted(tx, body.asked(), is_hold=True, forced=body.force, now_us=call.now_us, within=near)
         return ReclaimPreview.of(owner.preview(tx, call.forecaster, job, now_us=call.now_us))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from sublet.app import block_deals, moves
+from sublet.app import block_deals, block_shifts, moves
 from sublet.app.notices import announce
 from sublet.app.residency import Bound, grouped, judged_leases, record
 from sublet.core import lifecycle
@@ -81,6 +81,8 @@ def _portions(plan: Plan) -> Iterator[Plan]:
     for auction in plan.auctions:
         for part in block_deals.parts(auction, moves.PORTION):
             yield replace(empty, auctions=(part,))
+    for shifts in portions(plan.shifts, moves.PORTION):
+        yield replace(empty, shifts=tuple(shifts))
     yield replace(empty, prices=plan.prices, reserves=plan.reserves, alarms=plan.alarms)
 
 
@@ -120,7 +122,7 @@ class _Applying:
         moves.save_jobs(self.tx, job_chains)
         leases.note_waits(self.tx, [(wait.lease, wait.reason) for wait in plan.waits])
         self._set_levels()
-        self.done.stale += block_deals.apply(self.tx, plan)
+        self.done.stale += block_deals.apply(self.tx, plan) + block_shifts.apply(self.tx, plan)
         announce(self.tx, [chain[-1] for chain in chains], at_us=plan.at_us)
         record(self.tx, self.verdicts, now_us=plan.at_us)
         self.done.leases += chains

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from sublet.app import world
-from sublet.app.block_deals import SALEABLE
+from sublet.app.block_deals import SALEABLE, barred
 from sublet.app.forecasting import Forecaster
 from sublet.app.mirror import Mirror
 from sublet.core.blocks.auction import Venue, hold_auction, venue_of
 from sublet.core.blocks.calendar import bought
 from sublet.core.blocks.deals import Auction, Lapse
 from sublet.core.blocks.order import BlockOrder, Side
-from sublet.core.ids import PoolId, TenantId
+from sublet.core.ids import OrderId, PoolId, TenantId
 from sublet.core.plan import Plan
 from sublet.core.standing import Standing
 from sublet.core.view import PoolView, TenantView
@@ -65,10 +65,11 @@ class Auctioneer:
     def _books(self, tx: Tx, orders: Sequence[BlockOrder], now_us: int) -> "list[_Book]":
         """What each pool's auction is held on."""
         wanted = {order.pool for order in orders}
+        denied = barred(tx, orders, at_us=now_us)
         with self._mirror.lock:
             self._mirror.catch_up(tx)
             view = self._mirror.view(tx, self._forecaster, now_us=now_us, when=lambda kept, _: kept.row.pool.id in wanted)
-            return [_book(one, view.standing(one.pool.id), orders, now_us) for one in view.pools]
+            return [_book(one, view.standing(one.pool.id), orders, denied, now_us) for one in view.pools]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +89,11 @@ class _Book:
         return replace(held, lapses=(*held.lapses, *gone), losses=news)
 
 
-def _book(view: PoolView, standing: Standing, orders: Sequence[BlockOrder], now_us: int) -> _Book:
+def _book(
+    view: PoolView, standing: Standing, orders: Sequence[BlockOrder], denied: Mapping[OrderId, str], now_us: int
+) -> _Book:
     alive = {lease.id for lease in bought(standing) if lease.state in SALEABLE}
     mine = [order for order in orders if order.pool == view.pool.id]
     over = [order for order in mine if order.side is Side.SELL and order.lease not in alive]
-    return _Book(venue_of(view, standing, now_us=now_us), [order for order in mine if order not in over], over)
+    venue = replace(venue_of(view, standing, now_us=now_us), denied=denied)
+    return _Book(venue, [order for order in mine if order not in over], over)

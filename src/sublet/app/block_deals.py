@@ -3,7 +3,7 @@
 An order that has moved since, or whose tenant's limit no longer covers it, rests on as it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from sublet.app import moves
@@ -17,7 +17,6 @@ from sublet.core.ids import OrderId
 from sublet.core.lease import Lease, State
 from sublet.core.ledger import GivenBack, Hold
 from sublet.core.plan import Plan
-from sublet.core.residency import Judgement
 from sublet.core.terms import Pool
 from sublet.store import blocks, events, leases, ledger, pools, workloads
 from sublet.store.bulk import portions
@@ -31,6 +30,21 @@ SALEABLE = frozenset({State.QUEUED, State.RESERVED, State.STARTING, State.ACTIVE
 def apply(tx: Tx, plan: Plan) -> int:
     """Apply the plan's auctions; how many of their items had moved since."""
     return sum(_Applying(tx, auction, plan.at_us).run() for auction in plan.auctions)
+
+
+def barred(tx: Tx, orders: Iterable[BlockOrder], *, at_us: int) -> dict[OrderId, str]:
+    """Why the data of orders may not be where their blocks would lie, as the sites are known now; those that may are absent."""
+    bought = [order for order in orders if order.side is Side.BUY]
+    sold = {row.pool.id: row.pool for row in pools.everything(tx)}
+    judged = judged_leases(
+        tx, [lease_of(one, sold[one.pool], one.limit_micro, at_us=max(at_us, one.since_us)) for one in bought]
+    )
+    found = {}
+    for order in bought:
+        denial = next((one for one in judged.get(order.lease, ()) if not one.allowed), None)
+        if denial is not None:
+            found[order.id] = f"its data may not be at {denial.place.name}: {denial.reason}"
+    return found
 
 
 def parts(auction: Auction, size: int) -> Iterator[Auction]:
@@ -104,9 +118,9 @@ class _Applying:
         if order is None:
             return False
         lease = lease_of(order, self.pool, deal.price_micro, at_us=max(self.at_us, order.since_us))
-        denial = self._denial(lease)
-        if denial is not None:
-            blocks.note_reasons(self.tx, [(order.id, f"its data may not be at {denial.place.name}: {denial.reason}")])
+        denials = barred(self.tx, [order], at_us=self.at_us)  # what allows it is recorded at its start
+        if denials:
+            blocks.note_reasons(self.tx, list(denials.items()))
             return False
         left = ledger.headrooms(self.tx, [order.tenant])[order.tenant]
         if left is not None and hold_of(lease) > left:
@@ -123,10 +137,6 @@ class _Applying:
         told = moves.lease_entry(lease)
         events.append(self.tx, [told] if told else [])
         return True
-
-    def _denial(self, lease: Lease) -> Judgement | None:
-        """What keeps a block's data away from the pool, as its site is known now. What allows it is recorded at its start."""
-        return next((one for one in judged_leases(self.tx, [lease]).get(lease.id, ()) if not one.allowed), None)
 
     def _resell(self, resale: Resale) -> bool:
         """Take the rest of a block from its tenant, and book what it gets for that; False if that is no longer possible."""

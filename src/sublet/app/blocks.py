@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from sublet.app import block_deals, names, requests, world
 from sublet.app import leases as leasing
-from sublet.app.block_deals import SALEABLE
+from sublet.app.block_deals import SALEABLE, barred
 from sublet.app.forecasting import Forecaster
 from sublet.app.residency import Atlas
 from sublet.app.tasks import LeaseRequest
@@ -205,7 +205,9 @@ def _ground(tx: Tx, forecaster: Forecaster, pool: PoolId, *, now_us: int) -> _Gr
     seen = world.read_view(tx, forecaster, now_us=now_us, pool=pool)
     (view,) = seen.pools
     standing = seen.standing(pool)
-    return _Ground(view, standing, venue_of(view, standing, now_us=now_us), blocks.resting(tx, pool))
+    resting = blocks.resting(tx, pool)
+    venue = replace(venue_of(view, standing, now_us=now_us), denied=barred(tx, resting, at_us=now_us))
+    return _Ground(view, standing, venue, resting)
 
 
 def _drafted(

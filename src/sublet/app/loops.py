@@ -21,6 +21,7 @@ from sublet.app.decide import Decider
 from sublet.app.enforce import Orders, RunEnv, called_for, make_begin, make_end
 from sublet.app.mirror import Mirror
 from sublet.app.observe import Sight, Steps, observe
+from sublet.app.rebalancing import Balancer
 from sublet.app.tally import Tally
 from sublet.core.errors import SubletError
 from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US, on_grid
@@ -46,6 +47,7 @@ class Rhythm:
     meter_us: int = 10 * SECOND_US
     audit_us: int = MINUTE_US
     purge_us: int = MINUTE_US
+    rebalance_us: int = HOUR_US
     keep_us: int = 24 * HOUR_US
     nodes_us: int = 10 * SECOND_US
 
@@ -62,6 +64,7 @@ class Loops:
         tally: Tally,
         *,
         auctioneer: Auctioneer,
+        balancer: Balancer,
         mirror: Mirror,
         run_env: RunEnv,
         rhythm: Rhythm,
@@ -73,7 +76,7 @@ class Loops:
         """
         self._database, self._engine, self._clock, self._mirror = database, engine, clock, mirror
         self._decider, self._tally, self._run_env, self._rhythm = decider, tally, run_env, rhythm
-        self._auctioneer, self._books = auctioneer, books
+        self._auctioneer, self._balancer, self._books = auctioneer, balancer, books
         self._seen_until_us: int | None = None  # the last look whose news are in the database
         self._due: dict[str, int] = {}
         self.findings: list[str] = []
@@ -106,6 +109,9 @@ class Loops:
         with self.part("auction"):
             if self._auctioneer.hold(now_us=self._clock.now_us()):
                 self._apply()
+        with self.part("rebalance"):
+            if self._balancer.propose(now_us=self._clock.now_us()):
+                self._apply()
         if sight is not None:
             orders: Orders | None = None
             with self.part("enforce"):
@@ -120,13 +126,14 @@ class Loops:
         self._report_jump()
 
     def keep_books(self) -> None:
-        """One pass of what nobody waits for: metering, billing, the audit, the purge. It may run beside `serve`."""
+        """One pass of what nobody waits for: meter, bill, audit, purge, re-balance. It may run beside `serve`."""
         now = self._clock.now_us()
         if self._seen_until_us is not None:
             until = self._seen_until_us
             self._every("meter", self._rhythm.meter_us, now, lambda: self._meter(until))
         self._every("audit", self._rhythm.audit_us, now, self._audit)
         self._every("purge", self._rhythm.purge_us, now, self._purge)
+        self._every("rebalance", self._rhythm.rebalance_us, now, lambda: self._balancer.seek(now_us=self._clock.now_us()))
 
     def settle(self) -> None:
         """Meter and bill everything up to now, whatever the rhythm says: before a summary is drawn."""

@@ -153,7 +153,9 @@ class Mirror:
     def _read_holders(self, tx: Tx, job_names: set[JobId], lease_names: set[LeaseId]) -> None:
         """Jobs and leases together: what one gave back another may hold by now."""
         work = _by_pool(sorted(jobs.some(tx, job_names), key=_age))
-        live = _by_pool(sorted(leases.some(tx, lease_names), key=_age))
+        fresh = sorted(leases.some(tx, lease_names), key=_age)
+        live = _by_pool(fresh)
+        self._forget_elsewhere(lease for lease in fresh if lease.is_bought)
         for pool in work.keys() | live.keys():
             kept, mine, theirs = self.pools[pool], work.get(pool, []), live.get(pool, [])
             late = _comes_late(kept.standing.jobs, mine) or _comes_late(kept.standing.leases, theirs)
@@ -168,6 +170,14 @@ class Mirror:
         strangers = {lease.tenant for leases_here in live.values() for lease in leases_here} - self.tenants.keys()
         if strangers:
             self.tenants |= tenant_views(tx, strangers)
+
+    def _forget_elsewhere(self, bought: Iterable[Lease]) -> None:
+        """Blocks that waited in one pool may have moved to another."""
+        for block in bought:
+            for name, kept in self.pools.items():
+                if name != block.pool and block.id in kept.standing.blocks:
+                    kept.standing.forget_block(block.id)
+                    kept.revision += 1
 
     def _read_tenants(self, tx: Tx, names: frozenset[str]) -> None:
         """Names of tenants, or of the accounts that carry their limits."""

@@ -6,12 +6,13 @@ from sublet.app import moves, names, requests, world
 from sublet.app.forecasting import Forecaster
 from sublet.app.tasks import LeaseRequest
 from sublet.core.errors import Conflict, Invalid
-from sublet.core.ids import JobId
+from sublet.core.ids import JobId, PoolId
 from sublet.core.lease import Lease
 from sublet.core.owner import ELSEWHERE, JobEvent, JobState, OwnerJob, step_job
 from sublet.core.placement import can_ever_fit
 from sublet.core.plan import Plan
 from sublet.core.round import decide
+from sublet.core.topology import Within
 from sublet.store import events, jobs, pools, workloads
 from sublet.store.database import Tx
 from sublet.store.events import Entry
@@ -42,19 +43,19 @@ class Preview:
     obstacles: tuple[str, ...]
 
 
-def run(tx: Tx, asked: LeaseRequest, *, forced: bool, by: str, now_us: int) -> OwnerJob:
+def run(tx: Tx, asked: LeaseRequest, *, forced: bool, by: str, now_us: int, within: Within = Within.SITE) -> OwnerJob:
     """Queue a job of the owner; it comes before every lease."""
-    job = drafted(tx, asked, is_hold=False, forced=forced, now_us=now_us)
+    job = drafted(tx, asked, is_hold=False, forced=forced, now_us=now_us, within=within)
     workloads.put(tx, job.id, asked.workload)
     return _queued(tx, job, by=by)
 
 
-def reclaim(tx: Tx, asked: LeaseRequest, *, forced: bool, by: str, now_us: int) -> OwnerJob:
+def reclaim(tx: Tx, asked: LeaseRequest, *, forced: bool, by: str, now_us: int, within: Within = Within.SITE) -> OwnerJob:
     """Take GPUs out of the market and keep them, as a hold, until it is released."""
-    return _queued(tx, drafted(tx, asked, is_hold=True, forced=forced, now_us=now_us), by=by)
+    return _queued(tx, drafted(tx, asked, is_hold=True, forced=forced, now_us=now_us, within=within), by=by)
 
 
-def drafted(tx: Tx, asked: LeaseRequest, *, is_hold: bool, forced: bool, now_us: int) -> OwnerJob:
+def drafted(tx: Tx, asked: LeaseRequest, *, is_hold: bool, forced: bool, now_us: int, within: Within = Within.SITE) -> OwnerJob:
     """The job that a request would be; raises `Invalid` if the pool could never hold it."""
     known = tuple(row.pool for row in pools.everything(tx))
     pool = requests.chosen_pool(known, pool=asked.pool, gpu_model=asked.gpu_model)
@@ -64,6 +65,7 @@ def drafted(tx: Tx, asked: LeaseRequest, *, is_hold: bool, forced: bool, now_us:
             field="gpus" if is_hold else "resources.accelerators",
             hint="ask for fewer; `sublet pool nodes` lists what there is",
         )
+    _check_near(tx, pool.id, asked, within)
     return OwnerJob(
         id=names.job_id(),
         pool=pool.id,
@@ -74,7 +76,22 @@ def drafted(tx: Tx, asked: LeaseRequest, *, is_hold: bool, forced: bool, now_us:
         since_us=now_us,
         is_hold=is_hold,
         forced=forced,
+        within=within,
     )
+
+
+def _check_near(tx: Tx, pool: PoolId, asked: LeaseRequest, within: Within) -> None:
+    """Raise `Invalid` if no rack or pod that we know of could ever hold the gang."""
+    if within is Within.SITE or asked.nodes == 1:
+        return
+    slots, topology = world.ground_of(tx, pool)
+    domain = topology.domain(within, asked.nodes)
+    if not can_ever_fit(slots, gpus_per_node=asked.gpus_per_node, nodes=asked.nodes, whole=False, domain=domain):
+        raise Invalid(
+            f"no {within} of pool {pool} has {asked.nodes} nodes with {asked.gpus_per_node} GPUs",
+            field="within",
+            hint="ask for fewer, or for a wider place; `sublet pool nodes` says where nodes stand, as far as it is known",
+        )
 
 
 def preview(tx: Tx, forecaster: Forecaster, job: OwnerJob, *, now_us: int) -> Preview:

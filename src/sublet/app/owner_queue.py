@@ -10,7 +10,7 @@ the GPUs before it started) stays waiting, with those very GPUs kept for it, so 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from sublet.app import fitness, moves
@@ -27,6 +27,7 @@ from sublet.core.placement import can_ever_fit
 from sublet.core.plan import Notice
 from sublet.core.standing import Standing
 from sublet.core.terms import Pool
+from sublet.core.topology import Within
 from sublet.core.units import on_grid
 from sublet.engines.protocol import OwnerWork
 from sublet.store import events, jobs, nodes
@@ -138,8 +139,10 @@ class _Books:
 
     def wait(self, work: OwnerWork) -> None:
         """A waiting job of the owner: leases end for it."""
-        pool = self._pool_for(work)
+        pool = self._pool_for(work, work.within)
         if pool is not None:
+            self.changes.fresh.append(replace(self._job(work, pool), within=work.within))
+        elif (pool := self._pool_for(work, Within.SITE)) is not None:  # where the racks are not known, his scheduler's are
             self.changes.fresh.append(self._job(work, pool))
 
     def run(self, work: OwnerWork, job: OwnerJob | None) -> None:
@@ -209,12 +212,13 @@ class _Books:
             reason="waits in the owner's queue",
         )
 
-    def _pool_for(self, work: OwnerWork) -> PoolId | None:
-        """The largest pool of its GPU model that could hold it."""
-        per_node = work.gpus // work.nodes
+    def _pool_for(self, work: OwnerWork, within: Within) -> PoolId | None:
+        """The largest pool of its GPU model that could hold it so near."""
+        per_node, nodes = work.gpus // work.nodes, work.nodes
         for settings, standing in self._by_size:
             fits_model = not work.gpu_model or settings.gpu_model == work.gpu_model
-            if fits_model and can_ever_fit(standing.slots, gpus_per_node=per_node, nodes=work.nodes, whole=False):
+            domain = standing.topology.domain(within, nodes)
+            if fits_model and can_ever_fit(standing.slots, gpus_per_node=per_node, nodes=nodes, whole=False, domain=domain):
                 return settings.id
         return None
 

@@ -17,6 +17,7 @@ from sublet.app.forecasting import Forecaster
 from sublet.app.loops import Loops, Rhythm
 from sublet.app.metrics import Metrics
 from sublet.app.mirror import Mirror
+from sublet.app.rebalancing import Balancer
 from sublet.app.registry import note_place, register_nodes
 from sublet.app.replicas import Keeper, Premises
 from sublet.app.tally import Tally
@@ -69,6 +70,7 @@ class Reign:
             self.decider,
             Tally(metrics),
             auctioneer=Auctioneer(mine, forecaster, self.mirror),
+            balancer=Balancer(mine, forecaster, self.mirror),
             mirror=self.mirror,
             run_env=run_env,
             rhythm=rhythm,

@@ -15,11 +15,13 @@ from pathlib import Path
 import structlog
 
 from sublet.app import leases as leasing
-from sublet.app import tunings, weights
+from sublet.app import weights
 from sublet.app.forecasting import Forecaster
+from sublet.app.lost_gateways import LostGateways
 from sublet.app.probing import Probed, Prober
 from sublet.app.requests import drafted, shop
 from sublet.app.tasks import LeaseRequest
+from sublet.app.tuning_runs import TuningRuns
 from sublet.core import scaling
 from sublet.core.errors import Invalid, SubletError, Unavailable
 from sublet.core.ids import LeaseId, ModelName, PoolId, ReplicaId
@@ -68,6 +70,7 @@ class Premises:
     servers: Mapping[str, ServerProgram]
     ports: range
     weights: Path  # where what was fetched lies
+    tunings: Path  # where fine-tuning jobs' copies of their files lie
 
 
 class Keeper:
@@ -88,6 +91,8 @@ class Keeper:
         self._forecaster, self._wake = forecaster, wake
         self._prober = Prober(premises.servers, engine.logs)
         self._fetcher = weights.Fetcher(database, premises.weights)
+        self._tunings = TuningRuns(database, engine, forecaster, folder=premises.weights, data=premises.tunings, wake=wake)
+        self._lost = LostGateways(database)
         self._misses: dict[ReplicaId, int] = {}
 
     def close(self) -> None:
@@ -101,15 +106,15 @@ class Keeper:
 
     def tick(self) -> bool:
         """One pass; whether something is on its way, so that the next one should come soon."""
+        self._lost.tick(self._now_us())
         with self._database.read() as tx:
             known = {model.name: model for model in models.everything(tx)}
             replicas = models.living(tx)
         if not known:
             return False
         self._fetcher.begin(known.values())
-        tunings.collect(self._database, self._engine, self._premises.weights, now_us=self._now_us())
         self._note(replicas, known)
-        moving = False
+        moving = self._tunings.tick(self._now_us())
         with self._database.read() as tx:
             servings = models.servings_all(tx)
             kept = _kept(tx)

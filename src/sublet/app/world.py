@@ -14,6 +14,7 @@ from sublet.core.lease import HELD, Lease
 from sublet.core.owner import JOB_HELD, OwnerJob
 from sublet.core.site import Site
 from sublet.core.terms import Pool
+from sublet.core.topology import Topology, topology_of
 from sublet.core.view import PoolView, Quota, TenantView, View
 from sublet.store import jobs, leases, ledger, nodes, pools, sites, tenants, usage
 from sublet.store.database import Tx
@@ -130,6 +131,12 @@ def fleet_of(rows: list[NodeRow], pool_ids: list[PoolId], live: Iterable[Lease],
         unfit=np.array([node.down for node in rows], np.bool_),
         locations=tuple((node.pod, node.rack) for node in rows),
     )
+
+
+def ground_of(tx: Tx, pool: PoolId) -> tuple[Masks, Topology]:
+    """(uint64[n], where they stand): the GPUs of a pool's nodes, as `slots_of`, for what has to be near each other."""
+    rows = nodes.everything(tx, pool=pool)
+    return np.array([(1 << node.gpus) - 1 for node in rows], np.uint64), topology_of([(node.pod, node.rack) for node in rows])
 
 
 def slots_of(tx: Tx, pool: PoolId) -> Masks:

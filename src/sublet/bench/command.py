@@ -137,21 +137,22 @@ def _compared(result: dict[str, Any]) -> RenderableType:
 def audit(
     *,
     jobs: Annotated[Path, typer.Argument(help="A job history.")],
-    nodes: Annotated[int, typer.Option(min=8, max=10_000, help="Nodes of the made-up owner, of 8 GPUs each.")] = 384,
-    load: Annotated[float, typer.Option(min=0.1, max=0.99, help="Share of them that is the owner's own.")] = 0.7,
+    load: Annotated[float, typer.Option(min=0.1, max=0.99, help="Share of a made-up owner's GPUs that the owner uses.")] = 0.7,
+    asked: Annotated[float, typer.Option(min=0.05, max=2.0, help="Share of the rest that the jobs ask for.")] = 0.6,
     risk: Annotated[bool, typer.Option("--risk", help="Print the risk of the shipped prices, measured again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """How long an audit takes, what it leaves out, and its predictions beside a replay of the same jobs as spot leases."""
+    """How long an audit takes, what it leaves out, and its predictions beside a replay of the same jobs."""
     from sublet.bench import audit as bench_audit  # noqa: PLC0415 (numba, which other commands need not load)
+    from sublet.bench import shipped_risk  # noqa: PLC0415 (the same)
 
     logs.configure(Settings(log_level="error"))
     if risk:
-        typer.echo(bench_audit.risk_text(bench_audit.shipped_risk()))
+        typer.echo(shipped_risk.measured())
         return
     with Progress(*STAGES, console=Console(stderr=True)) as bar:
         task = bar.add_task("audit", total=1.0)
-        result = bench_audit.measure(jobs, nodes, load, lambda what, share: bar.update(task, description=what, completed=share))
+        result = bench_audit.measure(jobs, asked, load, lambda what, share: bar.update(task, description=what, completed=share))
     show(result, as_json, lambda: _listed(result))
 
 
@@ -287,6 +288,24 @@ def streams(
     with tempfile.TemporaryDirectory(prefix="sublet-bench-") as folder:
         result = measured(Path(folder), number=number, replicas=replicas, tokens=tokens, seed=seed)
     show(result, as_json, lambda: table(("figure", "measured"), _flat("streams", result)))
+
+
+@commands.command("money")
+def budget(
+    *,
+    requests: Annotated[int, typer.Option(min=100, max=15_000, help="Requests at once.")] = 10_000,
+    lines: Annotated[int, typer.Option(min=1, max=50_000, help="Lines of the batch beside them.")] = 500,
+    kills: Annotated[int, typer.Option(min=0, max=20, help="How often the gateway is killed meanwhile.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of who hangs up, and when callers come again.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """One budget against thousands of callers at once, who hang up and come again, a batch, and kills of the gateway."""
+    from sublet.bench.gateway.money import measure as measured  # noqa: PLC0415 (aiohttp, which others need not load)
+
+    logs.configure(Settings(log_level="error"))
+    with tempfile.TemporaryDirectory(prefix="sublet-bench-") as folder:
+        result = measured(Path(folder), number=requests, lines=lines, kills=kills, seed=seed)
+    show(result, as_json, lambda: table(("figure", "measured"), _flat("money", result)))
 
 
 def _listed(result: dict[str, Any]) -> RenderableType:

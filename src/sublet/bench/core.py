@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from sublet.bench import blocks
+from sublet.bench import blocks, rebalance
 from sublet.bench.fleet import NODE_GPUS, NOW_US, Size, fleet, full_house
 from sublet.bench.placements import growth, is_met, placements
 from sublet.bench.progress import Progress
@@ -60,6 +60,7 @@ def measure(gpus: int, rounds: int, progress: Progress) -> dict[str, Any]:
         **largest,
         "clearing": _clearing(),
         "blocks": blocks.measure(),
+        "rebalance": rebalance.measure(),
         "growth": [
             {"gpus": one["gpus"], "round_ms": one["round"]["median_ms"], "reclaim_ms": one["reclaim"]["median_ms"]}
             for one in found

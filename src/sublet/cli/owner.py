@@ -1,6 +1,7 @@
 """What the owner does with his own GPUs: run jobs, take GPUs back, give them back to the market."""
 
 import shlex
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,17 @@ from sublet.cli.task import Given, document
 Force = Annotated[
     bool, typer.Option("--force", help="Also break block leases and pass the safety limit; written to the journal.")
 ]
+
+
+class Width(StrEnum):
+    """How near each other the nodes of a gang have to be."""
+
+    RACK = "rack"
+    POD = "pod"
+    SITE = "site"
+
+
+Near = Annotated[Width, typer.Option(help="All of its nodes in one rack, in one pod, or anywhere at the pool's site.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +48,7 @@ def run(
     given: Given = None,
     env: Annotated[list[str] | None, typer.Option("--env", "-e", help="NAME=value for the task; may be repeated.")] = None,
     command: Annotated[str | None, typer.Option("--run", help="The command as the shell is to read it.")] = None,
+    within: Near = Width.SITE,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -44,7 +57,7 @@ def run(
     with connect() as client:
         fields = _place(client, gpus, pool) + (given or [])
         body = document(file, run=command or said, given=fields, env=env or [])
-        made = client.post("/v1/jobs", body, force=force or None)
+        made = client.post("/v1/jobs", body, force=force or None, within=within)
     show(made, as_json, lambda: f"job [bold]{made['id']}[/] is {made['state']}: {made['gpus']} GPUs of pool {made['pool']}")
 
 
@@ -116,13 +129,14 @@ def reclaim(
     nodes: Annotated[int, typer.Option(min=1, help="On so many nodes.")] = 1,
     name: Annotated[str, typer.Option(help="What for.")] = "reclaim",
     *,
+    within: Near = Width.SITE,
     force: Force = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show whom it would end.")] = False,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Take GPUs out of the market and keep them; `sublet owner cancel JOB` gives them back."""
-    body = {"pool": pool, "gpus": gpus, "nodes": nodes, "name": name, "force": force}
+    body = {"pool": pool, "gpus": gpus, "nodes": nodes, "name": name, "force": force, "within": within}
     with connect() as client:
         if dry_run or not yes:
             seen = client.post("/v1/reclaim/preview", body)

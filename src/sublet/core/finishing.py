@@ -4,6 +4,7 @@ Both the audit of a job history and the comparison of providers ask this; the re
 leases one by one. A run that is taken back goes on after a wait; what is lost of it depends on how the workload saves.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,8 @@ class Habit:
     """How a workload saves and what a reclaim takes. Durations in µs.
 
     `free_us` is not billed at a reclaim: the part of its notice that it ran. `turn_us` passes at least between two runs:
-    hand-over and start.
+    hand-over and start. The back-off doubles up to the longest for work that does not heed its notice, as in
+    `lifecycle.after_handover`.
     """
 
     heeds: bool = True  # a notice is answered with a checkpoint
@@ -67,8 +69,17 @@ class Risk:
 
 def steady(hazard_h: float, *, first_us: float = 0.0, again_us: float = 0.0) -> Risk:
     """The same hazard at every age and size, and waits that are always the same."""
-    waits = [[first_us, first_us]], [[again_us, again_us]]
-    return Risk((1,), np.zeros(1, np.int64), np.array([[hazard_h]]), np.array(waits[0]), np.array(waits[1]))
+    edges, hazards = np.zeros(1, np.int64), np.array([[hazard_h]])
+    return Risk((1,), edges, hazards, np.array([[first_us, first_us]]), np.array([[again_us, again_us]]))
+
+
+def of_term(chance: float, hours: float, *, waits: Risk) -> Risk:
+    """Leases of which `chance` (below 1) would be taken back if they ran for all their `hours`, at any age alike.
+
+    They wait as those of `waits` do, size by size.
+    """
+    hazards = np.full((len(waits.sizes), 1), -math.log1p(-chance) / hours)
+    return Risk(waits.sizes, np.zeros(1, np.int64), hazards, waits.first_us, waits.again_us)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,10 +151,10 @@ def expected(
 
 
 def backed_off_h(reclaims: Floats, habit: Habit) -> Floats:
-    """All back-offs of so many reclaims together, in hours: they double up to the longest; between two whole numbers linear."""
+    """All back-offs of so many reclaims together, in hours; between two whole numbers of reclaims linear."""
     step, most = habit.backoff_us, habit.backoff_max_us
-    if not step:
-        return np.zeros_like(reclaims)
+    if habit.heeds or not step:
+        return reclaims * step / HOUR_US
     sums = [0.0]
     while step < most:
         sums.append(sums[-1] + step)

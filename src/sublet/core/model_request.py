@@ -60,3 +60,12 @@ class TokenUse:
     cached_tokens: int
     output_tokens: int
     amount_micro: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenDay:
+    """What one tenant's requests booked on one day (UTC) used; those that we could not finish are left out."""
+
+    tenant: TenantId
+    day_us: int  # its beginning
+    use: TokenUse

@@ -13,6 +13,7 @@ from typing import Any
 
 from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, PoolId, RunId, job_run
+from sublet.core.topology import Within
 from sublet.core.transitions import walked
 from sublet.core.values import changed
 
@@ -71,6 +72,7 @@ class OwnerJob:
     since_us: int
     is_hold: bool = False
     forced: bool = False  # may break what needs force (block leases, the safety limit); audited
+    within: Within = Within.SITE  # how near each other its nodes have to be
     state: JobState = JobState.WAITING
     version: int = 1
     placement: Placement = ()  # while it waits: the GPUs that are kept for it until all of them are free

@@ -12,10 +12,15 @@ from sublet.core.owner import OwnerJob
 from sublet.core.placement import can_ever_fit
 from sublet.core.plan import Alarm, Entitled, JobStart, Kept, Reclaim
 from sublet.core.reclaim import Shortage, make_room, reclaimable
+from sublet.core.topology import REACH, Within
 from sublet.core.view import AnyView
 
-Shape = tuple[int, int]
-"""GPUs on each node, nodes."""
+Shape = tuple[int, int, int]
+"""GPUs on each node, nodes, and how far apart these may be (`REACH`)."""
+
+
+def _shape_of(job: OwnerJob) -> Shape:
+    return job.gpus_per_node, job.nodes, REACH[job.within if job.nodes > 1 else Within.SITE]
 
 
 def serve_owner(view: AnyView, ground: Ground, draft: Draft, *, sharers: int = 1) -> None:
@@ -75,7 +80,7 @@ class _Serving:
 
     def serve(self, job: OwnerJob) -> None:
         """Start it, leave it what is kept for it, or reclaim for it."""
-        ground, shape = self.ground, (job.gpus_per_node, job.nodes)
+        ground, shape = self.ground, _shape_of(job)
         kept = job.id in self.kept
         if kept:
             if job.is_elsewhere or self._has_to_wait(job, shape):
@@ -83,8 +88,8 @@ class _Serving:
             ground.restore(job.placement)
         elif self._is_hopeless(shape):
             return
-        found = ground.now.find(gpus_per_node=shape[0], nodes=shape[1], before=ground.alone.free)
-        if found is None and not kept and self._has_no_chance(shape):
+        found = ground.now.find(gpus_per_node=shape[0], nodes=shape[1], before=ground.alone.free, within=job.within)
+        if found is None and not kept and self._has_no_chance(job, shape):
             return
         entitled = job.entitled_us
         if entitled is None:
@@ -109,7 +114,7 @@ class _Serving:
     def _has_to_wait(self, job: OwnerJob, shape: Shape) -> bool:
         """Whether it is certain that a job for which GPUs are kept cannot start yet, neither there nor elsewhere."""
         if shape not in self.nowhere:
-            if self.ground.now.find(gpus_per_node=shape[0], nodes=shape[1]) is not None:
+            if self.ground.now.find(gpus_per_node=shape[0], nodes=shape[1], within=job.within) is not None:
                 return False
             self.nowhere.add(shape)
         back = self.ground.free_of(job.placement)
@@ -121,14 +126,15 @@ class _Serving:
         return (self.ground.now.free_on(node) | mask).bit_count() < shape[0]
 
     def _is_hopeless(self, shape: Shape) -> bool:
-        """Whether it was seen in this round that not even a smaller shape would fit if nothing were leased."""
+        """Whether it was seen in this round that not even a smaller or looser shape would fit if nothing were leased."""
         if shape in self.hopeless:
             return True
-        return any(shape[0] >= per_node and shape[1] >= nodes for per_node, nodes in self.hopeless)
+        return any(shape[0] >= per_node and shape[1] >= nodes and shape[2] <= reach for per_node, nodes, reach in self.hopeless)
 
-    def _has_no_chance(self, shape: Shape) -> bool:
+    def _has_no_chance(self, job: OwnerJob, shape: Shape) -> bool:
         """Whether it would not fit even if nothing were leased."""
-        if can_ever_fit(self.ground.alone.free, gpus_per_node=shape[0], nodes=shape[1], whole=False):
+        domain = self.ground.standing.topology.domain(job.within, job.nodes)
+        if can_ever_fit(self.ground.alone.free, gpus_per_node=shape[0], nodes=shape[1], whole=False, domain=domain):
             return False
         self.hopeless.add(shape)
         return True
@@ -152,9 +158,11 @@ def _reclaim(ground: Ground, draft: Draft, shortage: Shortage, due_us: int, budg
     """Give notice to a shortage's victims within the safety limit; what is left of the limit."""
     job, placement = shortage.job, shortage.placement
     if placement is None:
-        reason = f"owner job {job.id} needs {job.gpus} GPUs and no reclaim within the contracts makes room; force may"
+        near = "" if job.within is Within.SITE else f" within one {job.within}"
+        reason = f"owner job {job.id} needs {job.gpus} GPUs{near} and no reclaim within the contracts makes room; force may"
         draft.alarms.append(Alarm("promise.at_risk", job.pool, reason))
-        ground.alone.drop(ground.alone.find(gpus_per_node=job.gpus_per_node, nodes=job.nodes) or ())
+        alone = ground.alone.find(gpus_per_node=job.gpus_per_node, nodes=job.nodes, within=job.within)
+        ground.alone.drop(alone or ())
         return budget
     gpus = shortage.victims.gpus
     if budget is not None and gpus > budget and not job.forced:

@@ -13,7 +13,7 @@ import numpy as np
 from sublet.core.fleet import Masks, Placement, lowest_bits
 from sublet.core.ids import NodeId
 from sublet.core.kernels.fit import enough_nodes, fullest
-from sublet.core.topology import Topology, nowhere_known
+from sublet.core.topology import REACH, UNKNOWN, Numbers, Topology, Within, nowhere_known
 
 
 class Room:
@@ -35,7 +35,7 @@ class Room:
         self.nodes = nodes
         self.slots = slots
         self.free = free
-        self._topology = topology or nowhere_known(len(nodes))
+        self.topology = topology or nowhere_known(len(nodes))
         self._row = {node: row for row, node in enumerate(nodes)} if row_of is None else row_of
 
     @property
@@ -43,14 +43,23 @@ class Room:
         """GPUs left in all."""
         return int(np.bitwise_count(self.free).sum())
 
-    def find(self, *, gpus_per_node: int, nodes: int, whole: bool = False, before: Masks | None = None) -> Placement | None:
+    def find(
+        self,
+        *,
+        gpus_per_node: int,
+        nodes: int,
+        whole: bool = False,
+        before: Masks | None = None,
+        within: Within = Within.SITE,
+    ) -> Placement | None:
         """A placement for `nodes` x `gpus_per_node`, or None; takes nothing yet.
 
         `whole`: only nodes that are free altogether, with exactly so many GPUs. `before` (uint64[n]): nodes with fewer GPUs in
-        it are taken first, and only among equals the fullest. A gang is kept in one rack, or one pod, where that is possible.
+        it are taken first, and only among equals the fullest. A gang is kept in one rack, or one pod, where that is possible;
+        `within` says where it must be.
         """
         masks = (self.free, self.slots, _no_gpus(len(self.free)) if before is None else before)
-        rows = fullest(masks, self._topology.columns, gpus_per_node, nodes, whole)
+        rows = fullest(masks, self.topology.columns, gpus_per_node, nodes, whole, REACH[within])
         if not len(rows):
             return None
         return tuple((self.nodes[row], lowest_bits(int(self.free[row]), gpus_per_node)) for row in rows.tolist())
@@ -86,7 +95,7 @@ class Room:
 
     def copy(self) -> "Room":
         """The same room, to try something out."""
-        return Room(self.nodes, self.slots, self.free.copy(), self._row, self._topology)
+        return Room(self.nodes, self.slots, self.free.copy(), self._row, self.topology)
 
 
 @lru_cache(maxsize=64)
@@ -95,6 +104,10 @@ def _no_gpus(nodes: int) -> Masks:
     return np.zeros(nodes, np.uint64)
 
 
-def can_ever_fit(slots: Masks, *, gpus_per_node: int, nodes: int, whole: bool) -> bool:
-    """Whether the gang would fit the nodes if they were all free."""
-    return bool(enough_nodes(slots, gpus_per_node, nodes, whole))
+def can_ever_fit(slots: Masks, *, gpus_per_node: int, nodes: int, whole: bool, domain: Numbers | None = None) -> bool:
+    """Whether the gang would fit the nodes if they were all free; with `domain` (int32[n]), those of one domain alone."""
+    if domain is None:
+        return bool(enough_nodes(slots, gpus_per_node, nodes, whole))
+    gpus = np.bitwise_count(slots)
+    there = domain[(domain != UNKNOWN) & (gpus == gpus_per_node if whole else gpus >= gpus_per_node)]
+    return bool(len(there) >= nodes and np.bincount(there).max() >= nodes)

@@ -7,7 +7,7 @@ the next round decides anew. Applying a plan twice is harmless for the same caus
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
-from sublet.core.blocks.deals import Auction
+from sublet.core.blocks.deals import Auction, Shift
 from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, LeaseId, PoolId
 from sublet.core.lease import Cause, Event
@@ -195,6 +195,7 @@ class Plan:
     reserves: tuple[ReserveSet, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     auctions: tuple[Auction, ...] = ()
+    shifts: tuple[Shift, ...] = ()  # of blocks that wait for their start, to other pools of their kind
 
     @property
     def notices(self) -> tuple[Notice, ...]:

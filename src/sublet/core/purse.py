@@ -26,6 +26,16 @@ class Purse:
 
 
 @dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway as the control plane knows it, by what it says of itself every few seconds."""
+
+    id: str
+    folder: str = ""  # where its journal is, on its own machine
+    seen_us: int | None = None  # when it last said that it lives
+    until_us: int | None = None  # silent, it keeps its purses until then; None: nobody has missed it
+
+
+@dataclass(frozen=True, slots=True)
 class Posting:
     """What requests for one model cost together, paid out of a purse."""
 

@@ -26,12 +26,13 @@ from sublet.core.victims import VICTIM_ORDERS
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-_WORK = 100_000
-"""Parts of leases on nodes that one round may look at in price rounds, over all its shortages: a few milliseconds."""
-_ROUNDS, _MOVES = 40, 400
-"""Where there is time for them: more hardly ever find anything cheaper."""
-_SEARCH = 6
-"""A search for a cover takes about as long as so many rounds of prices, and so does a move."""
+_WORK, _BRANCHING = 100_000, 600_000
+"""Parts of leases on nodes that one round may look at, over all its shortages, to price and search, and then to branch: each a
+few milliseconds."""
+_ROUNDS, _SEARCHES, _BRANCHES = 24, 6, 2_000
+"""Where there is time for them: more hardly ever find anything cheaper, or prove it."""
+_SEARCH, _BRANCH = 6, 12
+"""A search for a cover takes about as long as so many rounds of prices, and a problem of the branching."""
 
 _NOBODY: Ints = np.empty(0, np.int64)
 _ANYWHERE: Nodes = np.empty(0, np.int32)
@@ -140,19 +141,20 @@ def make_room(
     names: list[str],
     *,
     before: Masks | None = None,
-    domain: Nodes | None = None,
     sharers: int = 1,
 ) -> Shortage:
     """The victims of little weight that let `job` start, given the room that is free or on its way back.
 
     Leases that are back in time are tried first, all of them only where those do not make room. For a job on one node no
     choice weighs less; nor for a gang, where no lease has several nodes. `names`: the lease of each row. `before`: which nodes
-    are taken first, as in `Room.find`. `domain` (int32[nodes]): the rack or the like of each node, -1 for none; the job's nodes
-    are then to lie in one of them, the one that costs least. `sharers`: among how many shortages the round's time is shared.
+    are taken first, as in `Room.find`. Of the racks or pods in one of which the job has to be, it is the one that costs least.
+    `sharers`: among how many shortages the round's time is shared.
     """
-    shape, where = (job.gpus_per_node, job.nodes), _ANYWHERE if domain is None else domain
+    shape, domain = (job.gpus_per_node, job.nodes), future.topology.domain(job.within, job.nodes)
+    where = _ANYWHERE if domain is None else domain
     effort = effort_for(len(who.holds), sharers)
-    if domain is None and (found := future.find(gpus_per_node=shape[0], nodes=shape[1], before=before)) is not None:
+    found = future.find(gpus_per_node=shape[0], nodes=shape[1], before=before, within=job.within)
+    if found is not None:
         return Shortage(job, Victims(who, _NOBODY, names), found)
     in_time = who.may & ~who.late
     for allowed in (in_time, who.may) if (who.may & who.late).any() else (in_time,):
@@ -166,7 +168,7 @@ def make_room(
             free_up(who.holds, rows, len(who.rows), room.free, room.slots)
             if domain is not None:
                 room.free[domain != chosen] = 0
-            placed = room.find(gpus_per_node=shape[0], nodes=shape[1], before=before)
+            placed = room.find(gpus_per_node=shape[0], nodes=shape[1], before=before, within=job.within)
             return Shortage(job, Victims(who, rows, names), placed, int(bound))
     return Shortage(job, Victims(who, _NOBODY, names), None)
 
@@ -175,9 +177,9 @@ def effort_for(parts: int, sharers: int) -> Effort:
     """How long a cheaper choice is sought among so many parts: thoroughly, but where the fleet is large or many are short."""
     left = _WORK // max(1, parts * sharers)
     rounds = min(_ROUNDS, max(8, left))
-    searches = min(rounds, max(1, (left - rounds) // _SEARCH))
-    moves = min(_MOVES, max(0, (left - rounds) // _SEARCH - searches))
-    return rounds, searches, moves
+    searches = min(_SEARCHES, max(1, (left - rounds) // _SEARCH))
+    branches = min(_BRANCHES, _BRANCHING // max(1, parts * sharers * _BRANCH))
+    return rounds, searches, branches
 
 
 def _least_loss(future: Room, who: Reclaimable, allowed: Bools, shape: Shape, domain: Nodes) -> int:

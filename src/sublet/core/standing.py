@@ -164,6 +164,11 @@ class Standing:
         for lease in leases:
             self.put_lease(lease)
 
+    def forget_block(self, block: LeaseId) -> None:
+        """A block that waits for its start belongs to another pool now."""
+        for known in (self.blocks, self.leases, self._order):
+            del known[block]
+
     def tenant_number(self, tenant: TenantId) -> int:
         """The tenant's number in the rows."""
         number = self._tenant_of.get(tenant)

@@ -4,13 +4,26 @@ Racks and pods are domains, numbered together: racks first, in the order of thei
 is one of its pod: two pods may both have a rack `r1`. What is not known is no domain: nothing is near because of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
 Numbers = npt.NDArray[np.int32]
+
+
+class Within(StrEnum):
+    """How near each other the nodes of a gang have to be: in one rack, in one pod, or anywhere at the site of their pool."""
+
+    RACK = "rack"
+    POD = "pod"
+    SITE = "site"
+
+
+REACH: Mapping[Within, int] = {Within.RACK: 0, Within.POD: 1, Within.SITE: 2}
+"""The same as a number: what fits within a smaller one fits within a larger one."""
 
 UNKNOWN = -1
 """The domain of a node whose rack or pod is not known."""
@@ -32,6 +45,17 @@ class Topology:
     def columns(self) -> tuple[Numbers, Numbers, int]:
         """(rack, pod, how many domains there are), as kernels take them."""
         return self.rack, self.pod, len(self.begins) - 1
+
+    def domain(self, within: Within, nodes: int) -> Numbers | None:
+        """int32[n]: the domain of each node, in one of which a gang of so many nodes has to lie; None: anywhere.
+
+        A single node is near itself. Nodes of one rack are in one pod, whichever that is.
+        """
+        if within is Within.SITE or nodes == 1:
+            return None
+        if within is Within.RACK:
+            return self.rack
+        return np.where(self.pod == UNKNOWN, self.rack, self.pod).astype(np.int32)
 
 
 def topology_of(locations: Sequence[Location]) -> Topology:

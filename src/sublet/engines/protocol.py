@@ -12,6 +12,7 @@ from typing import Protocol
 
 from sublet.core.fleet import Placement
 from sublet.core.ids import NodeId, RunId
+from sublet.core.topology import Within
 from sublet.core.workload import Workload
 
 
@@ -67,6 +68,7 @@ class OwnerWork:
     ended_us: int | None = None
     exit_code: int | None = None
     held: tuple[tuple[NodeId, int], ...] = ()  # (node, GPUs) of a job that ran or runs; which of a node's GPUs is not said
+    within: Within = Within.SITE  # how near each other it wants its nodes
     able: bool = True  # a waiting job that would start if there were GPUs: not held back by a limit, a date or another job
 
 

@@ -44,6 +44,11 @@ class BatchRuns:
         self._reception = reception
         self._running: dict[str, asyncio.Task[None]] = {}
 
+    @property
+    def at_work(self) -> bool:
+        """Whether any is being worked on."""
+        return bool(self._running)
+
     async def look(self) -> None:
         """Take up batches, and say that those at work still are."""
         now_us = self._reception.desk.clock.now_us()
@@ -90,6 +95,7 @@ class _Run:
     def __init__(self, reception: Reception, batch: Batch) -> None:
         self._reception, self._batch = reception, batch
         self._done: set[str] = set()
+        self._completed, self._failed = batch.completed, batch.failed  # here: what is read of the batch may be older
         self._writing = asyncio.Lock()
 
     async def through(self) -> None:
@@ -119,7 +125,7 @@ class _Run:
         output, errors = (place(self._reception, name) for name in (self._batch.output_file, self._batch.error_file))
         answered, failed = await asyncio.to_thread(lambda: (batch_lines.answered(output), batch_lines.answered(errors)))
         self._done = answered | failed
-        self._batch = replace(self._batch, completed=len(answered), failed=len(failed))
+        self._completed, self._failed = len(answered), len(failed)
         room, running = asyncio.Semaphore(_LINES_MAX), set[asyncio.Task[None]]()
         watch = asyncio.ensure_future(self._watch())
         try:
@@ -139,7 +145,7 @@ class _Run:
             watch.cancel()
         await self._refresh()
         if self._batch.state is BatchState.IN_PROGRESS:
-            over = self._batch.completed + self._batch.failed >= self._batch.total
+            over = self._completed + self._failed >= self._batch.total
             await self._step(BatchEvent.ANSWER if over else BatchEvent.EXPIRE)
 
     async def _watch(self) -> None:
@@ -180,8 +186,8 @@ class _Run:
         good = document["response"]["status_code"] == 200
         async with self._writing:
             await asyncio.to_thread(batch_lines.append, output if good else errors, document)
-        done = {"completed": self._batch.completed + good, "failed": self._batch.failed + (not good)}
-        self._batch = replace(self._batch, **done)
+        self._completed += good
+        self._failed += not good
 
     async def _asked(self, line: Line) -> dict[str, Any] | None:
         """The line of the answer file; None: the day was over first."""
@@ -232,7 +238,7 @@ class _Run:
         """Write how far it is, and see whether it was cancelled."""
 
         def counted(before: Batch) -> Batch:
-            return replace(before, completed=self._batch.completed, failed=self._batch.failed)
+            return replace(before, completed=self._completed, failed=self._failed)
 
         self._batch = await self._save(counted)
 

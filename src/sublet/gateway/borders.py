@@ -37,12 +37,23 @@ class Borders:
         """Whether a tenant's words may go to a replica: empty, or why not."""
         return self._judged(guest, replica.site, Purpose.REPLICA, replica.id)
 
+    @property
+    def site(self) -> str:
+        """Where this gateway and its files are; empty: not stated."""
+        return self._site
+
     def check_file(self, guest: Guest, purpose: str) -> None:
         """Raise `Refusal` where a tenant's file may not be kept here."""
         what = Purpose.FINE_TUNE if purpose == "fine-tune" else Purpose.BATCH_FILE
         if reason := self._judged(guest, self._site, what, f"file of {guest.tenant}"):
             message = f"your files may not be kept at this gateway: {reason}; nothing was kept"
             raise Refusal(403, message, param="file", code="data_residency_mismatch")
+
+    @staticmethod
+    def of_tuning(atlas: Atlas, guest: Guest, site: str) -> str:
+        """Whether a tenant's training file may be at a site, and a run that reads it: empty, or why not."""
+        judged = atlas.judge(guest.terms.label, guest.tenant, site, Purpose.FINE_TUNE, Purpose.PLACEMENT)
+        return "" if judged.allowed else judged.reason
 
     def knows(self, guest: Guest) -> bool:
         """Whether this tenant's seat was looked up: before that nothing may be judged."""

@@ -13,6 +13,7 @@ from aiohttp import BodyPartReader, web
 from sublet.app import names
 from sublet.core.ids import TenantId
 from sublet.core.units import SECOND_US
+from sublet.gateway import training_files
 from sublet.gateway.reception import Reception
 from sublet.gateway.refusals import Refusal, invalid, no_address, only, too_large
 from sublet.gateway.visitors import Guest
@@ -88,13 +89,16 @@ async def _take(reception: Reception, request: web.BaseRequest, guest: Guest) ->
         async with asyncio.timeout(_READ_S * 10):
             check = partial(reception.borders.check_file, guest)
             purpose, filename, size, digest = await _receive(request, target, check)
+            if purpose == "fine-tune":
+                await asyncio.to_thread(training_files.check, target)
     except TimeoutError:
         target.unlink(missing_ok=True)
         raise Refusal(408, "the file did not come in time", code="request_timeout") from None
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    made = File(name, guest.tenant, purpose, filename, size, digest, reception.desk.clock.now_us())
+    at_us, site = reception.desk.clock.now_us(), reception.borders.site
+    made = File(name, guest.tenant, purpose, filename, size, digest, at_us, site)
     await reception.books.do(lambda: keep(reception, made))
     return await reception.send(request, view(made))
 

@@ -1,50 +1,61 @@
 """The journal: what was used is on the disk before its caller hears the end of the answer.
 
-Records are lines of JSON in files that only grow. They are written and synchronised by a thread, all that wait at once in one
-go, so many requests share one write to the disk. A record is dropped once its charge is in the database; a file, when all of
-its records are. What a process left behind when it was killed is read by its next start. A last line without its end was
-never confirmed to anybody and does not count.
+Records are lines of JSON in files that were filled with zeros beforehand: writing over what is there changes no size, so the
+disk has to take the record alone and not the file system's own journal, which others write, too. They are written and
+synchronised by a thread, all that wait at once in one go, so many requests share one write to the disk. A record is dropped
+once its charge is in the database; a file, when all of its records are. What a process left behind when it was killed is read
+by its next start.
 """
 
 import asyncio
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from sublet.app.token_journal import SUFFIX, files, records
 from sublet.gateway.threads import Thread
 
-_FILE_BYTES = 8 * 1024 * 1024
-_SUFFIX = ".journal"
+_FILE_BYTES = 2 * 1024 * 1024
+_ZEROS = bytes(64 * 1024)
 
 
 class Journal:
     """Files in a folder of their own. Only one process may write it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, alone: Callable[[], bool] = lambda: False) -> None:
+        """`alone`: whether nothing else happens meanwhile, so that the record may as well be written at once.
+
+        Two changes of thread cost more than the write itself, and on a busy machine a place in its queue each.
+        """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder = folder
+        self.folder, self._alone = folder, alone
         self._thread = Thread("journal")
         self._waiting: list[tuple[bytes, asyncio.Future[int]]] = []
         self._writing: asyncio.Task[None] | None = None
         self._left: dict[int, int] = {}  # records of a file whose charges are not in the database
-        self._number = max((int(file.stem) for file in self._files()), default=0)
+        self._number = max((int(file.stem) for file in files(self.folder)), default=0)
         self._fd, self._bytes = -1, 0
 
     def leftovers(self) -> Iterator[bytes]:
         """The records of earlier processes, oldest first."""
-        for file in self._files():
-            for line in file.read_bytes().split(b"\n")[:-1]:
-                if line:
-                    yield line
+        return records(self.folder)
 
     def begin(self) -> None:
         """Forget what earlier processes left, whose charges are in the database by now, and open a new file."""
-        for file in self._files():
+        for file in files(self.folder):
             file.unlink()
-        self._open_next()
+        self._turn_to(self._made(self._number + 1))
 
     async def write(self, record: bytes) -> int:
         """Put a record on the disk; returns the number of its file. Raises `OSError` if that fails."""
+        if self._writing is None and self._alone():
+            text = record + b"\n"
+            with self._careful():
+                if self._is_full(text):
+                    self._turn_to(self._made(self._number + 1))
+                self._put(text)
+            return self._note(text, 1)
         written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((record, written))
         if self._writing is None:
@@ -77,23 +88,34 @@ class Journal:
             self._writing = None
 
     async def _write_batch(self, batch: list[tuple[bytes, "asyncio.Future[int]"]]) -> None:
+        text = b"".join(record + b"\n" for record, _ in batch)
         try:
-            if self._bytes > _FILE_BYTES:
-                os.close(self._fd)
-                self._open_next()
-            text = b"".join(record + b"\n" for record, _ in batch)
-            await self._thread.do(lambda: self._put(text))
+            with self._careful():
+                if self._is_full(text):
+                    number = self._number + 1
+                    self._turn_to(await self._thread.do(lambda: self._made(number)))
+                await self._thread.do(lambda: self._put(text))
         except OSError as error:
-            self._bytes = _FILE_BYTES + 1  # the last line may be half there: go on in a new file
             for _, written in batch:
                 if not written.done():
                     written.set_exception(error)
             return
-        self._bytes += len(text)
-        self._left[self._number] += len(batch)
+        number = self._note(text, len(batch))
         for _, written in batch:
             if not written.done():
-                written.set_result(self._number)
+                written.set_result(number)
+
+    @contextmanager
+    def _careful(self) -> Iterator[None]:
+        """After a failure the last line may be half there: go on in a new file."""
+        try:
+            yield
+        except OSError:
+            self._bytes = _FILE_BYTES
+            raise
+
+    def _is_full(self, text: bytes) -> bool:
+        return self._bytes > 0 and self._bytes + len(text) > _FILE_BYTES
 
     def _put(self, text: bytes) -> None:
         view = memoryview(text)
@@ -101,20 +123,39 @@ class Journal:
             view = view[os.write(self._fd, view) :]
         os.fdatasync(self._fd)
 
-    def _open_next(self) -> None:
-        old = self._number
-        self._number += 1
-        self._fd = os.open(self._path(self._number), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    def _note(self, text: bytes, records: int) -> int:
+        """So many records are in the file; its number."""
+        self._bytes += len(text)
+        self._left[self._number] += records
+        return self._number
+
+    def _made(self, number: int) -> int:
+        """A new file, filled with zeros; open at its beginning."""
+        fd = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            left = _FILE_BYTES
+            while left > 0:
+                left -= os.write(fd, _ZEROS[:left])
+            os.fsync(fd)
+            os.lseek(fd, 0, os.SEEK_SET)
+            folder = os.open(self.folder, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    def _turn_to(self, fd: int) -> None:
+        """Go on in a new file; the old one goes if nothing in it is still needed."""
+        old, old_fd = self._number, self._fd
+        self._number, self._fd = old + 1, fd
         self._bytes, self._left[self._number] = 0, 0
-        folder = os.open(self._folder, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
+        if old_fd >= 0:
+            os.close(old_fd)
         if self._left.get(old) == 0:
             del self._left[old]
             self._path(old).unlink(missing_ok=True)
 
-    def _files(self) -> list[Path]:
-        return sorted(self._folder.glob(f"*{_SUFFIX}"), key=lambda file: int(file.stem))
-
     def _path(self, number: int) -> Path:
-        return self._folder / f"{number:08d}{_SUFFIX}"
+        return self.folder / f"{number:08d}{SUFFIX}"

@@ -6,22 +6,29 @@ A charge is booked once because the request's id is (`store.purses.charge`): the
 import asyncio
 from collections import Counter, deque
 from functools import partial
+from time import monotonic
 
 import orjson
 import structlog
 
 from sublet.app.clock import Clock
+from sublet.app.token_journal import request_of
 from sublet.core.errors import SubletError
 from sublet.core.ids import TenantId
-from sublet.core.model_request import Counted, ModelRequest, Outcome
+from sublet.core.model_request import ModelRequest
+from sublet.core.purse import Gateway
 from sublet.gateway.journal import Journal
 from sublet.gateway.money import Money
 from sublet.gateway.threads import Thread
-from sublet.store import purses
+from sublet.store import gateways, purses
 from sublet.store.database import Database
 
 _PORTION = 400
-EVERY_S = 0.3
+LOOK_S = 0.3
+_LATEST_S = 1.0
+"""While the books are written, requests wait for the interpreter several times each: fewer of them where it is done more
+seldom. But what waits is kept in memory, so a whole portion goes into the books at the next look."""
+BEAT_S = 5.0
 log = structlog.get_logger(__name__)
 
 
@@ -31,7 +38,7 @@ class Meter:
     def __init__(self, database: Database, clock: Clock, books: Thread, journal: Journal, money: Money) -> None:
         self._database, self._clock, self._books, self._journal, self._money = database, clock, books, journal, money
         self._waiting: deque[tuple[int, ModelRequest]] = deque()
-        self.booked, self.uncovered = 0, 0
+        self.booked, self.uncovered, self._looked = 0, 0, 0.0
 
     @property
     def waiting(self) -> int:
@@ -41,6 +48,13 @@ class Meter:
     async def record(self, request: ModelRequest) -> None:
         """Return once it is on the disk; raises `OSError` if it does not get there."""
         await asyncio.shield(self._record(request))  # whoever waits may go away, the record stays
+
+    async def look(self) -> None:
+        """Book, if there is a whole portion or it is time to."""
+        now = monotonic()
+        if len(self._waiting) >= _PORTION or now - self._looked >= _LATEST_S:
+            self._looked = now
+            await self.book()
 
     async def book(self) -> None:
         """Bring what is in the journal into the database. What does not get there now stays and is tried again."""
@@ -76,7 +90,16 @@ class Meter:
             for purse in purses.opened_by(tx, gateway):
                 purses.close(tx, purse.id, now_us=now_us)
         self._journal.begin()
+        self._beat(gateway)
         return len(left)
+
+    async def beat(self, gateway: str) -> None:
+        """Say that this gateway lives: the purses of one that does not say so are given back."""
+        await self._books.do(partial(self._beat, gateway))
+
+    def _beat(self, gateway: str) -> None:
+        with self._database.write() as tx:
+            gateways.beat(tx, Gateway(gateway, str(self._journal.folder), self._clock.now_us()))
 
     async def _record(self, request: ModelRequest) -> None:
         number = await self._journal.write(orjson.dumps(request))
@@ -88,9 +111,3 @@ class Meter:
         if uncovered:
             self.uncovered += len(uncovered)
             log.error("requests_not_covered", requests=[one.id for one in uncovered][:10], number=len(uncovered))
-
-
-def request_of(record: bytes) -> ModelRequest:
-    """The request behind a record of the journal."""
-    values = orjson.loads(record)
-    return ModelRequest(**values | {"outcome": Outcome(values["outcome"]), "counted": Counted(values["counted"])})

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -39,6 +40,7 @@ class Process:
     def run(self) -> None:
         """Serve until interrupted or told to end."""
         sys.setswitchinterval(_SWITCH_S)
+        _open_as_many_as_may_be()
         gc.collect()
         gc.freeze()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -46,3 +48,10 @@ class Process:
         with contextlib.suppress(KeyboardInterrupt):
             self._gateway.run()
         self._database.close()
+
+
+def _open_as_many_as_may_be() -> None:
+    """Each caller and each request to a replica is an open file, and the usual bound is 1,024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -6,7 +6,16 @@ from typing import Any
 import orjson
 
 from sublet.app.keys import Unauthenticated
-from sublet.core.errors import Conflict, Forbidden, Invalid, NotFound, OverBudget, SubletError, Unavailable
+from sublet.core.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    OverBudget,
+    ResidencyDenied,
+    SubletError,
+    Unavailable,
+)
 
 RETRY_AFTER_S = 2
 
@@ -92,6 +101,7 @@ _KINDS: tuple[tuple[type[SubletError], int, str, str | None], ...] = (  # the fi
     (NotFound, 404, "invalid_request_error", "not_found"),
     (OverBudget, 429, "insufficient_quota", "insufficient_quota"),
     (Conflict, 409, "invalid_request_error", "conflict"),
+    (ResidencyDenied, 403, "invalid_request_error", ResidencyDenied.code),
     (Invalid, 400, "invalid_request_error", None),
     (Unavailable, 503, "server_error", "service_unavailable"),
 )

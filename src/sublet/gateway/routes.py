@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from sublet.gateway import batches, chat, completions, embeddings, files, models
+from sublet.gateway import batches, chat, completions, embeddings, files, fine_tuning, models
 from sublet.gateway.reception import Reception
 
 PREFIX = "/openai/v1"
@@ -12,6 +12,7 @@ Noun = Callable[[Reception, web.BaseRequest, tuple[str, ...]], Awaitable[web.Str
 NOUNS: Mapping[str, Noun] = {
     "batches": batches.handle,
     "files": files.handle,
+    "fine_tuning": fine_tuning.handle,
     "chat": chat.handle,
     "completions": completions.handle,
     "embeddings": embeddings.handle,

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import secrets
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +17,7 @@ from aiohttp import web
 from sublet.app import names
 from sublet.app.clock import Clock
 from sublet.app.settings import Settings
+from sublet.app.token_journal import taken
 from sublet.core.errors import Conflict, SubletError
 from sublet.gateway import batch_runs, borders
 from sublet.gateway import catalogue as catalogues
@@ -46,6 +47,7 @@ _GRACE_S = 5.0
 _TICK_S = 0.02
 _TEND_S = 1.0
 _LINGER_S = 2.0
+_LOCK_S = 1.0  # a control plane may be looking into the journal
 log = structlog.get_logger(__name__)
 
 
@@ -60,7 +62,9 @@ class Gateway:
         self._lock = _only_one(folder)
         self._listener, self._database, self._clock = listener, database, clock
         self._books, self._looking = Thread("books"), Thread("looking")
-        self._journal = Journal(folder)
+        self._active = 0  # requests that are being answered
+        self._batches: BatchRuns | None = None
+        self._journal = Journal(folder, alone=self._is_alone)
         self.name = _name_of(folder)
         money = Money(database, clock, self._books, self.name)
         self.meter = Meter(database, clock, self._books, self._journal, money)
@@ -73,7 +77,6 @@ class Gateway:
         self._thread: threading.Thread | None = None
         self._stop: asyncio.Event | None = None
         self._ready = threading.Event()
-        self._active = 0  # requests that are being answered
 
     def run(self) -> None:
         """Serve until `stop`, in this thread."""
@@ -97,13 +100,13 @@ class Gateway:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self.reception = self._reception()
-        self._batches = BatchRuns(self.reception)
+        self._batches = batches = BatchRuns(self.reception)
         server = web.Server(self._handle, access_log=None, keepalive_timeout=75, lingering_time=_LINGER_S)
         try:
             await self.reception.desk.catalogue.refresh(whole=True)
             await self.reception.borders.refresh(())
             accepting = await self._loop.create_server(server, sock=self._listener, backlog=1024)
-            self._tasks = [asyncio.create_task(task) for task in self._duties()]
+            self._tasks = [asyncio.create_task(task) for task in self._duties(batches)]
             self._ready.set()
             await self._stop.wait()
             accepting.close()
@@ -151,7 +154,7 @@ class Gateway:
             borders=known,
         )
 
-    def _duties(self) -> list[Coroutine[None, None, None]]:
+    def _duties(self, batches: BatchRuns) -> list[Coroutine[None, None, None]]:
         """What is done again and again."""
         reception, desk = self.reception, self.reception.desk
 
@@ -168,12 +171,17 @@ class Gateway:
         return [
             _again(catalogues.EVERY_S, desk.catalogue.refresh),
             _again(guests.REFRESH_S, reception.visitors.refresh),
-            _again(meters.EVERY_S, self.meter.book),
+            _again(meters.LOOK_S, self.meter.look),
+            _again(meters.BEAT_S, partial(self.meter.beat, self.name)),
             _again(healths.EVERY_S, look_round),
             _again(_TEND_S, tend),
             _again(borders.EVERY_S, see_borders),
-            _again(batch_runs.EVERY_S, self._batches.look),
+            _again(batch_runs.EVERY_S, batches.look),
         ]
+
+    def _is_alone(self) -> bool:
+        """Whether the request at hand is the only one."""
+        return self._active <= 1 and (self._batches is None or not self._batches.at_work)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self._active += 1
@@ -218,7 +226,8 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._batches.close()
+        if self._batches is not None:
+            await self._batches.close()
         desk = self.reception.desk
         desk.health.close()
         await desk.upstream.close()
@@ -253,14 +262,11 @@ def _error_id() -> str:
 
 
 def _only_one(folder: Path) -> IO[str]:
-    file = (folder / "lock").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+    file = taken(folder, within_s=_LOCK_S)
+    if file is None:
         raise Conflict(
             f"another gateway uses {folder}", field="gateway_name", hint="give each gateway of a data directory its own --name"
-        ) from None
+        )
     return file
 
 

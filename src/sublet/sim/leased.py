@@ -4,16 +4,16 @@ The risk is what `core.finishing` plays with; the same replay judges what it sai
 """
 
 from array import array
-from collections.abc import Callable
-from dataclasses import dataclass
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from sublet.core.finishing import Risk
+from sublet.core.finishing import Habit, Risk
 from sublet.core.ids import TenantId
 from sublet.core.lease import LeaseClass
-from sublet.core.terms import Pool
 from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US, on_grid
 from sublet.sim.opening import Opening
 from sublet.sim.outlook import Blind, Outlook
@@ -25,7 +25,7 @@ Ints = npt.NDArray[np.int64]
 
 RUN = ("lease", "attempt", "gpus", "asked_us", "started_us", "stopped_us", "reclaimed", "cut", "job")
 """Columns of the runs of a replay; `started_us` is -1 for one that was taken back before it began. `job` is its number among
-those that are replayed, -1 for the rest of the market."""
+those that are replayed, -1 for the rest of the market. A job that asks again has one lease here, whose attempts go on."""
 SIZES = (1, 4, 8, 64)
 """GPUs of a lease up to which risks are told apart; the last stands for all that is larger."""
 EDGES_US = np.array([0, 10, 30, 60, 120, 240, 480, 1_440], np.int64) * MINUTE_US
@@ -57,13 +57,23 @@ class Lived:
     end_us: Ints
 
 
-def listed(jobs: OwnerJobs, lease_class: LeaseClass = LeaseClass.SPOT) -> tuple[tuple[int, Wish], ...]:
-    """Jobs as wishes at their instants, each of a tenant of its own, by which its runs are known."""
+def listed(jobs: OwnerJobs) -> tuple[tuple[int, Wish], ...]:
+    """Jobs as spot wishes at their instants, each of a tenant of its own, by which its runs are known."""
     columns = zip(jobs.submit_us.tolist(), jobs.run_us.tolist(), jobs.gpus_per_node.tolist(), jobs.nodes.tolist(), strict=True)
     return tuple(
-        (submit, Wish(TenantId(f"{JOB}{number}"), lease_class, gpus, nodes, max(on_grid(SECOND_US), run), NO_LIMIT_MICRO))
+        (submit, Wish(TenantId(f"{JOB}{number}"), LeaseClass.SPOT, gpus, nodes, max(on_grid(SECOND_US), run), NO_LIMIT_MICRO))
         for number, (submit, run, gpus, nodes) in enumerate(columns)
     )
+
+
+def guarded(wishes: Iterable[tuple[int, Wish]], terms_us: Sequence[int]) -> tuple[tuple[int, Wish], ...]:
+    """The same wishes under the shortest of some rising terms that holds their work, else the longest; they ask again."""
+
+    def under(wish: Wish) -> Wish:
+        at = min(bisect_left(terms_us, wish.work_us), len(terms_us) - 1)
+        return replace(wish, lease_class=LeaseClass.GUARDED, term_us=terms_us[at], again=True)
+
+    return tuple((at, under(wish)) for at, wish in wishes)
 
 
 def replayed(
@@ -77,7 +87,18 @@ def replayed(
     replay = Replay(scene, outlook or Blind())
     replay.tally.runs = array("q")
     replay.run(progress, opening=opening)
-    return Runs(np.array(replay.tally.runs, np.int64).reshape(-1, len(RUN)))
+    return Runs(_counted_on(np.array(replay.tally.runs, np.int64).reshape(-1, len(RUN))))
+
+
+def _counted_on(rows: Ints) -> Ints:
+    """Rows in which all leases of a job are its first one, asked for when that was, with its attempts counted from 1."""
+    order = np.lexsort((rows[:, 5], rows[:, 8]))
+    order = order[rows[order, 8] >= 0]
+    _, first, job = np.unique(rows[order, 8], return_index=True, return_inverse=True)
+    found = rows.copy()
+    found[order, 0], found[order, 3] = rows[order[first[job]], 0], rows[order[first[job]], 3]
+    found[order, 1] = np.arange(len(order)) - first[job] + 1
+    return found
 
 
 def lived(runs: Runs) -> Lived:
@@ -88,16 +109,16 @@ def lived(runs: Runs) -> Lived:
     return Lived(last[:, 8], taken[last[:, 8]], last[:, 5] - last[:, 3])
 
 
-def risk_of(runs: Runs, pool: Pool, *, turn_us: int) -> Risk:
+def risk_of(runs: Runs, habit: Habit) -> Risk:
     """How leases of each size were taken back and how long they waited, as `core.finishing` takes it.
 
     The hazard at an age is reclaims / time that leases ran at that age: the estimate for lives that are cut off, too. A size
-    that was hardly ever taken back is given the hazards of all sizes together. `turn_us`: hand-over and start, which pass
-    between two runs anyway.
+    that was hardly ever taken back is given the hazards of all sizes together. What passes between two runs by `habit` anyway,
+    turn-round and back-off, is left out of the waits.
     """
     rows = runs.rows[runs.rows[:, 4] >= 0]
     kinds = np.searchsorted(np.array(SIZES[:-1]), rows[:, 2], side="left")
-    first, again, size_again = _waits(runs.rows, pool, turn_us)
+    first, again, size_again = _waits(runs.rows, habit)
     every = np.ones(len(rows), np.bool_)
     hazards, waits, more = [], [], []
     for kind in range(len(SIZES)):
@@ -121,15 +142,15 @@ def _hazards(rows: Ints) -> list[float]:
     return found
 
 
-def _waits(rows: Ints, pool: Pool, turn_us: int) -> tuple[Ints, Ints, Ints]:
+def _waits(rows: Ints, habit: Habit) -> tuple[Ints, Ints, Ints]:
     """Waits before a first run (of each row that has started), waits after a reclaim beyond the back-off, and their sizes."""
     ordered = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
     started = rows[rows[:, 4] >= 0]
     before, after = ordered[:-1], ordered[1:]
     follows = (before[:, 0] == after[:, 0]) & (before[:, 6] == 1) & (after[:, 4] >= 0)
-    times = before[follows, 1]
-    back_off = np.minimum(pool.backoff_us * 2 ** np.minimum(times - 1, 30), pool.backoff_max_us)
-    again = (after[follows, 4] - before[follows, 5] - turn_us - back_off).clip(min=0)
+    doublings = 0 if habit.heeds else np.minimum(before[follows, 1] - 1, 30)
+    back_off = np.minimum(habit.backoff_us * 2**doublings, habit.backoff_max_us)
+    again = (after[follows, 4] - before[follows, 5] - habit.turn_us - back_off).clip(min=0)
     return started[:, 4] - started[:, 3], again, np.searchsorted(np.array(SIZES[:-1]), after[follows, 2], side="left")
 
 

@@ -227,9 +227,9 @@ class Replay:
         lease = self._of_attempt(name, attempt)
         assert lease is not None and lease.state is State.HANDOVER, f"{name} was freed twice"
         lease = lifecycle.after_handover(self.scene.pool, lease, at_us=self._now)
-        if lease.state is State.ENDED:
-            self._works.over(lease.id)
         self.estate.put_lease(lease)
+        if lease.state is State.ENDED and (following := self._works.over(lease, self._now)) is not None:
+            self.estate.put_lease(following)
         self._round_due = self._round_due or bool(self.estate.standing.waiting)
 
     def _of_attempt(self, name: str, attempt: int) -> Lease | None:

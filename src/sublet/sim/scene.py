@@ -56,6 +56,7 @@ class Wish:
     bid_micro: int
     term_us: int | None = None
     restartable: bool = True
+    again: bool = False  # what a reclaim or the end of a term leaves undone is asked for anew, by a lease of its own
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,7 @@ class Tally:
         assert self.runs is not None and lease.stopped_us is not None
         started = -1 if lease.started_us is None else lease.started_us
         reclaimed = lease.cause is Cause.RECLAIMED and lease.exit_code != 0
-        cut = lease.cause is Cause.RELEASED  # the trace ended
+        cut = lease.cause in {Cause.RELEASED, Cause.EXPIRED}  # by the end of the trace, or of its term
         asked, stopped = lease.requested_us, lease.stopped_us
         job = int(lease.tenant[len(JOB) :]) if lease.tenant.startswith(JOB) else -1
         self.runs.extend((int(lease.id[1:]), lease.attempt, lease.gpus, asked, started, stopped, reclaimed, cut, job))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sublet.core.ids import LeaseId
-from sublet.core.lease import Access, Lease, State
+from sublet.core.lease import Access, Cause, Lease, State
 from sublet.core.terms import Pool
 from sublet.core.units import on_grid
 from sublet.core.values import changed
@@ -43,13 +43,13 @@ class Workloads:
         while self._next_listed < len(listed) and listed[self._next_listed][0] <= now_us:
             wish = listed[self._next_listed][1]
             self._next_listed += 1
-            yield self._asked(wish, now_us)
+            yield self._asked(Work(wish, wish.work_us), now_us)
 
     def refill(self, now_us: int) -> Iterator[Lease]:
         """Requests that keep the standing wishes at their depth."""
         for wish, queued in self._queued.items():
             for _ in range(self._scene.depth - queued):
-                yield self._asked(wish, now_us)
+                yield self._asked(Work(wish, wish.work_us), now_us)
             self._queued[wish] = self._scene.depth
 
     def granted(self, lease: Lease) -> None:
@@ -92,17 +92,20 @@ class Workloads:
         work.left_us = max(on_grid(1_000_000), work.left_us - done)
         work.ran = True
 
-    def over(self, lease: LeaseId) -> None:
-        """Nothing is left to do."""
-        self._works.pop(lease, None)
+    def over(self, lease: Lease, now_us: int) -> Lease | None:
+        """A lease ended: the next request for what is left of its work, if its tenant asks again."""
+        work = self._works.pop(lease.id, None)
+        if work is None or not work.wish.again or lease.cause not in {Cause.RECLAIMED, Cause.EXPIRED}:
+            return None
+        return self._asked(work, now_us)
 
-    def _asked(self, wish: Wish, now_us: int) -> Lease:
+    def _asked(self, work: Work, now_us: int) -> Lease:
         self._number += 1
         name = LeaseId(f"l{self._number}")
-        self._works[name] = Work(wish, wish.work_us)
-        pattern = self._patterns.get(id(wish))
+        self._works[name] = work
+        pattern = self._patterns.get(id(work.wish))
         if pattern is None:
-            return asked(self._scene.pool, wish, name, now_us)
+            return asked(self._scene.pool, work.wish, name, now_us)
         return changed(pattern, id=name, requested_us=now_us, since_us=now_us)
 
 

@@ -53,6 +53,25 @@ def save_all(tx: Connection, moved: Iterable[tuple[BlockOrder, BlockOrder]]) -> 
         raise Stale("an order changed while it was being written; nothing was saved", hint="read again and retry")
 
 
+def of_leases(tx: Connection, wanted: Iterable[LeaseId]) -> list[BlockOrder]:
+    """The orders that bought these blocks, for moving: nobody else may write them meanwhile."""
+    bought = _ALL.where((block_orders.c.side == Side.BUY) & (block_orders.c.state == OrderState.WON)).with_for_update()
+    parts = portions(sorted(wanted))
+    found = (tx.execute(bought.where(among(block_orders.c.lease, part)).order_by(block_orders.c.id)).all() for part in parts)
+    return [_of_row(row) for rows in found for row in rows]
+
+
+def move_all(tx: Connection, moved: Iterable[tuple[BlockOrder, PoolId]]) -> None:
+    """Write to which pool each order's block belongs now, or raise `Stale` if an order moved since it was read."""
+    rows = [{"b_id": read.id, "b_version": read.version, "n_pool": pool} for read, pool in moved]
+    if not rows:
+        return
+    mine = (block_orders.c.id == bindparam("b_id")) & (block_orders.c.version == bindparam("b_version"))
+    values = {"pool": bindparam("n_pool"), "version": block_orders.c.version + 1}
+    if tx.execute(update(block_orders).where(mine).values(values), rows).rowcount != len(rows):
+        raise Stale("an order changed while its block was moved; nothing was saved", hint="the next pass decides anew")
+
+
 def note_reasons(tx: Connection, reasons: Iterable[tuple[OrderId, str]]) -> None:
     """Record why resting orders rest."""
     rows = [{"b_id": order, "b_reason": reason} for order, reason in reasons]

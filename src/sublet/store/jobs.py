@@ -11,6 +11,7 @@ from sublet.core.errors import NotFound, Stale
 from sublet.core.fleet import Placement
 from sublet.core.ids import JobId, PoolId
 from sublet.core.owner import JOB_HELD, JobState, OwnerJob
+from sublet.core.topology import Within
 from sublet.store.bulk import among, portions
 from sublet.store.rows import placement_of, placement_text
 from sublet.store.schema import jobs, workloads
@@ -27,13 +28,14 @@ def to_row(job: OwnerJob) -> dict[str, Any]:
     return dict(zip(_FIELDS, _read_row(job), strict=True)) | {"placement": placement_text(job.placement)}
 
 
-_PLACEMENT, _STATE = _FIELDS.index("placement"), _FIELDS.index("state")
+_PLACEMENT, _STATE, _WITHIN = _FIELDS.index("placement"), _FIELDS.index("state"), _FIELDS.index("within")
 
 
 def of_row(row: Any) -> OwnerJob:
     """The job behind a row."""
     values = list(row)
     values[_PLACEMENT], values[_STATE] = placement_of(values[_PLACEMENT]), JobState(values[_STATE])
+    values[_WITHIN] = Within(values[_WITHIN])
     return OwnerJob(*values)
 
 

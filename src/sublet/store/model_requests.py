@@ -1,15 +1,17 @@
 """Requests to models that are over: added once each, read page by page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
 from sublet.core.errors import NotFound
 from sublet.core.ids import ModelName, TenantId
-from sublet.core.model_request import Counted, ModelRequest, Outcome, TokenUse
+from sublet.core.model_request import Counted, ModelRequest, Outcome, TokenDay, TokenUse
+from sublet.core.units import DAY_US
 from sublet.store.bulk import portions
-from sublet.store.rows import plain, row_of
+from sublet.store.rows import plain
 from sublet.store.schema import transfers
 from sublet.store.schema_tokens import model_requests
 
@@ -24,10 +26,10 @@ def present(tx: Connection, ids: Iterable[str]) -> set[str]:
     return found
 
 
-def insert_all(tx: Connection, rows: Sequence[ModelRequest]) -> None:
-    """Add requests that are not there yet."""
+def insert_all(tx: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add requests that are not there yet, as rows."""
     if rows:
-        tx.execute(insert(model_requests), [row_of(one) for one in rows])
+        tx.execute(insert(model_requests), rows)
 
 
 def get(tx: Connection, request: str, *, tenant: TenantId | None = None) -> ModelRequest:
@@ -74,6 +76,22 @@ def totals(tx: Connection, tenant: TenantId, from_us: int, to_us: int) -> list[T
     mine = (table.tenant == tenant) & (table.booked_us >= from_us) & (table.booked_us < to_us)
     grouped = query.where(mine).group_by(table.model, table.tier, batched).order_by(table.model, table.tier, batched)
     return [TokenUse(ModelName(m), tier, bool(b), *(int(n) for n in counts)) for m, tier, b, *counts in tx.execute(grouped)]
+
+
+def by_day(tx: Connection, from_us: int, to_us: int, *, tenant: TenantId | None = None) -> list[TokenDay]:
+    """What requests booked inside a period used, by tenant, day, model and tier; those that we broke cost and count nothing."""
+    table = model_requests.c
+    batched, day = table.batch != "", (table.booked_us - table.booked_us % DAY_US)
+    groups = (table.tenant, day, table.model, table.tier, batched)
+    sums = [func.sum(column) for column in (table.input_tokens, table.cached_tokens, table.output_tokens, table.amount_micro)]
+    inside = (table.booked_us >= from_us) & (table.booked_us < to_us) & (table.outcome != Outcome.BROKEN)
+    if tenant is not None:
+        inside &= table.tenant == tenant
+    rows = tx.execute(select(*groups, func.count(), *sums).where(inside).group_by(*groups).order_by(*groups))
+    return [
+        TokenDay(TenantId(who), int(at), TokenUse(ModelName(model), tier, bool(b), *(int(number) for number in counts)))
+        for who, at, model, tier, b, *counts in rows
+    ]
 
 
 def misbooked(tx: Connection) -> list[str]:

@@ -7,6 +7,7 @@ by their ids, a purse's transfers by their numbers.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -74,6 +75,12 @@ def opened_by(tx: Connection, gateway: str) -> list[Purse]:
     return [Purse(**plain(row)) for row in tx.execute(select(purses).where(mine).order_by(purses.c.id))]
 
 
+def every_open(tx: Connection) -> list[Purse]:
+    """The purses of all gateways that are open."""
+    mine = purses.c.closed_us.is_(None)
+    return [Purse(**plain(row)) for row in tx.execute(select(purses).where(mine).order_by(purses.c.id))]
+
+
 def charge(tx: Connection, requests: Sequence[ModelRequest], *, now_us: int) -> list[ModelRequest]:
     """Book requests, each once, and pay them out of their purses; returns those whose purse did not cover them.
 
@@ -87,11 +94,10 @@ def charge(tx: Connection, requests: Sequence[ModelRequest], *, now_us: int) -> 
     open_accounts(tx, _incomes(fresh, {name: account.currency for name, account in owed.items()}))
     booked_us = {tenant: max(now_us, invoices.last_end_us(tx, tenant)) for tenant in {one.tenant for one in fresh}}
     uncovered: list[ModelRequest] = []
-    rows: list[ModelRequest] = []
+    rows: list[dict[str, Any]] = []
     for name, mine in _by_purse(fresh).items():
         covered, beyond = _split(mine, 0 if name not in found else found[name].left_micro)
         uncovered += beyond
-        free = [replace(one, amount_micro=0) for one in beyond]
         paid, postings = _postings(covered)
         transfers = payments(found[name], postings, at_us=now_us) if postings else []
         enter(tx, transfers)
@@ -100,11 +106,16 @@ def charge(tx: Connection, requests: Sequence[ModelRequest], *, now_us: int) -> 
             spent = sum(posting.amount_micro for posting in postings)
             left, entries = found[name].left_micro - spent, found[name].entries + len(postings)
             _save(tx, replace(found[name], left_micro=left, entries=entries))
-        rows += [replace(one, posting=ids[one.model], booked_us=booked_us[one.tenant]) for one in paid]
-        rows += [replace(one, booked_us=booked_us[one.tenant]) for one in covered if not one.amount_micro]
-        rows += [replace(one, booked_us=booked_us[one.tenant]) for one in free]
+        rows += [_booked(one, ids[one.model], booked_us) for one in paid]
+        rows += [_booked(one, "", booked_us) for one in covered if not one.amount_micro]
+        rows += [_booked(one, "", booked_us) | {"amount_micro": 0} for one in beyond]
     model_requests.insert_all(tx, rows)
     return uncovered
+
+
+def _booked(request: ModelRequest, posting: str, booked_us: Mapping[TenantId, int]) -> dict[str, Any]:
+    """A request's row. Copying the value would cost as much as all else that is done for it."""
+    return row_of(request) | {"posting": posting, "booked_us": booked_us[request.tenant]}
 
 
 def _split(requests: Sequence[ModelRequest], left_micro: int) -> tuple[list[ModelRequest], list[ModelRequest]]:

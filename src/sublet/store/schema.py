@@ -217,6 +217,7 @@ jobs = Table(
     Column("since_us", BigInteger, nullable=False),
     Column("is_hold", Boolean, nullable=False),
     Column("forced", Boolean, nullable=False),
+    Column("within", String(16), nullable=False, server_default="site"),
     Column("state", String(16), nullable=False),
     Column("version", Integer, nullable=False),
     Column("placement", Text, nullable=False),

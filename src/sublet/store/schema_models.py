@@ -72,8 +72,8 @@ tunings = Table(  # fine-tuning jobs
     Column("id", _ID, primary_key=True),
     Column("tenant", _ID, ForeignKey("tenants.id"), nullable=False),
     Column("model", _ID, nullable=False),
-    Column("lease", _ID, nullable=False),
-    Column("state", String(16), nullable=False),  # open | succeeded | failed | cancelled
+    Column("lease", _ID, nullable=False),  # empty: not asked for yet
+    Column("state", String(16), nullable=False),  # new | open | succeeded | failed | cancelled
     Column("training_file", _ID, nullable=False),
     Column("asked", Text, nullable=False),  # JSON
     Column("created_us", BigInteger, nullable=False),
@@ -81,6 +81,22 @@ tunings = Table(  # fine-tuning jobs
     Column("result", _ID),
     Column("trained_tokens", BigInteger),
     Column("error", Text, nullable=False),
+    Column("error_code", String(64), nullable=False, server_default=""),
+    Column("suffix", String(64), nullable=False, server_default=""),
+    Column("metadata", Text, nullable=False, server_default="{}"),  # JSON, the tenant's own
+    Column("data", Text, nullable=False, server_default=""),  # where its copy of the training file lies
+    Column("bid_micro", BigInteger),
     Index("ix_tunings_state", "state"),
     Index("ix_tunings_tenant_created", "tenant", "created_us", "id"),
+)
+
+tuning_steps = Table(  # what fine-tuning jobs told
+    "tuning_steps",
+    metadata,
+    Column("tuning", _ID, primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("nth", Integer, primary_key=True),
+    Column("at_us", BigInteger, nullable=False),
+    Column("event", String(16), nullable=False),
+    Column("data", Text, nullable=False),  # JSON
 )

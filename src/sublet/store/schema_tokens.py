@@ -20,6 +20,15 @@ purses = Table(  # money held for a gateway
     Index("ix_purses_gateway_closed_us", "gateway", "closed_us"),
 )
 
+gateways = Table(  # that were heard of
+    "gateways",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("folder", Text, nullable=False),  # of its journal
+    Column("seen_us", BigInteger, nullable=False),
+    Column("until_us", BigInteger),  # silent, it keeps its purses until then
+)
+
 model_requests = Table(  # one row a request, added once it is over; its id makes it count once
     "model_requests",
     metadata,

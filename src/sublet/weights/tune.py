@@ -22,6 +22,7 @@ import numpy as np
 
 import sublet
 from sublet.core.errors import Invalid, SubletError
+from sublet.core.tuning import RATE
 from sublet.core.workload import CHECKPOINTED_EXIT
 from sublet.weights import gguf
 from sublet.weights.bpe import Tokenizer
@@ -30,7 +31,8 @@ from sublet.weights.llama import Adam, Adapter, Llama, Opened, Weights, opened
 TOLD = "sublet-tune: "
 ASKED = "SUBLET_TUNE"
 _SAVE_S = 5.0
-_TELL_EVERY = 10  # steps
+_TELL_EVERY = 10  # steps, and more of them where a run has very many
+_TOLD_MAX = 1_000
 _ROLES: Mapping[str, str] = {"user": "<|user|>", "system": "<|user|>", "assistant": "<|assistant|>"}
 _END = "</s>"
 Example = tuple[list[int], list[bool]]
@@ -45,7 +47,7 @@ class Asked:
     data: str  # a file of conversations, one JSON document a line
     epochs: int = 3
     batch: int = 8
-    rate: float = 2e-3
+    rate: float = RATE
     rank: int = 8
     alpha: float = 16.0
     seed: int = 0
@@ -68,7 +70,8 @@ def _example(line: str, number: int, tokenizer: Tokenizer, length: int) -> Examp
             mark, content = _ROLES[message["role"]], message["content"]
             head, said = tokenizer.encode(mark), tokenizer.encode(content + _END)  # TypeError: its content is no text
             tokens += [*head, *said]
-            learnt += [False] * len(head) + [message["role"] == "assistant"] * len(said)
+            counts = message["role"] == "assistant" and message.get("weight", 1) != 0
+            learnt += [False] * len(head) + [counts] * len(said)
     except (ValueError, KeyError, TypeError) as error:
         hint = 'write {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
         raise Invalid(
@@ -158,7 +161,7 @@ def unpacked(text: str) -> Adapter:
 
 def tell(**what: Any) -> None:
     """One line for whoever reads the output."""
-    print(TOLD + json.dumps(what), flush=True)
+    print(TOLD + json.dumps({"at": round(time.time(), 3), **what}), flush=True)
 
 
 def main() -> None:
@@ -178,10 +181,10 @@ def main() -> None:
     if checkpoint.exists():
         run.resume(checkpoint)
     tell(event="resumed" if run.done else "started", step=run.done, steps=run.steps, asked=asdict(asked))
-    saved = time.monotonic()
+    saved, every = time.monotonic(), max(_TELL_EVERY, run.steps // _TOLD_MAX)
     while run.done < run.steps:
         loss = run.step()
-        if run.done % _TELL_EVERY == 0 or run.done == run.steps:
+        if run.done % every == 0 or run.done == run.steps:
             tell(event="step", step=run.done, steps=run.steps, loss=round(loss, 4))
         if noticed or time.monotonic() - saved > _SAVE_S:
             run.save(checkpoint)

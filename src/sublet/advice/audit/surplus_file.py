@@ -8,9 +8,10 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sublet.advice.finance.units import HourPrice, Share, bounded, said
@@ -18,7 +19,7 @@ from sublet.app.complaints import InvalidFields, explain
 from sublet.app.quantities import Seconds, Text
 from sublet.core.audit.options import Surplus
 from sublet.core.errors import Invalid
-from sublet.core.finishing import Habit, Risk
+from sublet.core.finishing import Habit, Risk, of_term
 from sublet.core.units import HOUR_US, MICRO, MINUTE_US, SECOND_US
 
 SHIPPED = "surplus.toml"
@@ -84,28 +85,18 @@ class WorkPart(Part):
     backoff_max: Seconds = said("s", "the longest", default=HOUR_US)
 
 
-class RiskPart(Part):
-    """`[risk]`: reclaims of spot leases an hour by size and age, and waits as evenly spaced quantiles."""
+class WaitsPart(Part):
+    """`[guarded_waits]`: how long guarded leases wait, as evenly spaced quantiles by size."""
 
     sizes: Annotated[tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...], Field(min_length=1, max_length=20)] = said(
         "GPUs", "up to which sizes are told apart; the last is open"
     )
-    ages_h: Annotated[tuple[Hour, ...], Field(min_length=1, max_length=50)] = said(
-        "h", "from which hazards hold; the first is 0"
-    )
-    hazards: tuple[Annotated[tuple[_RATES, ...], Field(min_length=1)], ...] = said("1/h", "one row a size, one number an age")
     first_s: tuple[Waits, ...] = said("s", "wait for the first run: one row a size")
     again_s: tuple[Waits, ...] = said("s", "wait after a reclaim beyond back-off and turn: one row a size")
 
     @model_validator(mode="after")
-    def _square(self) -> "RiskPart":
-        for name in ("hazards", "first_s", "again_s"):
-            if len(getattr(self, name)) != len(self.sizes):
-                raise ValueError(f"{name} has {len(getattr(self, name))} rows and sizes has {len(self.sizes)}: one row a size")
-        if any(len(row) != len(self.ages_h) for row in self.hazards):
-            raise ValueError(f"each row of hazards needs {len(self.ages_h)} numbers, one for each of ages_h")
-        if self.ages_h[0] != 0 or list(self.ages_h) != sorted(set(self.ages_h)):
-            raise ValueError("ages_h rise from 0")
+    def _quantiles(self) -> Self:
+        self._row_a_size("first_s", "again_s")
         for name in ("first_s", "again_s"):
             if len({len(row) for row in getattr(self, name)}) > 1 or any(
                 list(row) != sorted(row) for row in getattr(self, name)
@@ -113,15 +104,41 @@ class RiskPart(Part):
                 raise ValueError(f"the rows of {name} are quantiles: rising, and as many in each")
         return self
 
+    def _row_a_size(self, *names: str) -> None:
+        for name in names:
+            if len(getattr(self, name)) != len(self.sizes):
+                raise ValueError(f"{name} has {len(getattr(self, name))} rows and sizes has {len(self.sizes)}: one row a size")
+
+    def risk(self) -> Risk:
+        """As the core takes it; of waits alone: nothing is ever taken back."""
+        return self._with(np.zeros(1, np.int64), np.zeros((len(self.sizes), 1)))
+
+    def _with(self, edges_us: npt.NDArray[np.int64], hazards_h: npt.NDArray[np.float64]) -> Risk:
+        first, again = (np.array(rows, np.float64) * SECOND_US for rows in (self.first_s, self.again_s))
+        return Risk(self.sizes, edges_us, hazards_h, first, again)
+
+
+class RiskPart(WaitsPart):
+    """`[risk]`: reclaims of spot leases an hour by size and age, and how long they wait."""
+
+    ages_h: Annotated[tuple[Hour, ...], Field(min_length=1, max_length=50)] = said(
+        "h", "from which hazards hold; the first is 0"
+    )
+    hazards: tuple[Annotated[tuple[_RATES, ...], Field(min_length=1)], ...] = said("1/h", "one row a size, one number an age")
+
+    @model_validator(mode="after")
+    def _square(self) -> Self:
+        self._row_a_size("hazards")
+        if any(len(row) != len(self.ages_h) for row in self.hazards):
+            raise ValueError(f"each row of hazards needs {len(self.ages_h)} numbers, one for each of ages_h")
+        if self.ages_h[0] != 0 or list(self.ages_h) != sorted(set(self.ages_h)):
+            raise ValueError("ages_h rise from 0")
+        return self
+
     def risk(self) -> Risk:
         """As the core takes it."""
-        return Risk(
-            self.sizes,
-            np.array([round(age * HOUR_US) for age in self.ages_h], np.int64),
-            np.array(self.hazards, np.float64),
-            np.array(self.first_s, np.float64) * SECOND_US,
-            np.array(self.again_s, np.float64) * SECOND_US,
-        )
+        edges = np.array([round(age * HOUR_US) for age in self.ages_h], np.int64)
+        return self._with(edges, np.array(self.hazards, np.float64))
 
 
 class SurplusFile(Part):
@@ -136,6 +153,7 @@ class SurplusFile(Part):
     batch_api: BatchPart
     work: WorkPart = WorkPart()
     risk: RiskPart
+    guarded_waits: WaitsPart | None = said("", "waits of guarded leases; without it: as of spot leases", default=None)
     sources: Mapping[Text, Text] = said("", "where a number comes from, by its key", default_factory=dict)
 
     def surplus(self) -> Surplus:
@@ -144,14 +162,18 @@ class SurplusFile(Part):
         ends = {"turn_us": work.turn, "backoff_us": work.backoff, "backoff_max_us": work.backoff_max, "save_us": work.save}
         saving = Habit(heeds=True, checkpoint_us=work.checkpoint, restart_us=work.restart, free_us=work.save, **ends)
         losing = Habit(heeds=False, checkpoint_us=None, restart_us=0, free_us=work.notice, **ends)
+        spot = self.risk.risk()
+        guarded_waits = spot if self.guarded_waits is None else self.guarded_waits.risk()
         return Surplus(
             home_micro=self.home.gpu_h,
             spot_micro=self.spot.gpu_h,
             guarded_micro={part.hours: part.gpu_h for part in self.guarded},
-            reclaimed={part.hours: min(part.reclaimed, 0.999) for part in self.guarded},
+            guarded_risk={
+                part.hours: of_term(min(part.reclaimed, 0.999), part.hours, waits=guarded_waits) for part in self.guarded
+            },
             block_micro=self.block.gpu_h,
             batch_micro=self.batch_api.gpu_h,
-            risk=self.risk.risk(),
+            risk=spot,
             saving=saving,
             losing=losing,
             node_gpus=self.block.node_gpus,
@@ -169,13 +191,15 @@ def shipped_text() -> str:
 def read_surplus(path: Path | None, *, home: int | None = None, replaced: Mapping[str, Any] | None = None) -> SurplusFile:
     """The surplus in a file, or in `replaced`, whose tables replace those of the shipped one; `home` replaces `home.gpu_h`.
 
-    A number that is replaced loses the source of the shipped one.
+    A number that is replaced loses the source of the shipped one. Guarded leases wait as in the market that `[risk]` is of.
     """
     values = tomllib.loads(shipped_text())
     what = SHIPPED if path is None else str(path)
     given = dict(replaced or {}) if path is None else _toml(path)
     if home is not None:
         given["home"] = {"gpu_h": home / MICRO}
+    if "risk" in given:
+        values.pop("guarded_waits")  # they are of the shipped risk's market
     sources = {key: source for key, source in values["sources"].items() if key.split(".")[0] not in given}
     told = given.get("sources", {})
     return checked(values | given | {"sources": sources | told if isinstance(told, dict) else told}, what)

@@ -1,12 +1,14 @@
 """Charges as FOCUS 1.0 rows: the format in which cost tools read the bills of any provider.
 
-A row is at most an hour of one attempt's billed time; refunds and credits are rows of their own, negative, on the same
-resource. Columns that say nothing here are empty, as the specification wants. Columns that begin with `x_` are ours.
+A row is at most an hour of one attempt's billed time, or what a tenant's requests for one model and tier used on one day
+(UTC); refunds and credits are rows of their own, negative, on the same resource. Columns that say nothing here are empty, as
+the specification wants. Columns that begin with `x_` are ours.
 """
 
 import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 
 from sublet.app.export.books import Books
@@ -16,8 +18,10 @@ from sublet.core.ids import LeaseId, PoolId, TenantId
 from sublet.core.invoice import OF_ATTEMPT, attempt_of
 from sublet.core.lease import LeaseClass
 from sublet.core.ledger import Purpose, Transfer, receivable
+from sublet.core.model import TOKENS
+from sublet.core.model_request import TokenDay
 from sublet.core.rating import charge
-from sublet.core.units import HOUR_US
+from sublet.core.units import DAY_US, HOUR_US, MICRO
 from sublet.core.usage import Usage, UsageKind
 
 COLUMNS = (
@@ -28,7 +32,7 @@ COLUMNS = (
     "ContractedUnitPrice", "EffectiveCost", "InvoiceIssuer", "ListCost", "ListUnitPrice", "PricingCategory",
     "PricingQuantity", "PricingUnit", "Provider", "Publisher", "RegionId", "RegionName", "ResourceId", "ResourceName",
     "ResourceType", "ServiceCategory", "ServiceName", "SkuId", "SkuPriceId", "SubAccountId", "SubAccountName", "Tags",
-    "x_Attempt", "x_Purpose",
+    "x_Attempt", "x_Purpose", "x_Requests", "x_InputTokens", "x_CachedTokens", "x_OutputTokens",
 )  # fmt: skip
 
 _PRICING = {
@@ -48,7 +52,7 @@ _PROVIDER = "Sublet"
 def focus(books: Books) -> Iterator[str]:
     """The file, line by line, with a heading."""
     yield csv_line(COLUMNS)
-    for row in [*_usage_rows(books), *_adjustment_rows(books)]:
+    for row in [*_usage_rows(books), *map(partial(_token_row, books), books.tokens), *_adjustment_rows(books)]:
         yield csv_line([cell(row[name]) if name in _TENANTS_WORDS else row.get(name, "") for name in COLUMNS])
 
 
@@ -89,6 +93,49 @@ def _usage_row(books: Books, part: list[Usage], hour_us: int) -> dict[str, str]:
         "SkuPriceId": f"{first.pool}/{lease_class}/{first.price_micro}",
         "x_Attempt": str(first.attempt),
         "x_Purpose": Purpose.USAGE,
+    }
+
+
+def _token_row(books: Books, part: TokenDay) -> dict[str, str]:
+    """A day's requests of one tenant for one model and tier. The unit price is what a million of these tokens cost together.
+
+    Requests are charged one by one, input, cached and output tokens apart, so no listed price makes up the sum exactly.
+    """
+    use = part.use
+    tokens = use.input_tokens + use.output_tokens
+    cost, price = decimal(use.amount_micro), decimal(use.amount_micro * TOKENS, per=max(1, tokens) * MICRO, places=12)
+    sku = f"{use.model}/{use.tier}{'/batch' if use.batched else ''}"
+    tags = {"model": str(use.model), "tier": use.tier, "batch": str(use.batched).lower()}
+    return _common(books, part.tenant, None, None, part.day_us) | {
+        "BilledCost": cost,
+        "ChargeCategory": "Usage",
+        "ChargeDescription": f"{use.requests} requests to {use.model}, tier {use.tier}{', in batches' if use.batched else ''}",
+        "ChargeFrequency": "Usage-Based",
+        "ChargePeriodStart": instant(part.day_us),
+        "ChargePeriodEnd": instant(part.day_us + DAY_US),
+        "ConsumedQuantity": str(tokens),
+        "ConsumedUnit": "Tokens",
+        "ContractedCost": cost,
+        "ContractedUnitPrice": price,
+        "EffectiveCost": cost,
+        "ListCost": cost,
+        "ListUnitPrice": price,
+        "PricingCategory": "Standard",
+        "PricingQuantity": decimal(tokens, per=TOKENS),
+        "PricingUnit": "1000000 Tokens",
+        "ResourceId": use.model,
+        "ResourceName": use.model,
+        "ResourceType": "Model",
+        "ServiceCategory": "AI and Machine Learning",
+        "ServiceName": "Model API",
+        "SkuId": sku,
+        "SkuPriceId": f"{sku}/{price}",
+        "Tags": json.dumps(tags, separators=(",", ":")),
+        "x_Purpose": Purpose.USAGE,
+        "x_Requests": str(use.requests),
+        "x_InputTokens": str(use.input_tokens),
+        "x_CachedTokens": str(use.cached_tokens),
+        "x_OutputTokens": str(use.output_tokens),
     }
 
 

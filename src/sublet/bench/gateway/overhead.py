@@ -1,11 +1,13 @@
 """What the gateway adds to a request, beside a bare pass-through and, where one runs, LiteLLM's proxy: all in one run."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from time import perf_counter
 from typing import Any
 
 import psutil
@@ -13,6 +15,7 @@ import psutil
 from sublet.bench.gateway.plain import CHUNKS, PACE_S
 from sublet.bench.gateway.stand import LITELLM_KEY, Stand
 
+_SYNCS, _RECORD = 300, 400
 Progress = Callable[[str, float], None]
 _AIMS = {
     "added_p50_ms": 1.2,
@@ -37,7 +40,8 @@ def measure(folder: Path, *, requests: int, repeats: int, litellm: Path | None, 
         runs = []
         for number in range(repeats):
             progress(f"repetition {number + 1}", number / repeats)
-            runs.append(_once(stub, (bare, through), (gateway, port), stand.key, requests=requests))
+            disk = _disk(folder)
+            runs.append(_once(stub, (bare, through), (gateway, port), stand.key, requests=requests) | {"disk": disk})
         streams = _streams(stub, port, stand.key)
         found = {name: _median([run[name] for run in runs]) for name in runs[0]}
         peak_mib = psutil.Process(gateway.pid).memory_info().rss / 2**20
@@ -58,6 +62,23 @@ def _once(stub: int, bare: tuple[Any, int], ours: tuple[Any, int], key: str, *, 
         out[f"pass_through_{connections}"] = _load(bare[1], "/v1", key, connections, number, program=bare[0])
         out[f"gateway_{connections}"] = _load(ours[1], "/openai/v1", key, connections, number, program=ours[0])
     return out
+
+
+def _disk(folder: Path) -> dict[str, float]:
+    """What a record of the journal costs the disk alone at this moment: written over what is there, and synchronised."""
+    took = []
+    file = folder / "disk"
+    file.write_bytes(bytes(_SYNCS * _RECORD))
+    fd = os.open(file, os.O_WRONLY)
+    os.fsync(fd)
+    for _ in range(_SYNCS):
+        began = perf_counter()
+        os.write(fd, b"x" * _RECORD)
+        os.fdatasync(fd)
+        took.append((perf_counter() - began) * 1e3)
+    os.close(fd)
+    took.sort()
+    return {"p50_ms": took[len(took) // 2], "p99_ms": took[len(took) * 99 // 100]}
 
 
 def _load(

@@ -31,6 +31,7 @@ litellm_settings: {{telemetry: false}}
 """
 LITELLM_KEY = "sk-bench"
 _LITELLM_S = 90.0
+PRICES = TokenPrices(100_000, 50_000, 400_000)
 TENANT, MODEL = TenantId("bench"), ModelName("stub")
 _END_S = 20
 
@@ -50,10 +51,9 @@ class Stand:
             self.key = keys.add(tx, scope=Scope.TENANT, name="bench", tenant=TENANT, now_us=now_us).secret
             token_terms.put(tx, TokenTerms(TENANT, requests_per_min=100_000_000, tokens_per_min=10**12))
 
-    def model(self, server: str, ports: Sequence[int]) -> None:
+    def model(self, server: str, ports: Sequence[int], *, prices: TokenPrices = PRICES, slots: int = 10_000) -> None:
         """A model with a replica at each port."""
         now_us = self.clock.now_us()
-        prices = TokenPrices(100_000, 50_000, 400_000)
         with self.database.write() as tx:
             models.insert_one(tx, Model(MODEL, server, "x", now_us, context_length=4_096, prices=prices))
             models.insert_replicas(
@@ -61,7 +61,7 @@ class Stand:
                 [
                     Replica(
                         ReplicaId(f"r{port}"), MODEL, Tier.DEFAULT, f"http://127.0.0.1:{port}/v1", "", "here", now_us,
-                        ReplicaState.READY, slots=10_000,
+                        ReplicaState.READY, slots=slots,
                     )
                     for port in ports
                 ],
@@ -74,9 +74,9 @@ class Stand:
         assert started.stdout is not None
         return started, int(started.stdout.readline())
 
-    def gateway(self) -> tuple[subprocess.Popen[bytes], int]:
-        """`sublet gateway` on the stand's database."""
-        environment = {"SUBLET_DATA_DIR": str(self.folder), "SUBLET_GATEWAY_PORT": "0", "SUBLET_LOG_LEVEL": "error"}
+    def gateway(self, port: int = 0) -> tuple[subprocess.Popen[bytes], int]:
+        """`sublet gateway` on the stand's database, at a port or a free one."""
+        environment = {"SUBLET_DATA_DIR": str(self.folder), "SUBLET_GATEWAY_PORT": str(port), "SUBLET_LOG_LEVEL": "error"}
         started = subprocess.Popen(
             [sys.executable, "-m", "sublet.main", "gateway"],
             stderr=subprocess.PIPE,

@@ -19,6 +19,8 @@ import orjson
 from aiohttp import web
 
 WORDS = 997
+ARGUMENTS = '{"location": "Boston, MA", "unit": "celsius"}'
+"""Of every tool that is called."""
 EVERY_WORD = 7  # a word of two tokens now and then, whose first half is held back, as a character of many bytes is
 
 
@@ -29,12 +31,14 @@ class Talker:
         self.pause_s, self.fail = pause_s, fail
         self._chance = random.Random(seed)  # noqa: S311 (faults, not secrets)
         self.asked: list[dict[str, Any]] = []
+        self.said = 0  # tokens
 
     def app(self) -> web.Application:
         """Its addresses."""
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._models)
+        app.router.add_get("/said", self._count)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._complete)
         app.router.add_post("/v1/embeddings", self._embed)
@@ -45,6 +49,9 @@ class Talker:
 
     async def _models(self, _request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": []})
+
+    async def _count(self, _request: web.Request) -> web.Response:
+        return web.json_response({"tokens": self.said})
 
     async def _template(self, request: web.Request) -> web.Response:
         body = orjson.loads(await request.read())
@@ -85,17 +92,41 @@ class Talker:
         if inside > 4_000:
             error = {"message": f"the request exceeds the available context size ({inside} tokens)", "code": 400}
             return web.json_response({"error": error | {"type": "exceed_context_size_error"}}, status=400)
+        if body.get("tools") and body.get("tool_choice") == "required":
+            return await self._call(request, body["tools"][0]["function"]["name"], inside, stream=bool(body.get("stream")))
         if body.get("stream"):
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
             with contextlib.suppress(ConnectionError):  # whoever asked has gone
                 await self._stream(request, response, body, Speech(prompt, limit, stop), inside, chat=chat)
             return response
         said = list(Speech(prompt, limit, stop))
+        self.said += len(said)
         await asyncio.sleep(self.pause_s * len(said))
         text = "".join(piece for _, piece, _ in said)
         message: dict[str, Any] = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
         choice = {"index": 0, **message, "finish_reason": "length", "logprobs": None}
         return web.json_response({"id": "x", "object": "x", "choices": [choice], "usage": usage(inside, len(said))})
+
+    @staticmethod
+    async def _call(request: web.Request, name: str, inside: int, *, stream: bool) -> web.StreamResponse:
+        """A call of the first tool, in the pieces in which server programs tell one."""
+        head = {"id": "call_1", "type": "function", "function": {"name": name, "arguments": ""}}
+        if not stream:
+            message = {"role": "assistant", "content": None, "tool_calls": [_argued(head, ARGUMENTS)]}
+            choice = {"index": 0, "message": message, "finish_reason": "tool_calls", "logprobs": None}
+            return web.json_response({"id": "x", "object": "x", "choices": [choice], "usage": usage(inside, 8)})
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        half = len(ARGUMENTS) // 2
+        parts = [
+            {"index": 0, **head},
+            *({"index": 0, "function": {"arguments": one}} for one in (ARGUMENTS[:half], ARGUMENTS[half:])),
+        ]
+        for part in parts:
+            await response.write(_event({"choices": [{"index": 0, "delta": {"tool_calls": [part]}, "finish_reason": None}]}))
+        await response.write(_event({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}))
+        await response.write(_event({"choices": [], "usage": usage(inside, 8)}) + b"data: [DONE]\n\n")
+        return response
 
     async def _stream(
         self,
@@ -114,6 +145,7 @@ class Talker:
         began, number = monotonic(), 0
         for token, piece, held in speech:
             number += 1
+            self.said += 1
             if self.pause_s:
                 await asyncio.sleep(max(0.0, began + number * self.pause_s - monotonic()))
             if self.fail and self._chance.random() < self.fail:
@@ -191,6 +223,10 @@ def usage(inside: int, said: int) -> dict[str, int]:
 def _said(piece: str, *, chat: bool) -> dict[str, Any]:
     told: dict[str, Any] = {"delta": {"content": piece or None}} if chat else {"text": piece}
     return {"index": 0, **told, "logprobs": None, "finish_reason": None}
+
+
+def _argued(call: dict[str, Any], arguments: str) -> dict[str, Any]:
+    return {**call, "function": {**call["function"], "arguments": arguments}}
 
 
 def _event(document: dict[str, Any]) -> bytes:

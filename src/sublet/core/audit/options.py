@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sublet.core.audit.classify import Answer, Traits
 from sublet.core.audit.group import Group
-from sublet.core.finishing import Finish, Habit, Risk, finish, steady
+from sublet.core.finishing import Finish, Habit, Risk, finish
 from sublet.core.units import HOUR_US, charge_micro
 
 Ints = npt.NDArray[np.int64]
@@ -23,15 +23,16 @@ STAY, SPOT, GUARDED, BLOCK, BATCH = "stay", "spot", "guarded", "block", "batch_a
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Surplus:
-    """What is for sale and what staying costs: prices in micro-units a GPU-hour, `reclaimed` of leases of each length (hours).
+    """What is for sale and what staying costs: prices in micro-units a GPU-hour, guarded ones by length (hours).
 
-    `risk` is that of spot leases; guarded ones wait alike. `home_micro` is what a GPU-hour costs where the jobs run now.
+    `risk` is that of spot leases, `guarded_risk` that of guarded ones by length. `home_micro` is what a GPU-hour costs where
+    the jobs run now.
     """
 
     home_micro: int
     spot_micro: int
     guarded_micro: Mapping[int, int]
-    reclaimed: Mapping[int, float]
+    guarded_risk: Mapping[int, Risk]
     block_micro: int
     batch_micro: int
     risk: Risk
@@ -195,14 +196,8 @@ class _Play:
         """The shortest term that holds 95 of 100 jobs; longer work goes from term to term, if it saves."""
         terms = sorted(self.surplus.guarded_micro)
         hours = next((term for term in terms if self.group.high_h <= term), terms[-1])
-        chance = self.surplus.reclaimed[hours]
-        plain = self.surplus.risk
-        hazard = steady(-math.log1p(-chance) / hours)
-        count = len(plain.sizes)
-        hazards = np.repeat(hazard.hazards_h, count, axis=0)
-        risk = Risk(plain.sizes, hazard.edges_us, hazards, plain.first_us, plain.again_us)
         habit = self.surplus.saving if self.traits.saves else self.surplus.losing
-        found = self._finish(risk, habit)
+        found = self._finish(self.surplus.guarded_risk[hours], replace(habit, backoff_us=0))  # the next one is a new lease
         fits = self.work_us <= hours * HOUR_US
         ruled_out = None
         if not fits.all() and not self.traits.saves:

@@ -5,7 +5,7 @@ give back: the cheapest offer goes to the best order that it makes room for and 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from sublet.core.blocks.order import BlockOrder, OrderState, Side, latest_win_us
 from sublet.core.blocks.prices import block_price_micro, reserve_price_micro, window_prices
 from sublet.core.blocks.rectangles import Ints, Rectangles, rectangles
 from sublet.core.blocks.winners import SECONDS, Winners, winners
-from sublet.core.ids import TenantId
+from sublet.core.ids import OrderId, TenantId
 from sublet.core.lease import Lease
 from sublet.core.rating import hold_micro
 from sublet.core.standing import Standing
@@ -27,12 +27,16 @@ from sublet.core.view import PoolView, TenantView
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """Where an auction is held: the pool, its calendar, and the least that a GPU-hour costs."""
+    """Where an auction is held: the pool, its calendar, and the least that a GPU-hour costs.
+
+    `denied`: why orders cannot win here whatever they pay; they compete with nobody.
+    """
 
     pool: Pool
     calendar: Calendar
     reserve_micro: int
     sold: tuple[Lease, ...] = ()  # the blocks behind the calendar, for the quotas of their tenants
+    denied: Mapping[OrderId, str] = field(default_factory=dict)
 
 
 def venue_of(view: PoolView, standing: Standing, *, now_us: int) -> Venue:
@@ -74,7 +78,9 @@ def _able(
     for order in buys:
         tenant = tenants[order.tenant]
         needed = spent.get(order.tenant, 0) + hold_at_limit_micro(venue.pool, order)
-        if tenant.suspended:
+        if order.id in venue.denied:
+            losses.append(Loss(order.id, venue.denied[order.id]))
+        elif tenant.suspended:
             losses.append(Loss(order.id, "the tenant is suspended; ask the owner"))
         elif order.limit_micro < venue.reserve_micro:
             losses.append(Loss(order.id, f"its limit is below the reserve price of {venue.reserve_micro / MICRO:.4f}"))

@@ -1,8 +1,8 @@
-"""What an auction decided, as items of a plan: applying them leaves no choice open. Prices in micro-units a GPU-hour."""
+"""What was decided about blocks, as items of a plan: applying them leaves no choice open. Prices in micro-units a GPU-hour."""
 
 from dataclasses import dataclass
 
-from sublet.core.ids import OrderId, PoolId
+from sublet.core.ids import LeaseId, OrderId, PoolId
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +58,14 @@ class Auction:
     def empty(self) -> bool:
         """Whether no order moves."""
         return not (self.deals or self.lapses)
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """A block that was bought will lie in another pool of its kind, if it is still what it was."""
+
+    lease: LeaseId
+    version: int
+    home: PoolId
+    to: PoolId
+    reason: str

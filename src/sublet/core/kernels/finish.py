@@ -91,7 +91,7 @@ def finish(
     edges are `edges_us` [K]), and in `first_us` and `again_us` [C, Q], evenly spaced quantiles of the wait from asking to the
     first run, and from having left after a reclaim to the next one beyond its back-off.
     `habits` [N, 8]: whether a notice is heeded, checkpoint period (0: none), time to save, work that a new attempt repeats,
-    time that is free at a reclaim, shortest turn-round, back-off, longest back-off.
+    time that is free at a reclaim, shortest turn-round, back-off, longest back-off: it doubles where a notice is not heeded.
     An end of -1: not done after `attempts_max` attempts.
     """
     jobs = work_us.shape[0]
@@ -118,7 +118,8 @@ def finish(
                     break
                 left -= min(left, max(np.int64(0), safe_us(age, heeds, every, save) - repeat))
                 at += age + turn + wait + quantile(uniform(key, job, run, np.uint64(draw + 1)), again_us[kind[n]])
-                wait = min(2 * wait, back_off_max)
+                if not heeds:
+                    wait = min(2 * wait, back_off_max)
                 billed[n, r] += max(np.int64(0), age - free)
                 reclaims[n, r] += 1
                 draw += 2

@@ -118,13 +118,16 @@ def _fullest_of_many(
 
 
 @njit(cache=True)
-def fullest(masks: tuple[Masks, Masks, Masks], places: Places, need: int, nodes: int, whole: bool) -> npt.NDArray[np.int64]:
+def fullest(
+    masks: tuple[Masks, Masks, Masks], places: Places, need: int, nodes: int, whole: bool, reach: int
+) -> npt.NDArray[np.int64]:
     """Rows (int64[nodes], rising) of the best nodes that have `need` free GPUs; empty if there are not so many.
 
     `masks`: (free, slots, before) uint64[n] each. Best are the nodes with the fewest GPUs in `before`, of those the ones with
     the fewest free GPUs, of those the first. `whole`: only nodes that are free altogether and have exactly `need` GPUs.
     The nodes of a gang are all in one rack if any rack holds it, else in one pod if any pod does: in the one with the fewest
-    nodes that have `need` GPUs in `before`, of those with the fewest where it fits now, of those the first.
+    nodes that have `need` GPUs in `before`, of those with the fewest where it fits now, of those the first. `reach`: 0: a rack
+    has to hold it, 1: a rack or a pod, 2: anything does.
     """
     if nodes == 1:
         return _fullest_one(masks, need, whole)
@@ -132,6 +135,8 @@ def fullest(masks: tuple[Masks, Masks, Masks], places: Places, need: int, nodes:
     where, domain = rack, np.int64(_ANYWHERE)
     if domains:
         domain = _tightest(masks, rack, domains, need, nodes, whole)
-        if domain == _ANYWHERE:
+        if domain == _ANYWHERE and reach > 0:
             where, domain = pod, _tightest(masks, pod, domains, need, nodes, whole)
+    if domain == _ANYWHERE and reach < 2:
+        return np.empty(0, np.int64)
     return _fullest_of_many(masks, where, domain, need, nodes, whole)

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 FLAGS: dict[str, tuple[str, type]] = {
@@ -25,6 +26,8 @@ FLAGS: dict[str, tuple[str, type]] = {
     "--verbosity": ("verbosity", int),
 }
 """llama-server's flag, and the field of the wheel's `CommonParams`."""
+POOLINGS = ("mean", "cls", "last")
+"""How the vectors of a text's tokens become one, where the weights do not say."""
 
 
 def parsed(arguments: list[str]) -> argparse.Namespace:
@@ -35,6 +38,8 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--lora", action="append", default=[])
+    parser.add_argument("--chat-template-file", default="")
+    parser.add_argument("--pooling", choices=POOLINGS, default="")
     for flag in ("--metrics", "--embeddings", "--no-warmup"):
         parser.add_argument(flag, action="store_true")
     for flag, (_, kind) in FLAGS.items():
@@ -60,6 +65,10 @@ def params_of(asked: argparse.Namespace, library: Any) -> Any:
         if value is not None:
             holder, _, name = path.rpartition(".")
             setattr(getattr(params, holder) if holder else params, name, value)
+    if asked.chat_template_file:
+        params.chat_template = Path(asked.chat_template_file).read_text()
+    if asked.pooling:
+        params.pooling_type = getattr(library.llama_pooling_type, f"LLAMA_POOLING_TYPE_{asked.pooling.upper()}")
     params.lora_adapters = [library.CommonAdapterLoraInfo(path, 1.0) for path in asked.lora]
     return params
 

@@ -24,13 +24,17 @@ def _program(model: Model) -> tuple[str, ...]:
 def _always(model: Model, address: Address) -> list[str]:
     """What is no choice: the model, the address, and the figures that we read."""
     words = ["--model", model.path, "--alias", model.name, "--host", address.host, "--port", str(address.port), "--metrics"]
-    return [*words, "--embeddings"] if model.options.get("embeddings") else words
+    embeds, template = model.options.get("embeddings"), str(model.options.get("template", ""))
+    if embeds:
+        words += ["--embeddings", *(["--pooling", str(embeds)] if isinstance(embeds, str) else [])]
+    return [*words, "--chat-template-file", template] if template else words
 
 
 def _finished(model: Model, address: Address, words: list[str], slots: int, why: tuple[str, ...] = ()) -> Launch:
     program = str(model.options.get("program", ""))
     lora = str(model.options.get("lora", ""))
-    reads = tuple(one for one in (model.path, lora, program if "/" in program else "") if one)
+    template = str(model.options.get("template", ""))
+    reads = tuple(one for one in (model.path, lora, template, program if "/" in program else "") if one)
     adapter = ["--lora", lora] if lora else []
     argv = (*_program(model), *_always(model, address), *adapter, *words)
     return Launch(argv, {"LLAMA_API_KEY": address.secret}, reads, slots, why)
@@ -98,7 +102,8 @@ LLAMACPP = ServerProgram(
         "slots": "requests worked on at once",
         "context": "tokens of prompt and answer together, of each slot",
         "batch": "tokens of prompts worked on in one pass",
-        "embeddings": "true: it answers /v1/embeddings",
+        "embeddings": "true: it answers /v1/embeddings; mean, cls or last: the same, where the weights do not say how to pool",
+        "template": "a chat template (a Jinja file) instead of the weights' own; tools are called only by one that knows them",
         "lora": "an adapter (GGUF) that is applied to the model",
         "program": "a llama-server to run instead of the embedded one",
     },
