@@ -89,7 +89,7 @@ def administer(url: str, statement: str) -> None:
 
 
 def restart(url: str) -> None:
-    """Stop the server and start it again, as for an update; everybody's connection breaks."""
+    """End the server in the middle of its work, as a crash would, and start it again; everybody's connection breaks."""
     with psycopg.connect(f"{url}/postgres", autocommit=True) as connection:
         row = connection.execute("SHOW data_directory").fetchone()
     assert row is not None
@@ -100,7 +100,7 @@ def restart(url: str) -> None:
         "-D",
         row[0],
         "-m",
-        "fast",
+        "immediate",
         "-w",
         "-l",
         str(home / "log"),

@@ -51,7 +51,7 @@ def test_leaders_come_and_go_and_nothing_is_lost_or_done_twice(day: Replicas, po
 
     restart(postgres_url)
     back = until(lambda: {day.role(one), day.role(two)} == {"leader", "follower"}, "both are back")
-    print(f"PostgreSQL restarted: led after {back:.1f} s, right decisions {first_right_decision(day):.1f} s later")
+    print(f"PostgreSQL crashed and came back: led after {back:.1f} s, right decisions {first_right_decision(day):.1f} s later")
     assert day.epoch() > before
     day.live_for(1.0)
     day.drain(60)

@@ -234,7 +234,12 @@ def test_a_start_that_fails_again_and_again_keeps_no_owner_waiting(house: House,
     assert house.plane.loops.failing.keys() == {"start"}
     told: list[NoticeOrder] = []
     tells = house.engine.notify
-    monkeypatch.setattr(house.engine, "notify", lambda orders: (told.extend(orders), tells(orders))[1])
+
+    def hears(orders: Sequence[NoticeOrder]) -> None:
+        told.extend(orders)
+        tells(orders)
+
+    monkeypatch.setattr(house.engine, "notify", hears)
     jobs = [house.submit(8), house.submit(8)]
     house.plane.loops.tick()
     assert {house.state(lease) for lease in leased} == {State.NOTICED}

@@ -14,7 +14,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -129,7 +129,7 @@ def measure(nodes: int, count: int) -> dict[str, Any]:
 
 def cpu_s(made: Cluster) -> dict[str, float]:
     """Processor time so far, by daemon; ours with that of the tools it called."""
-    spent: Counter[str] = Counter()
+    spent: defaultdict[str, float] = defaultdict(float)
     own = psutil.Process().cpu_times()
     spent["control plane"] = own.user + own.system
     spent["tools"] = own.children_user + own.children_system

@@ -47,9 +47,8 @@ class SlurmHouse:
             self.pool: PoolId = row.pool.id
             spot = replace(TERMS[LeaseClass.SPOT], grace_us=grace_s * SECOND_US, exempt_us=0)
             terms = {**TERMS, LeaseClass.SPOT: spot}
-            times = {"backoff_us": backoff_s * SECOND_US, "stop_us": 2 * SECOND_US}
-            easy = replace(row.pool, terms=terms, forecast="last_week_peak", **times)
-            pools.put(tx, easy, now_us=self.plane.clock.now_us())
+            easy = replace(row.pool, terms=terms, forecast="last_week_peak", backoff_us=backoff_s * SECOND_US)
+            pools.put(tx, replace(easy, stop_us=2 * SECOND_US), now_us=self.plane.clock.now_us())
 
     def _open(self) -> ControlPlane:
         settings = Settings(data_dir=self.folder, database=self.url)

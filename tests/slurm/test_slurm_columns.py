@@ -41,8 +41,20 @@ PLAIN = {
 
 
 def job(**said: str) -> Job:
-    (record,) = columns.records("\x1f".join({**PLAIN, **said}.values()) + "\x1f\x1e\n")
-    return columns.read(record)
+    (found,) = columns.read_all(printed(**said), {}).values()
+    return found
+
+
+def printed(**said: str) -> str:
+    return "\x1f".join({**PLAIN, **said}.values()) + "\x1f\x1e\n"
+
+
+def test_no_name_stops_a_look() -> None:
+    whole, split = printed(id="8", name="a\x1fb"), printed(id="9", name="a\x1f\x1e\nb")
+    found = columns.read_all(printed() + whole + split + printed(id="10"), {})
+    assert [(one.id, one.name) for one in found.values()] == [(7, "train"), (8, "a\x1fb"), (10, "train")]
+    again = columns.read_all(printed() + whole, found)
+    assert all(one is found[text] for text, one in again.items()) and len(again) == 2
 
 
 def test_jobs_of_any_shape_are_read_alike(eight_nodes: Cluster, on: Callable[..., Site]) -> None:

@@ -6,7 +6,8 @@ each task, and got several nodes: then `scontrol` is asked, once for each such j
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from sublet.engines.slurm.hostlist import expand
 from sublet.engines.slurm.jobs import Job, asked, gpus_in
@@ -30,17 +31,30 @@ _DETAIL = re.compile(r"\bNodes=(\S+) CPU_IDs=\S* Mem=\S* GRES=(\S*)")
 Held = tuple[tuple[str, int], ...]
 
 
-def records(text: str) -> list[str]:
-    """The jobs of an answer, a text each."""
-    return [record.removeprefix("\n") for record in text.split(_END + _LAST) if record.strip()]
+def read_all(text: str, known: Mapping[str, Job]) -> dict[str, Job]:
+    """The jobs of an answer by their texts; those that are `known` are not read anew.
+
+    A name may hold anything, even our separators: what cannot be read then is left out, for no job may stop the looks.
+    """
+    found: dict[str, Job] = {}
+    for piece in text.split(_END + _LAST):
+        record = piece.removeprefix("\n")
+        job = known.get(record)
+        if job is None and record.strip():
+            with suppress(ValueError):
+                job = read(record)
+        if job is not None:
+            found[record] = job
+    return found
 
 
 def read(record: str) -> Job:
     """One job. Where it is not `sure` what it holds on each of its nodes, that is spread evenly over them."""
     parts = record.split(_END)
-    number, array, task, name, comment, partition, state, reason, nodes, names = parts[:10]
-    by_job, by_node, by_task, by_socket, tasks, sharing = parts[10:16]
-    submitted, starts, ends, status, restarts, preempted, switches = parts[16:]
+    number, array, task = parts[:3]
+    *name, comment, partition, state, reason, nodes, names = parts[3:-13]
+    by_job, by_node, by_task, by_socket, tasks, sharing = parts[-13:-7]
+    submitted, starts, ends, status, restarts, preempted, switches = parts[-7:]
     count = max(1, int(nodes))
     gpus, kind = asked((by_job, by_node, by_task, by_socket), nodes=count, tasks=int(tasks))
     numbers, _, at_once = _given(task).partition("%")
@@ -49,7 +63,7 @@ def read(record: str) -> Job:
     sure = exclusive or not gpus or bool(gpus_in(by_node)[0]) or (len(held) <= 1 and not gpus_in(by_socket)[0])
     return Job(
         id=int(number),
-        name=name,
+        name=_END.join(name),
         comment=_given(comment),
         partition=partition,
         state=state,

@@ -43,8 +43,7 @@ class Tools:
         """All jobs, those that ended lately too."""
         wanted = ("squeue", "-h", "-a", "-t", "all", f"--Format={columns.COLUMNS}")
         said = self.run(*wanted, env={**os.environ, **columns.SURROUNDINGS})
-        known = self._read
-        self._read = {record: known.get(record) or columns.read(record) for record in columns.records(said)}
+        self._read = columns.read_all(said, self._read)
         return self._with_details(self._read.values())
 
     def nodes(self) -> list[Node]:
