@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from builders import BID, S, job_of, lease_of, short_terms
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -213,6 +214,7 @@ def test_the_owner_is_served_in_time_and_no_tenant_is_wronged(script: Any, sizes
     History(Setting(short_terms()), sizes, peak).play(script)
 
 
+@pytest.mark.no_cover
 @_SETTINGS
 @given(script=SCRIPTS, sizes=SIZES)
 def test_limits_and_force_hold_over_any_history(script: Any, sizes: list[int]) -> None:
@@ -228,6 +230,7 @@ def test_limits_and_force_hold_over_any_history(script: Any, sizes: list[int]) -
     History(Setting(pool, forces=True), sizes, 0).play(script)
 
 
+@pytest.mark.no_cover
 @_SETTINGS
 @given(script=SCRIPTS, sizes=SIZES)
 def test_nodes_that_break_and_come_back_confuse_nobody(script: Any, sizes: list[int]) -> None:
@@ -242,6 +245,7 @@ def test_small_purses_are_never_overspent(script: Any, sizes: list[int]) -> None
     History(Setting(pool, limits=(90_000, 60_000, 30_000)), sizes, 1).play(script)
 
 
+@pytest.mark.no_cover
 @_SETTINGS
 @given(script=SCRIPTS, sizes=SIZES)
 def test_schedules_and_budgets_hold_over_any_history(script: Any, sizes: list[int]) -> None:
