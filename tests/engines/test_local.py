@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -72,6 +73,15 @@ def test_the_signal_a_workload_asked_for_is_the_one_it_gets(local: Rig) -> None:
     local.until_printed(run, "up")
     local.engine.notify([NoticeOrder(run, local.now() + 30 * SECOND, "expired", signal="USR1")])
     assert local.until(run, Phase.EXITED).exit_code == 3
+
+
+def test_a_program_that_saves_on_the_notice_is_not_signalled_itself(local: Rig) -> None:
+    saves = "sh -c 'sleep 0.2; touch \"$SUBLET_CHECKPOINT_DIR/.sublet-checkpointed\"'; exit 85"
+    run = local.start(f"trap {shlex.quote(saves)} TERM; echo up; while :; do sleep 0.02; done")
+    local.until_printed(run, "up")
+    local.engine.notify([NoticeOrder(run, local.now() + 30 * SECOND, "reclaimed")])
+    seen = local.until(run, Phase.EXITED)
+    assert seen.exit_code == 85 and seen.checkpoint_us is not None
 
 
 def test_processes_that_hide_from_their_session_end_with_the_run(local: Rig) -> None:

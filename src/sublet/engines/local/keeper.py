@@ -29,7 +29,6 @@ LOCK_TRIES = 2_000  # of 5 ms each
 EVERY_CHILD = 0x4000_0000
 """`__WALL` of waitpid(2): children of any kind, those too that end without a SIGCHLD."""
 KILL_ROUNDS = 200  # of 25 ms each
-SWEEP_ROUNDS = 5
 
 
 class Life:
@@ -184,14 +183,8 @@ class Keeper:
             self._life.pending.append(name)
             return
         number = signal.Signals[f"SIG{name.removeprefix('SIG')}"]
-        seen: set[tuple[int, int]] = set()
-        for _ in range(SWEEP_ROUNDS):
-            fresh = [p for p in self._workload() if (p.pid, p.born) not in seen]
-            if not fresh:
-                break
-            for process in reversed(fresh):  # children first: a shell must not act before what it waits for
-                processes.send(process, number)
-                seen.add((process.pid, process.born))
+        for process in reversed(self._workload()):  # children first: a shell must not act before what it waits for
+            processes.send(process, number)
 
     def _workload(self) -> list[processes.Process]:
         everyone = processes.below(os.getpid())
