@@ -27,7 +27,7 @@ _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole days and replays show what comes of all lines together, not which are reached: measured, they take twice as long."""
+    """Whole days and replays show what comes of all lines together, not which are reached; measured they take twice as long."""
     for item in items:
         if PLAYED & {folder.name for folder in item.path.parents}:
             item.add_marker(pytest.mark.no_cover)
