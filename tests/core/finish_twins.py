@@ -41,14 +41,15 @@ def quantile(chance: float, values: Sequence[float]) -> int:
 
 
 def finished(  # noqa: PLR0917 (as the kernel)
-    work: int, habit: Habit, hazards: Sequence[float], edges: Sequence[int], first: Sequence[float], again: Sequence[float],
+    work: int, habit: Habit, hazards: tuple[Sequence[float], Sequence[float]], edges: Sequence[int], first: Sequence[float],
+    again: Sequence[float],
     key: tuple[int, int, int], attempts: int,
 ) -> tuple[int, int, int]:  # fmt: skip
-    """(reclaims, end or -1, billed) of one job, played once; `key`: seed, job, run."""
-    at, billed, reclaims, left, back_off = quantile(uniform(*key, 0), first), 0, 0, work, habit.backoff_us
+    """(reclaims, end or -1, billed) of one job, played once; `key`: seed, job, run; `hazards`: first run's, later ones'."""
+    at, billed, reclaims, left, longest = quantile(uniform(*key, 0), first), 0, 0, work, habit.backoff_us
     while reclaims < attempts:
         repeats = habit.restart_us if reclaims else 0
-        age = reclaim_age(uniform(*key, 2 * reclaims + 1), edges, hazards)
+        age = reclaim_age(uniform(*key, 2 * reclaims + 1), edges, hazards[1 if habit.heeds and reclaims else 0])
         if age >= left + repeats:
             return reclaims, at + left + repeats, billed + left + repeats
         ran = int(age)
@@ -60,7 +61,8 @@ def finished(  # noqa: PLR0917 (as the kernel)
             safe = max(0, ran - habit.save_us) // habit.checkpoint_us * habit.checkpoint_us
         left -= min(left, max(0, safe - repeats))
         billed += max(0, ran - habit.free_us)
-        at += ran + habit.turn_us + back_off + quantile(uniform(*key, 2 * reclaims + 2), again)
-        back_off = back_off if habit.heeds else min(2 * back_off, habit.backoff_max_us)
+        at += ran + habit.turn_us + (habit.backoff_us if safe >= longest else longest)
+        at += quantile(uniform(*key, 2 * reclaims + 2), again)
+        longest = min(2 * longest, habit.backoff_max_us)
         reclaims += 1
     return reclaims, -1, billed

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from builders import T0, S, lease_of, place, pool_of, running
@@ -159,13 +160,21 @@ def test_the_back_off_doubles_with_each_reclaim_up_to_its_bound() -> None:
     assert after_handover(handed_in(Cause.RECLAIMED, None, reclaims=10_000)).not_before_us == T0 + 500 * S + 3600 * S
 
 
-@pytest.mark.parametrize("ended", [(85, T0), (None, None)])
-def test_the_back_off_does_not_double_for_work_that_lost_nothing(ended: tuple[int | None, int | None]) -> None:
-    """It saved when it was told, or had not begun."""
-    exit_code, started_us = ended
-    for reclaims in range(9):
-        after = after_handover(handed_in(Cause.RECLAIMED, exit_code, reclaims=reclaims, started_us=started_us))
-        assert after.not_before_us - after.since_us == 60 * S
+@pytest.mark.parametrize(
+    ("ended", "kept_s"),
+    [
+        ({"exit_code": 85, "started_us": T0}, 400),  # it saved when it was told
+        ({"exit_code": None, "started_us": T0, "checkpoint_us": T0 + 130 * S}, 130),
+        ({"exit_code": None, "started_us": T0, "checkpoint_us": T0 - 500 * S}, 0),  # of an earlier attempt
+        ({"exit_code": None, "started_us": None}, 0),
+    ],
+)
+def test_the_shortest_back_off_follows_an_attempt_that_saved_as_much_work_as_the_next_would_be_long(
+    ended: dict[str, Any], kept_s: int
+) -> None:
+    for reclaims, longest in enumerate([60, 120, 240, 480, 960]):
+        after = after_handover(handed_in(Cause.RECLAIMED, **ended, reclaims=reclaims))
+        assert (after.not_before_us - after.since_us) // S == (60 if kept_s >= longest else longest)
         assert after.reclaims == reclaims + 1
 
 

@@ -312,7 +312,10 @@ def test_a_loss_is_work_since_the_checkpoint_restart_and_what_is_owed() -> None:
     saved = running("s", (0, 0b11), price_micro=price, checkpoint_us=at - 10 * S)
     assert loss_at(saved, at_us=at, pool=pool) == 2 * (10 + 60) * 1_000
     heeding = running("s", (0, 0b11), price_micro=price, reclaims=1, exit_code=CHECKPOINTED_EXIT)
-    assert loss_at(heeding, at_us=at, pool=pool) == 2 * 60 * 1_000, "it saved when it was told the last time"
+    short = replace(pool, backoff_us=5 * S, backoff_max_us=30 * S)
+    assert loss_at(heeding, at_us=at, pool=short) == 2 * (10 + 60) * 1_000, "it saves when told: a back-off at most"
+    worn = replace(heeding, reclaims=9)
+    assert loss_at(worn, at_us=at, pool=short) == 2 * (30 + 60) * 1_000, "and the longest, where it happened often"
     deaf = running("s", (0, 0b11), price_micro=price, reclaims=1, exit_code=-9)
     assert loss_at(deaf, at_us=at, pool=pool) == loss_at(spot, at_us=at, pool=pool)
     unstarted = running("s", (0, 0b11), price_micro=price, started_us=None)

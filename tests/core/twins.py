@@ -21,7 +21,9 @@ def loss_micro(pool: Pool, lease: Lease, *, at_us: int) -> int:
     """Work since the last proven checkpoint or the start, restart, credit and refund, at the price agreed."""
     price = lease.price_micro or 0
     safe_us = max(lease.started_us or at_us, lease.checkpoint_us or 0)
-    work_us = max(0, at_us - safe_us) if lease.started_us is not None and not lease.heeds else 0
+    work_us = max(0, at_us - safe_us) if lease.started_us is not None else 0
+    if lease.reclaims and lease.exit_code == 85:
+        work_us = min(work_us, pool.backoff_us * 2**lease.reclaims, pool.backoff_max_us)
     terms = pool.terms[lease.lease_class]
     owed = lease.gpus * owed_micro(price, terms, lease.term_us or pool.hold_us)
     if terms.refunds and lease.started_us is not None:

@@ -66,8 +66,12 @@ def test_the_risk_is_reclaims_by_time_at_an_age() -> None:
     rows[:, 0], rows[:, 1], rows[:, 2] = np.arange(200), 1, 1
     rows[:, 5] = 2 * HOUR_US
     rows[:100, 5], rows[:100, 6] = HOUR_US // 2 - 1, 1  # half are taken back just before the half hour
+    rows = np.concatenate([rows, rows[:100]])
+    rows[200:, 1], rows[200:, 5] = 2, HOUR_US // 12  # and again five minutes after they have come back
     scene = scene_beside(jobs(5), 8, 0.5, Habits())
     risk = risk_of(Runs(rows), habit_of(scene))
-    assert risk.hazards_h[0, 1] == pytest.approx(100 / (200 / 3), rel=1e-3), "200 leases for 20 minutes"
-    assert risk.hazards_h[0, 0] == risk.hazards_h[0, 2] == 0
+    first, later = risk.hazards_h[:, 0]
+    assert first[1] == pytest.approx(100 / (200 / 3), rel=1e-3), "200 leases for 20 minutes"
+    assert first[0] == first[2] == 0
+    assert later[0] == pytest.approx(12) and not later[1:].any(), "100 leases for 5 minutes"
     assert replace(habit_of(scene), heeds=False).heeds is False

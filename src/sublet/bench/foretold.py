@@ -55,12 +55,12 @@ def nodes_for(jobs: OwnerJobs, asked_share: float, load: float) -> int:
 
 
 def scene_beside(jobs: OwnerJobs, nodes: int, load: float, habits: Habits, *, history_days: int = 0, seed: int = 3) -> Scene:
-    """These jobs as spot leases beside an owner who is made up, until a fortnight after the last of them came.
+    """These jobs as spot leases beside an owner who is made up, until four weeks after the last of them came.
 
     The owner has been there `history_days` before the clock of the jobs begins.
     """
     from_us = T0_US - history_days * DAY_US
-    days = int((jobs.submit_us[-1] - from_us) // DAY_US) + 14
+    days = int((jobs.submit_us[-1] - from_us) // DAY_US) + 28
     owner = generated(
         nodes * days, capacity=nodes * NODE_GPUS, node_gpus=NODE_GPUS, from_us=from_us, days=days, load=load, seed=seed
     )

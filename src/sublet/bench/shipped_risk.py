@@ -1,7 +1,8 @@
 """`sublet bench audit --risk`: the risks and waits of the shipped prices of an audit, measured again.
 
 Leases beside the three teams of the study's example, whose nodes are one pool. Others ask for a share of what the teams leave
-idle on average, with made-up jobs of every size and length.
+idle on average, with made-up jobs of every size and length. Where all who lease heed their notices, the others are hardly ever
+chosen; nobody should count on that, so the hazards of who has not done so yet come from a market in which nobody does.
 """
 
 from dataclasses import replace
@@ -28,17 +29,23 @@ def measured(*, quantiles: int = 11) -> str:
     scene, jobs = _example()
     habit = habit_of(scene)
     spot = risk_of(replayed(replace(scene, listed=listed(jobs))), habit)
+    deaf = replace(scene, listed=listed(jobs), habits=replace(scene.habits, heed=False))
+    unproven = risk_of(replayed(deaf), replace(habit, heeds=False))
     short = jobs.of(jobs.run_us + scene.habits.restart_us <= TERMS_US[-1])
     kept = under_guarantee(replace(scene, listed=listed(short)))
     runs = replayed(kept, outlook_of(kept))
     waits = risk_of(runs, replace(habit, backoff_us=0))
-    hazards = "[\n" + "".join(f"  {[round(float(value), 5) for value in row]},\n" for row in spot.hazards_h) + "]"
+    hazards, later = (
+        "[\n" + "".join(f"  {[round(float(value), 5) for value in row]},\n" for row in rows) + "]"
+        for rows in (unproven.hazards_h[0], spot.hazards_h[1])
+    )
     ages = [round(float(edge) / HOUR_US, 4) for edge in spot.edges_us]
     shares = "".join(
         f"# guarded, {term // HOUR_US} h: reclaimed = {share:.3f}\n" for term, share in taken_back(kept, runs).items()
     )
     return (
-        f"{shares}\n[risk]\nsizes = {list(spot.sizes)}\nages_h = {ages}\nhazards = {hazards}\n{_waits(spot, quantiles)}"
+        f"{shares}\n[risk]\nsizes = {list(spot.sizes)}\nages_h = {ages}\nhazards = {hazards}\nlater = {later}\n"
+        f"{_waits(spot, quantiles)}"
         f"\n[guarded_waits]\nsizes = {list(waits.sizes)}\n{_waits(waits, quantiles)}"
     )
 

@@ -25,8 +25,8 @@ class Habit:
     """How a workload saves and what a reclaim takes. Durations in µs.
 
     `free_us` is not billed at a reclaim: the part of its notice that it ran. `turn_us` passes at least between two runs:
-    hand-over and start. The back-off doubles up to the longest for work that does not heed its notice, as in
-    `lifecycle.after_handover`.
+    hand-over and start. The back-off doubles with each reclaim up to the longest, but is the shortest after a run that saved as
+    much work, as in `lifecycle.after_handover`.
     """
 
     heeds: bool = True  # a notice is answered with a checkpoint
@@ -51,9 +51,10 @@ class Habit:
 class Risk:
     """How leases of a class are taken back, by their size. C sizes, K ages, Q quantiles.
 
-    `sizes` [C]: the most GPUs of each size but the last, which has no bound. `hazards_h` [C, K]: reclaims an hour at an age,
-    from each of `edges_us` [K] (the first is 0) to the next. `first_us`, `again_us` [C, Q]: evenly spaced quantiles of the wait
-    for the first run, and for the next one after a reclaim beyond its back-off; Q is 2 or more.
+    `sizes` [C]: the most GPUs of each size but the last, which has no bound. `hazards_h` [2, C, K]: reclaims an hour at an age,
+    from each of `edges_us` [K] (the first is 0) to the next; the second of runs after a reclaim whose notice was heeded: who
+    has shown that a reclaim costs it little is chosen again. `first_us`, `again_us` [C, Q]: evenly spaced quantiles of the
+    wait for the first run, and for the next one after a reclaim beyond its back-off; Q is 2 or more.
     """
 
     sizes: tuple[int, ...]
@@ -69,7 +70,7 @@ class Risk:
 
 def steady(hazard_h: float, *, first_us: float = 0.0, again_us: float = 0.0) -> Risk:
     """The same hazard at every age and size, and waits that are always the same."""
-    edges, hazards = np.zeros(1, np.int64), np.array([[hazard_h]])
+    edges, hazards = np.zeros(1, np.int64), np.full((2, 1, 1), hazard_h)
     return Risk((1,), edges, hazards, np.array([[first_us, first_us]]), np.array([[again_us, again_us]]))
 
 
@@ -78,7 +79,7 @@ def of_term(chance: float, hours: float, *, waits: Risk) -> Risk:
 
     They wait as those of `waits` do, size by size.
     """
-    hazards = np.full((len(waits.sizes), 1), -math.log1p(-chance) / hours)
+    hazards = np.full((2, len(waits.sizes), 1), -math.log1p(-chance) / hours)
     return Risk(waits.sizes, np.zeros(1, np.int64), hazards, waits.first_us, waits.again_us)
 
 
@@ -145,22 +146,24 @@ def expected(
                 running = np.where(work > every, np.minimum(split, np.maximum(whole, again)), running)
         reclaims = rate * running
         billed = running - reclaims * np.minimum(habit.free_us / hour, 1 / rate)
-        waits = reclaims * (habit.turn_us / hour + again_h) + backed_off_h(reclaims, habit)
+        waits = reclaims * (habit.turn_us / hour + again_h) + backed_off_h(reclaims, rate, habit)
         end = first_h + running + waits
     return Expected(reclaims, running, billed, end)
 
 
-def backed_off_h(reclaims: Floats, habit: Habit) -> Floats:
-    """All back-offs of so many reclaims together, in hours; between two whole numbers of reclaims linear."""
-    step, most = habit.backoff_us, habit.backoff_max_us
-    if habit.heeds or not step:
-        return reclaims * step / HOUR_US
-    sums = [0.0]
-    while step < most:
-        sums.append(sums[-1] + step)
-        step *= 2
-    sums.append(sums[-1] + most)
-    known = np.array(sums) / HOUR_US
-    within = np.interp(np.minimum(reclaims, len(known) - 1), np.arange(len(known)), known)
-    total: Floats = within + np.maximum(0.0, reclaims - (len(known) - 1)) * most / HOUR_US
+def backed_off_h(reclaims: Floats, hazard_h: Floats, habit: Habit) -> Floats:
+    """All back-offs of so many reclaims together, in hours; between two whole numbers of reclaims linear.
+
+    The n-th is min(first x 2^(n - 1), longest), but only the first where the attempt saved as much work as that, which it did
+    if it ran so long: with probability exp(-hazard x that) at a steady hazard.
+    """
+    first_h, most_h = habit.backoff_us / HOUR_US, habit.backoff_max_us / HOUR_US
+    total, number, longest_h = np.zeros_like(reclaims), 0, first_h
+    while first_h:
+        short = -np.expm1(-hazard_h * longest_h) if habit.heeds or habit.checkpoint_us is not None else 1.0
+        each = first_h + (longest_h - first_h) * short
+        if longest_h >= most_h:
+            return np.asarray(total + each * np.maximum(0.0, reclaims - number))
+        total = total + each * np.clip(reclaims - number, 0.0, 1.0)
+        number, longest_h = number + 1, min(2 * longest_h, most_h)
     return total

@@ -169,7 +169,7 @@ class Lease:
 
     @property
     def heeds(self) -> bool:
-        """Whether it answered the notice of its last reclaim with a checkpoint: its next one is expected to lose no work."""
+        """Whether it answered the notice of its last reclaim with a checkpoint: its next one will lose little."""
         return self.reclaims > 0 and self.exit_code == CHECKPOINTED_EXIT
 
     @property

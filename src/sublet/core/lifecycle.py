@@ -89,16 +89,15 @@ def after_exit(lease: Lease, *, exit_code: int | None, at_us: int, checkpoint_us
 def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
     """The lease once its GPUs are clean: over, or waiting for its next attempt.
 
-    Work that was reclaimed waits a back-off that doubles with each reclaim, so that it is not lent and evicted for ever. Where
-    it lost next to nothing, having answered its notice with a checkpoint (exit code 85) or never begun, the back-off does not
-    double. Work that asked for a restart by itself queues at once.
+    Work that was reclaimed waits a back-off that doubles with each reclaim, so that it is not lent and evicted for ever; an
+    attempt that saved as much work as that is long was worth it, and is followed by the shortest one. Work that asked for a
+    restart by itself queues at once.
     """
     finished = lease.exit_code == 0
     if lease.cause is Cause.RECLAIMED and lease.restartable and not finished:
         reclaims = lease.reclaims + 1
-        lost = lease.started_us is not None and lease.exit_code != CHECKPOINTED_EXIT
-        doublings = min(reclaims - 1, 30) if lost else 0
-        wait = min(pool.backoff_us * 2**doublings, pool.backoff_max_us)
+        longest = pool.back_off_us(reclaims)
+        wait = pool.backoff_us if kept_us(lease) >= longest else longest
         often = "once" if reclaims == 1 else f"{reclaims} times"
         why = f"reclaimed {often} by the owner; queued again after {wait / 1e6:g} s"
         again = {"reclaims": reclaims, "not_before_us": at_us + wait, "exit_code": lease.exit_code}
@@ -112,6 +111,14 @@ def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
         return _again(lease, Event.REQUEUE, at_us, "saved a checkpoint and asked for a restart (exit code 85)")
     cause = Cause.COMPLETED if finished and lease.cause is Cause.RECLAIMED else lease.cause
     return step(lease, Event.FREE, at=at_us, cause=cause, placement=())
+
+
+def kept_us(lease: Lease) -> int:
+    """How much work of an attempt that is over need not be done again."""
+    if lease.started_us is None or lease.stopped_us is None:
+        return 0
+    safe = lease.stopped_us if lease.exit_code == CHECKPOINTED_EXIT else lease.checkpoint_us or 0
+    return max(0, safe - lease.started_us)
 
 
 def goes_on(lease: Lease) -> bool:

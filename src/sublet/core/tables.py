@@ -34,7 +34,8 @@ HELD_ROW = np.dtype(
         ("since_us", np.int64),
         ("granted_us", np.int64),
         ("started_us", np.int64),  # where it runs
-        ("safe_us", np.int64),  # its work up to here is safe: the last checkpoint, or its start; NEVER: it saves when told to
+        ("safe_us", np.int64),  # its work up to here is safe: the last checkpoint, or its start
+        ("work_max_us", np.int64),  # an end loses no more work than this; NEVER: all that is not safe
         ("exempt_us", np.int64),
         ("grace_us", np.int64),
         ("deadline_us", np.int64),  # NEVER without one

@@ -128,6 +128,10 @@ class Pool:
         """From the end of a lease until its GPUs may be given to the next, at most: stop, hand-over, and our seeing both."""
         return self.detection_us + self.stop_us + self.handover_us
 
+    def back_off_us(self, reclaims: int) -> int:
+        """How long a lease waits after its n-th reclaim where the attempt was not worth it (`lifecycle.after_handover`)."""
+        return min(self.backoff_us << min(max(0, reclaims - 1), 30), self.backoff_max_us)
+
     def longest_handback_us(self, grace_us: int, exempt_left_us: int) -> int:
         """From the owner's submission to GPUs in the owner's hands, at the latest: notice and exempt window overlap."""
         return max(grace_us, exempt_left_us) + self.turnround_us + self.start_us

@@ -22,6 +22,7 @@ from sublet.sim.scene import OwnerJobs, Scene, Wish
 from sublet.sim.tally import JOB
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 RUN = ("lease", "attempt", "gpus", "asked_us", "started_us", "stopped_us", "reclaimed", "cut", "job")
 """Columns of the runs of a replay; `started_us` is -1 for one that was taken back before it began. `job` is its number among
@@ -112,23 +113,32 @@ def lived(runs: Runs) -> Lived:
 def risk_of(runs: Runs, habit: Habit) -> Risk:
     """How leases of each size were taken back and how long they waited, as `core.finishing` takes it.
 
-    The hazard at an age is reclaims / time that leases ran at that age: the estimate for lives that are cut off, too. A size
-    that was hardly ever taken back is given the hazards of all sizes together. What passes between two runs by `habit` anyway,
-    turn-round and back-off, is left out of the waits.
+    The hazard at an age is reclaims / time that leases ran at that age: the estimate for lives that are cut off, too. First
+    runs and later ones are told apart where notices are heeded. A size that was hardly ever taken back is given the hazards of
+    all sizes together. What passes between two runs by `habit` anyway, turn-round and back-off, is left out of the waits.
     """
     rows = runs.rows[runs.rows[:, 4] >= 0]
     kinds = np.searchsorted(np.array(SIZES[:-1]), rows[:, 2], side="left")
+    all_runs, first_runs = rows[:, 1] > 0, rows[:, 1] == 1
+    told_apart = (first_runs, ~first_runs) if habit.heeds else (all_runs, all_runs)
     first, again, size_again = _waits(runs.rows, habit)
-    every = np.ones(len(rows), np.bool_)
     hazards, waits, more = [], [], []
     for kind in range(len(SIZES)):
         mine = kinds == kind
-        hazards.append(_hazards(rows[mine if rows[mine, 6].sum() >= FEW else every]))
+        hazards.append([_hazards(rows[_telling(rows, mine, some)]) for some in told_apart])
         begun = mine & (rows[:, 1] == 1)
         waits.append(_quantiles(first[begun] if begun.sum() >= FEW else first[rows[:, 1] == 1]))
         same = size_again == kind
         more.append(_quantiles(again[same] if same.sum() >= FEW else again))
-    return Risk(SIZES, EDGES_US, np.array(hazards), np.array(waits), np.array(more))
+    return Risk(SIZES, EDGES_US, np.array(hazards).transpose(1, 0, 2).copy(), np.array(waits), np.array(more))
+
+
+def _telling(rows: Ints, size: Bools, runs: Bools) -> Bools:
+    """The rows that say how these `runs` of a size are taken back: all sizes' if they hardly ever were, else all its runs."""
+    for which in (size & runs, runs, size):
+        if rows[which, 6].sum() >= FEW:
+            return which
+    return np.ones(len(rows), np.bool_)
 
 
 def _hazards(rows: Ints) -> list[float]:
@@ -148,10 +158,19 @@ def _waits(rows: Ints, habit: Habit) -> tuple[Ints, Ints, Ints]:
     started = rows[rows[:, 4] >= 0]
     before, after = ordered[:-1], ordered[1:]
     follows = (before[:, 0] == after[:, 0]) & (before[:, 6] == 1) & (after[:, 4] >= 0)
-    doublings = 0 if habit.heeds else np.minimum(before[follows, 1] - 1, 30)
-    back_off = np.minimum(habit.backoff_us * 2**doublings, habit.backoff_max_us)
+    longest = np.minimum(habit.backoff_us * 2 ** np.minimum(before[follows, 1] - 1, 30), habit.backoff_max_us)
+    back_off = np.where(_kept(before[follows], habit) >= longest, habit.backoff_us, longest)
     again = (after[follows, 4] - before[follows, 5] - habit.turn_us - back_off).clip(min=0)
     return started[:, 4] - started[:, 3], again, np.searchsorted(np.array(SIZES[:-1]), after[follows, 2], side="left")
+
+
+def _kept(rows: Ints, habit: Habit) -> Ints:
+    """What each run saved of its work, if it did as is its habit (µs)."""
+    ran = np.where(rows[:, 4] < 0, 0, rows[:, 5] - rows[:, 4])
+    if habit.heeds:
+        return ran
+    every = habit.checkpoint_us
+    return np.zeros_like(ran) if every is None else (ran - habit.save_us).clip(min=0) // every * every
 
 
 def _quantiles(waits: Ints) -> npt.NDArray[np.float64]:

@@ -111,7 +111,7 @@ class WaitsPart(Part):
 
     def risk(self) -> Risk:
         """As the core takes it; of waits alone: nothing is ever taken back."""
-        return self._with(np.zeros(1, np.int64), np.zeros((len(self.sizes), 1)))
+        return self._with(np.zeros(1, np.int64), np.zeros((2, len(self.sizes), 1)))
 
     def _with(self, edges_us: npt.NDArray[np.int64], hazards_h: npt.NDArray[np.float64]) -> Risk:
         first, again = (np.array(rows, np.float64) * SECOND_US for rows in (self.first_s, self.again_s))
@@ -125,12 +125,16 @@ class RiskPart(WaitsPart):
         "h", "from which hazards hold; the first is 0"
     )
     hazards: tuple[Annotated[tuple[_RATES, ...], Field(min_length=1)], ...] = said("1/h", "one row a size, one number an age")
+    later: tuple[Annotated[tuple[_RATES, ...], Field(min_length=1)], ...] | None = said(
+        "1/h", "the same after a reclaim whose notice was heeded; without it: as the first", default=None
+    )
 
     @model_validator(mode="after")
     def _square(self) -> Self:
-        self._row_a_size("hazards")
-        if any(len(row) != len(self.ages_h) for row in self.hazards):
-            raise ValueError(f"each row of hazards needs {len(self.ages_h)} numbers, one for each of ages_h")
+        for name in ("hazards",) if self.later is None else ("hazards", "later"):
+            self._row_a_size(name)
+            if any(len(row) != len(self.ages_h) for row in getattr(self, name)):
+                raise ValueError(f"each row of {name} needs {len(self.ages_h)} numbers, one for each of ages_h")
         if self.ages_h[0] != 0 or list(self.ages_h) != sorted(set(self.ages_h)):
             raise ValueError("ages_h rise from 0")
         return self
@@ -138,7 +142,8 @@ class RiskPart(WaitsPart):
     def risk(self) -> Risk:
         """As the core takes it."""
         edges = np.array([round(age * HOUR_US) for age in self.ages_h], np.int64)
-        return self._with(edges, np.array(self.hazards, np.float64))
+        later = self.hazards if self.later is None else self.later
+        return self._with(edges, np.array([self.hazards, later], np.float64))
 
 
 class SurplusFile(Part):

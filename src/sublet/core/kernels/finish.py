@@ -87,11 +87,13 @@ def finish(
 ) -> tuple[Ints, Ints, Ints]:  # fmt: skip
     """Reclaims [N, R], time from asking to the end [N, R] and time billed [N, R] of N jobs, each played R times; µs.
 
-    `work_us` [N] is what each has to do, `kind` [N] its row in `hazards_h` [C, K] (a reclaim's hazard an hour by age, whose
-    edges are `edges_us` [K]), and in `first_us` and `again_us` [C, Q], evenly spaced quantiles of the wait from asking to the
-    first run, and from having left after a reclaim to the next one beyond its back-off.
+    `work_us` [N] is what each has to do, `kind` [N] its row in `hazards_h` [2, C, K] (a reclaim's hazard an hour by age, whose
+    edges are `edges_us` [K]; the second of runs after a reclaim whose notice was heeded), and in `first_us` and `again_us`
+    [C, Q], evenly spaced quantiles of the wait from asking to the first run, and from having left after a reclaim to the next
+    one beyond its back-off.
     `habits` [N, 8]: whether a notice is heeded, checkpoint period (0: none), time to save, work that a new attempt repeats,
-    time that is free at a reclaim, shortest turn-round, back-off, longest back-off: it doubles where a notice is not heeded.
+    time that is free at a reclaim, shortest turn-round, back-off, longest back-off: it doubles,
+    and the shortest one follows an attempt that saved as much.
     An end of -1: not done after `attempts_max` attempts.
     """
     jobs = work_us.shape[0]
@@ -105,21 +107,23 @@ def finish(
         job = np.uint64(n)
         for r in range(runs):
             run, draw = np.uint64(r), 1
-            left, wait = work_us[n], back_off
+            left, longest = work_us[n], back_off
             at = quantile(uniform(key, job, run, np.uint64(0)), first_us[kind[n]])
             done = False
             for attempt in range(attempts_max):
                 repeat = repeats if attempt > 0 else np.int64(0)
-                age = reclaim_age(uniform(key, job, run, np.uint64(draw)), edges_us, hazards_h[kind[n]])
+                proven = 1 if heeds and attempt > 0 else 0
+                age = reclaim_age(uniform(key, job, run, np.uint64(draw)), edges_us, hazards_h[proven, kind[n]])
                 if age >= left + repeat:
                     at += left + repeat
                     billed[n, r] += left + repeat
                     done = True
                     break
-                left -= min(left, max(np.int64(0), safe_us(age, heeds, every, save) - repeat))
+                kept = safe_us(age, heeds, every, save)
+                left -= min(left, max(np.int64(0), kept - repeat))
+                wait = back_off if kept >= longest else longest
+                longest = min(2 * longest, back_off_max)
                 at += age + turn + wait + quantile(uniform(key, job, run, np.uint64(draw + 1)), again_us[kind[n]])
-                if not heeds:
-                    wait = min(2 * wait, back_off_max)
                 billed[n, r] += max(np.int64(0), age - free)
                 reclaims[n, r] += 1
                 draw += 2

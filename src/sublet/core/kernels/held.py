@@ -131,9 +131,10 @@ def weigh(
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """For each row (may, deadline_us, loss_micro, late): whether it may be ended now, when, at which loss, and if too late.
 
-    The loss is the work since the last proven checkpoint and the restart, at the price agreed; the credit, a `multiple` of the
-    price of the term; and where the class `refunds`, what the attempt was billed. `times`: now, when the GPUs are due, the time
-    from the deadline to GPUs in the owner's hands, the restart. `breakable`, `multiple`, `refunds`: by class.
+    The loss is the work since the last proven checkpoint (`work_max_us` at most) and the restart, at the price agreed; the
+    credit, a `multiple` of the price of the term; and where the class `refunds`, what the attempt was billed. `times`: now,
+    when the GPUs are due, the time from the deadline to GPUs in the owner's hands, the restart. `breakable`, `multiple`,
+    `refunds`: by class.
     """
     now_us, by_us, back_us, restart_us = times
     n = len(rows)
@@ -148,7 +149,7 @@ def weigh(
         end = max(now_us + row["grace_us"], np.int64(row["exempt_us"]))
         deadline[i], late[i] = end, end + back_us > by_us
         gpus, price = np.int64(row["gpus"]), np.int64(row["price_micro"])
-        work = max(0, end - row["safe_us"]) if row["runs"] else 0
+        work = min(max(0, end - row["safe_us"]), np.int64(row["work_max_us"])) if row["runs"] else 0
         lost = charge_micro(gpus * (work + restart_us), price)
         lost += gpus * owed_micro(price, multiple[row["lease_class"]], np.int64(row["term_us"]))
         if row["runs"] and refunds[row["lease_class"]]:
