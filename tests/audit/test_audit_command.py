@@ -18,8 +18,26 @@ def by_user(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {group["user"]: group for group in document["groups"]}
 
 
+CALM = """
+[risk]
+sizes = [8, 64]
+ages_h = [0.0, 8.0]
+hazards = [[0.02, 0.01], [0.02, 0.01]]
+later = [[0.02, 0.01], [0.02, 0.01]]
+first_s = [[10, 100, 3600], [10, 200, 20000]]
+again_s = [[60, 300, 3600], [60, 600, 20000]]
+
+[guarded_waits]
+sizes = [64]
+first_s = [[5, 60, 900]]
+again_s = [[200, 1000, 9000]]
+"""
+"""A market in which little is taken back; who needs a guarantee waits a quarter of an hour for it at most."""
+
+
 def test_each_group_gets_the_way_that_its_jobs_can_bear(sublet: Sublet) -> None:
-    found = sublet("audit", "jobs.csv", "--home", "2.35", "--json").json
+    Path("calm.toml").write_text(CALM)
+    found = sublet("audit", "jobs.csv", "--home", "2.35", "--surplus", "calm.toml", "--json").json
     groups = by_user(found)
     assert {user: group["recommended"]["way"] for user, group in groups.items()} == {
         "ann": "spot",  # saves by its name, and gangs of whole nodes
