@@ -122,8 +122,8 @@ def test_the_epilog_s_word_is_needed_where_it_is_promised(
     rig.until(run, Phase.EXITED)
     rig.until_handed_over(run)
     seen = rig.seen(run)
-    assert seen.phase is Phase.CLEAN, "the job's own shell may be the one process that was still on its way out"
-    assert re.match(r"node1: (no process left|1 leftover processes ended)", seen.evidence["epilog"])
+    assert seen.phase is Phase.CLEAN, "what the job itself consisted of may still be on its way out"
+    assert re.match(r"node1: (no process left|[1-9] leftover processes ended)", seen.evidence["epilog"])
     script.write_text("#!/bin/sh\nexit 0\n")
     silent = rig.start("sleep 0.1", "other.1")
     rig.until(silent, Phase.EXITED)
