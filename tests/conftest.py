@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from or_skip import or_skip
 from postgres_server import NoServer, administer, server
 from sublet.store.database import Database
 
@@ -36,19 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A real server with a migrated template; tests that need one are skipped where there is none, with the reason."""
-    running = server()
-    try:
-        url = running.__enter__()  # entered by hand: a failure to start skips, a failure inside a test does not
-    except NoServer as reason:
-        pytest.skip(str(reason))
-    try:
+    with or_skip(server(), NoServer) as url:
         administer(url, f"CREATE DATABASE {_TEMPLATE}")
         template = Database(f"{url}/{_TEMPLATE}")
         template.migrate()
         template.close()
         yield url
-    finally:
-        running.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import pytest
 from day import books_are_in_order, first_right_decision, no_owner_waited_beyond_the_promise, nothing_ran_twice
 from replicas import Replicas, until
 
+from or_skip import or_skip
 from postgres_server import NoServer, administer, server
 from separate_hosts import Network, NoHosts, separate_hosts
 
@@ -19,33 +20,19 @@ CUT_S = float(os.environ.get("SUBLET_CUT_S", "6"))
 
 @pytest.fixture
 def network() -> Iterator[Network]:
-    made = separate_hosts(2)
-    try:
-        found = made.__enter__()
-    except NoHosts as reason:
-        pytest.skip(str(reason))
-    try:
+    with or_skip(separate_hosts(2), NoHosts) as found:
         yield found
-    finally:
-        made.__exit__(None, None, None)
 
 
 @pytest.fixture
 def day(tmp_path: Path, network: Network) -> Iterator[Replicas]:
     tmp_path.chmod(0o755)
-    running = server(address=network.here, trusted=network.subnet)
-    try:
-        url = running.__enter__()
-    except NoServer as reason:
-        pytest.skip(str(reason))
-    try:
+    with or_skip(server(address=network.here, trusted=network.subnet), NoServer) as url:
         administer(url, "CREATE DATABASE sublet")
         one, two = network.hosts
         made = Replicas(tmp_path, f"{url}/sublet", random.Random(20261126), hosts=(one, two))
         yield made
         made.close()
-    finally:
-        running.__exit__(None, None, None)
 
 
 @pytest.mark.timeout(300)

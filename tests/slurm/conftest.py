@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "engines"))
 
 from engine_rigs import SECOND, Rig
 
+from or_skip import or_skip
 from slurm_cluster import Cluster, Layout, NoCluster, cluster
 from sublet.engines.slurm import configuration
 from sublet.engines.slurm.connect import connect
@@ -25,15 +26,8 @@ _numbers = itertools.count(1)
 
 
 def running(layout: Layout) -> Iterator[Cluster]:
-    made = cluster(layout)
-    try:
-        found = made.__enter__()  # entered by hand: a failure to start skips, a failure inside a test does not
-    except NoCluster as reason:
-        pytest.skip(str(reason))
-    try:
+    with or_skip(cluster(layout), NoCluster) as found:
         yield found
-    finally:
-        made.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from engine_rigs import Rig
 from slurm_house import SlurmHouse
 
 from conftest import engine_on
+from or_skip import or_skip
 from slurm_cluster import Cluster
 from small_disk import NoDisk, SmallDisk, small_disk
 from sublet.core.errors import Unavailable
@@ -190,14 +191,8 @@ def house(settle: Settle) -> SlurmHouse:
 @pytest.fixture
 def disk() -> Iterator[SmallDisk]:
     made = small_disk(Path(tempfile.gettempdir()) / f"sublet-slurm-disk-{os.getpid()}", mib=24)
-    try:
-        found = made.__enter__()
-    except NoDisk as reason:
-        pytest.skip(str(reason))
-    try:
+    with or_skip(made, NoDisk) as found:
         yield found
-    finally:
-        made.__exit__(None, None, None)
 
 
 def test_while_the_disk_is_full_sublet_is_silent_so_that_slurm_s_own_net_opens(disk: SmallDisk, settle: Settle) -> None:

@@ -22,7 +22,7 @@ from sublet.core.terms import TERMS, Pool
 from sublet.core.units import DAY_US, HOUR_US, SECOND_US, TICK_US
 from sublet.core.view import PoolView
 from sublet.sim.generated import generated
-from sublet.sim.leased import Runs, guarded, listed, lived, risk_of
+from sublet.sim.leased import Runs, guarded, listed, lived, risk_of, shortest_terms
 from sublet.sim.outlook import Foreseen
 from sublet.sim.scene import Habits, OwnerJobs, Scene
 from sublet.traces import JobTable
@@ -126,8 +126,9 @@ def as_guarded(scene: Scene, jobs: OwnerJobs, told: Runs) -> tuple[float, float]
     habit = replace(habit_of(scene), backoff_us=0)
     waits = risk_of(told, habit)
     reclaims, added = 0.0, 0.0
+    terms = shortest_terms(jobs.run_us, TERMS_US)
     for term_us, share in taken_back(scene, told).items():
-        mine = jobs.of(term_of(jobs.run_us) == term_us)
+        mine = jobs.of(terms == term_us)
         more = predicted(mine, habit, of_term(share, term_us / HOUR_US, waits=waits)) if len(mine) else (0.0, 0.0)
         reclaims, added = reclaims + more[0], added + more[1]
     return reclaims, added
@@ -144,12 +145,6 @@ def taken_back(scene: Scene, told: Runs) -> dict[int, float]:
         rate = float(mine[:, 6].sum()) / ran_h if ran_h else 0.0
         found[term_us] = float(-np.expm1(-rate * term_us / HOUR_US))
     return found
-
-
-def term_of(run_us: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The shortest guarded term that holds each run, else the longest; µs."""
-    terms = np.array(TERMS_US, np.int64)
-    return terms[np.searchsorted(terms[:-1], run_us)]
 
 
 def habit_of(scene: Scene) -> Habit:

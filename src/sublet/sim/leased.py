@@ -4,7 +4,6 @@ The risk is what `core.finishing` plays with; the same replay judges what it sai
 """
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -69,12 +68,18 @@ def listed(jobs: OwnerJobs) -> tuple[tuple[int, Wish], ...]:
 
 def guarded(wishes: Iterable[tuple[int, Wish]], terms_us: Sequence[int]) -> tuple[tuple[int, Wish], ...]:
     """The same wishes under the shortest of some rising terms that holds their work, else the longest; they ask again."""
+    every = tuple(wishes)
+    terms = shortest_terms(np.array([wish.work_us for _, wish in every], np.int64), terms_us).tolist()
+    return tuple(
+        (at, replace(wish, lease_class=LeaseClass.GUARDED, term_us=term_us, again=True))
+        for (at, wish), term_us in zip(every, terms, strict=True)
+    )
 
-    def under(wish: Wish) -> Wish:
-        at = min(bisect_left(terms_us, wish.work_us), len(terms_us) - 1)
-        return replace(wish, lease_class=LeaseClass.GUARDED, term_us=terms_us[at], again=True)
 
-    return tuple((at, under(wish)) for at, wish in wishes)
+def shortest_terms(work_us: Ints, terms_us: Sequence[int]) -> Ints:
+    """The shortest of some rising terms that holds each work, else the longest; int64[n], µs."""
+    terms = np.array(terms_us, np.int64)
+    return terms[np.searchsorted(terms[:-1], work_us)]
 
 
 def replayed(
