@@ -97,10 +97,22 @@ def test_a_gpu_is_known_however_it_is_written(said: str, row: str) -> None:
 def test_vllm_is_tuned_by_the_table() -> None:
     launch = launched("vllm", replace(MODEL, options={"speculate": 4}), H100)
     assert launch.argv[:3] == ("vllm", "serve", "/models/m.gguf") and "--enable-prefix-caching" in launch.argv
-    assert value_of(launch, "--max-num-seqs") == "256" and value_of(launch, "--kv-cache-dtype") == "fp8"
+    assert value_of(launch, "--max-num-seqs") == "1024" and value_of(launch, "--kv-cache-dtype") == "fp8"
+    assert value_of(launch, "--api-server-count") == "4" and value_of(launch, "--gpu-memory-utilization") == "0.92"
     assert value_of(launch, "--tensor-parallel-size") == "2" and '"num_speculative_tokens": 4' in value_of(
         launch, "--speculative-config"
     )
+    launch = launched(
+        "vllm", replace(MODEL, options={"kv_cache": "auto", "quantize": "fp8", "api_servers": 1, "slots": 8}), H100
+    )
+    assert value_of(launch, "--kv-cache-dtype") == "auto" and value_of(launch, "--quantization") == "fp8"
+    assert "--api-server-count" not in launch.argv and value_of(launch, "--max-num-seqs") == "8"
+    shared = replace(MODEL, options={"kv_cache_gb": 25})
+    plain = SERVERS["vllm"].plain
+    assert plain is not None
+    for launch in (launched("vllm", shared, H100), plain(shared, H100, AT)):  # both leave room for others, alike
+        assert value_of(launch, "--kv-cache-memory-bytes") == "25000000000"
+        assert launch.argv.count("--gpu-memory-utilization") == 1 and value_of(launch, "--gpu-memory-utilization") == "0.1"
     assert vllm.tuning(Hardware("Tesla V100")) is vllm.OTHER
     assert "--enforce-eager" in launched("vllm").argv and "--speculative-config" not in launched("vllm").argv
 

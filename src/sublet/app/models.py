@@ -36,33 +36,38 @@ class Shown:
     waits: Mapping[str, str]
 
 
-def server_of(premises: Premises, name: str) -> ServerProgram:
-    """The server program of that name."""
-    found = premises.servers.get(name)
+def server_named(servers: Mapping[str, ServerProgram], name: str) -> ServerProgram:
+    """The server program of that name; raises `Invalid` with the nearest one."""
+    found = servers.get(name)
     if found is None:
-        raise Invalid(f"there is no server program {name!r}", field="server", hint=meant(name, list(premises.servers)))
+        raise Invalid(f"there is no server program {name!r}", field="server", hint=meant(name, list(servers)))
     return found
 
 
-def add(tx: Tx, premises: Premises, model: Model) -> Model:
-    """Add a model after a look at its weights; raises what is wrong with it."""
-    server = server_of(premises, model.server)
+def looked_at(servers: Mapping[str, ServerProgram], model: Model) -> Model:
+    """The model with what a look at its weights found; raises what is wrong with its server, options or weights."""
+    server = server_named(servers, model.server)
     for option in model.options:
         if option not in server.options:
             known = "; ".join(f"{name}: {said}" for name, said in server.options.items())
             raise Invalid(f"{server.name} has no option {option!r}", field="options", hint=known)
+    looked = weights.look(model.source, server, checksum=model.checksum)
+    length = model.context_length or looked.context_length
+    if looked.context_length and length > looked.context_length:
+        hint = f"{looked.context_length} at most"
+        raise Invalid(f"{model.name} was made for {looked.context_length} tokens", field="context_length", hint=hint)
+    return replace(model, path=looked.path, detail=looked.detail, context_length=length)
+
+
+def add(tx: Tx, premises: Premises, model: Model) -> Model:
+    """Add a model after a look at its weights; raises what is wrong with it."""
+    made = looked_at(premises.servers, model)
     names = {model.name, *model.aliases}
     for other in store.everything(tx):
         taken = sorted(names & {other.name, *other.aliases})
         if taken and other.name != model.name:
             hint = "choose another; `sublet model list` shows names and aliases"
             raise Conflict(f"{taken[0]} is a name of the model {other.name}", field="aliases", hint=hint)
-    looked = weights.look(model.source, server, checksum=model.checksum)
-    length = model.context_length or looked.context_length
-    if looked.context_length and length > looked.context_length:
-        hint = f"{looked.context_length} at most"
-        raise Invalid(f"{model.name} was made for {looked.context_length} tokens", field="context_length", hint=hint)
-    made = replace(model, path=looked.path, detail=looked.detail, context_length=length)
     store.insert_one(tx, made)
     data = {"model": made.name, "server": made.server, "source": made.source}
     events.append(tx, [Entry(made.created_us, "model.added", f"model {made.name} was added", data=data)])
@@ -92,7 +97,7 @@ def serve(
 ) -> Serving | None:
     """Keep so many replicas of a model for a tier, none at all with a most of 0; raises what would keep a lease from coming."""
     model = store.get(tx, wanted.model)
-    server = server_of(premises, model.server)
+    server = server_named(premises.servers, model.server)
     if wanted.replicas_max == 0:
         _stop(tx, model, wanted.tier, now_us=now_us)
         return None

@@ -6,19 +6,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
 from sublet.app import logging as logs
 from sublet.app import settings as settings_file
 from sublet.app.settings import Settings
-from sublet.cli import models
-from sublet.cli.client import connect
-from sublet.cli.output import Json, money, show, table
+from sublet.bench import model_command
+from sublet.bench.progress import STAGES
+from sublet.cli.output import Json, show, table
 from sublet.cli.server import Config
-from sublet.core.ids import PoolId
-from sublet.core.terms import Pool
 
-STAGES = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
 _TOLD = {
     "reclaimed",
     "captured",
@@ -39,7 +36,7 @@ commands = typer.Typer(help="Measure this very program, beside something plain i
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.add_typer(commands, name="bench")
-    models.commands.command("bench")(model)
+    model_command.register()
 
 
 @commands.command()
@@ -89,48 +86,6 @@ def study(
         task = bar.add_task("study", total=1.0)
         result = measured(data, method, only or (), lambda what, share: bar.update(task, description=what, completed=share))
     show(result, as_json, lambda: _listed(result))
-
-
-def model(
-    name: Annotated[str, typer.Argument(metavar="MODEL", help="As it was added; `builtin` needs no control plane.")],
-    *,
-    rounds: Annotated[int, typer.Option(min=1, max=1_000, help="Of each server; neighbours are compared.")] = 7,
-    as_json: Json = False,
-) -> None:
-    """Tokens a second, time to the first token and price of a million tokens on this machine, beside the server's defaults."""
-    from sublet.bench import models as bench  # noqa: PLC0415 (what starts servers, which other commands need not load)
-
-    logs.configure(Settings(log_level="error"))
-    if name == "builtin":
-        asked, hour_micro, currency = bench.builtin(), Pool(PoolId("cpu"), "cpu").price_micro, "USD"
-    else:
-        with connect() as client:
-            asked = bench.of_view(client.get(f"/v1/models/{name}"))
-            pool = client.get("/v1/pools")["items"][0]
-        hour_micro, currency = pool["price_micro"], pool["settings"]["currency"]
-    with Progress(*STAGES, console=Console(stderr=True)) as bar:
-        task = bar.add_task("model", total=1.0)
-        result = bench.measured(
-            asked,
-            rounds=rounds,
-            hour_micro=hour_micro,
-            currency=currency,
-            progress=lambda what, share: bar.update(task, description=what, completed=share),
-        )
-        bar.update(task, completed=1.0)
-    show(result, as_json, lambda: _compared(result))
-
-
-def _compared(result: dict[str, Any]) -> RenderableType:
-    rows: list[tuple[str, Any, Any]] = [
-        (what.replace("_", " "), result["ours"][what], result["defaults"][what])
-        for what in ("tokens_per_second", "first_token_ms_p50", "first_token_ms_p99")
-    ]
-    ours, plain = (money(result[who]["micro_per_million_tokens"], result["currency"], places=4) for who in ("ours", "defaults"))
-    rows.append(("price of a million tokens", ours, plain))
-    ratio = result["ratio"]
-    rows.append(("tokens a second, ours to defaults", f"{ratio['median']} ({ratio['least']} to {ratio['most']})", "1"))
-    return table(("measured", "our start options", "the server's defaults"), rows, right=("our start options",))
 
 
 @commands.command()

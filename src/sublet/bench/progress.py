@@ -2,6 +2,10 @@
 
 from collections.abc import Callable
 
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+STAGES = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+"""What a progress bar of stages shows."""
 Progress = Callable[[str, float], None]
 """(what is being measured, which share of it is done)."""
 

@@ -24,19 +24,24 @@ class Tuning:
     memory_share: float
     kv_cache: str  # its number format
     why: str
+    api_servers: int = 1  # processes that speak HTTP and turn tokens into text
 
 
 TUNED: Mapping[str, Tuning] = {
-    "b200": Tuning(512, 16_384, 0.92, "fp8", "180 GB at 8 TB/s: room for many sequences; fp8 keys and values are native"),
-    "h200": Tuning(512, 16_384, 0.92, "fp8", "141 GB at 4.8 TB/s: memory is ample, so more sequences share each pass"),
-    "h100": Tuning(256, 8_192, 0.92, "fp8", "80 GB at 3.3 TB/s: fp8 keys and values double the sequences that fit"),
-    "a100": Tuning(256, 8_192, 0.92, "auto", "no fp8 arithmetic: converting would cost what the space brings"),
+    "b200": Tuning(1_024, 16_384, 0.92, "fp8", "180 GB at 8 TB/s: room for many sequences; fp8 keys and values are native", 4),
+    "h200": Tuning(1_024, 16_384, 0.92, "fp8", "141 GB at 4.8 TB/s: memory is ample, so more sequences share each pass", 4),
+    "h100": Tuning(1_024, 8_192, 0.92, "fp8", "80 GB at 3.3 TB/s: fp8 keys and values double the sequences that fit", 4),
+    "a100": Tuning(256, 2_048, 0.92, "auto", "no fp8 arithmetic; larger steps were slower for vLLM's makers", 2),
     "l40s": Tuning(128, 4_096, 0.90, "fp8", "48 GB at 0.9 TB/s: space is short before arithmetic is"),
     "l4": Tuning(64, 2_048, 0.90, "fp8", "24 GB at 0.3 TB/s: small steps keep the time to the first token bounded"),
     "a10": Tuning(64, 2_048, 0.90, "auto", "24 GB, no fp8 arithmetic"),
-    "mi300x": Tuning(512, 16_384, 0.92, "auto", "192 GB at 5.3 TB/s; fp8 keys and values depend on the build"),
+    "mi300x": Tuning(1_024, 16_384, 0.92, "auto", "192 GB at 5.3 TB/s; fp8 keys and values depend on the build", 4),
 }
-"""By the first of these names that stands in the pool's GPU model, longest first."""
+"""By the first of these names that stands in the pool's GPU model, longest first.
+
+The H200's row is measured (`benchmarks/results/2026-11-26-model-h200.json`: 1.33 times vLLM's own options, 1.25 without fp8
+keys and values); the others follow from it by memory and bandwidth until somebody measures them.
+"""
 OTHER = Tuning(128, 4_096, 0.90, "auto", "a GPU that we have no table for: vLLM's own caution")
 _CPU = Tuning(8, 1_024, 0.0, "auto", "CPU: for tests")
 
@@ -55,6 +60,8 @@ def _always(model: Model, address: Address) -> list[str]:
     words += ["--host", address.host, "--port", str(address.port)]
     if model.context_length:
         words += ["--max-model-len", str(model.context_length)]
+    if room := float(model.options.get("kv_cache_gb", 0)):  # then nothing is measured at the start, and others may be there
+        words += ["--kv-cache-memory-bytes", str(int(room * 1e9)), "--gpu-memory-utilization", "0.1"]
     if lora := model.options.get("lora"):
         words += ["--enable-lora", "--lora-modules", f"{model.name}-lora={lora}"]
     return words
@@ -82,11 +89,15 @@ def _launch(model: Model, hardware: Hardware, address: Address) -> Launch:
     if hardware.is_cpu:
         words += ["--dtype", str(model.options.get("dtype", "float32")), "--enforce-eager"]
     else:
-        words += ["--gpu-memory-utilization", f"{chosen.memory_share:g}", "--kv-cache-dtype", chosen.kv_cache]
+        kv_cache = str(model.options.get("kv_cache", chosen.kv_cache))
+        words += ["--kv-cache-dtype", kv_cache]
+        words += ["--gpu-memory-utilization", f"{chosen.memory_share:g}"] if "kv_cache_gb" not in model.options else []
         words += ["--dtype", str(model.options["dtype"])] if "dtype" in model.options else []
-        why.append(
-            f"--kv-cache-dtype {chosen.kv_cache}, --gpu-memory-utilization {chosen.memory_share:g}: the GPU is the lease's"
-        )
+        words += ["--quantization", str(model.options["quantize"])] if "quantize" in model.options else []
+        why.append(f"--kv-cache-dtype {kv_cache}, --gpu-memory-utilization {chosen.memory_share:g}: the GPU is the lease's")
+    if (api_servers := int(model.options.get("api_servers", chosen.api_servers))) > 1:
+        words += ["--api-server-count", str(api_servers)]
+        why.append(f"--api-server-count {api_servers}: one process falls behind this GPU in turning tokens into text")
     if hardware.gpus > 1:
         words += ["--tensor-parallel-size", str(hardware.gpus)]
         why.append("--tensor-parallel-size: one replica over all GPUs of its lease")
@@ -136,6 +147,10 @@ VLLM = ServerProgram(
         "slots": "sequences at once; else by the table of GPU models",
         "speculate": "tokens guessed ahead from n-grams of the prompt; else none",
         "dtype": "number format of the weights; else as they are stored",
+        "quantize": "number format into which the weights are turned at the start, e.g. fp8: faster, and other answers",
+        "kv_cache": "number format of keys and values; else by the table of GPU models",
+        "kv_cache_gb": "gigabytes for keys and values, where others use the GPU too; else all that is left of it",
+        "api_servers": "processes that speak HTTP; else by the table of GPU models",
         "lora": "a folder with an adapter",
         "program": "the vllm command, e.g. in an environment of its own",
     },
