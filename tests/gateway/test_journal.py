@@ -3,12 +3,36 @@
 import asyncio
 from pathlib import Path
 
+import orjson
 import pytest
 
 from event_loop import run
 from sublet.app import token_journal
+from sublet.core.ids import ModelName, TenantId
+from sublet.core.model_request import Counted, ModelRequest, Outcome
 from sublet.gateway import journal as journals
 from sublet.gateway.journal import Journal
+
+REQUEST = ModelRequest(
+    id="chatcmpl-1",
+    tenant=TenantId("acme"),
+    key="key-1",
+    kind="chat",
+    model=ModelName("llama"),
+    tier="flex",
+    at_us=5,
+    took_us=4,
+    first_us=3,
+    input_tokens=2,
+    cached_tokens=0,
+    output_tokens=1,
+    amount_micro=7,
+    outcome=next(iter(Outcome)),
+    counted=next(iter(Counted)),
+    replica="a",
+    moves=0,
+    purse="purse-1",
+)
 
 
 @pytest.mark.parametrize("alone", [True, False])
@@ -55,3 +79,15 @@ def test_a_disk_that_is_full_spoils_one_file_and_what_was_confirmed_stays(
         assert len(token_journal.files(tmp_path)) == 2
 
     run(story())
+
+
+def test_what_cannot_be_read_is_set_aside_once_and_holds_nothing_up(tmp_path: Path) -> None:
+    damaged = [b'{"id": "half', b'{"id": "no more than this"}', b"[1, 2]", b"\xff\xfe"]
+    good = orjson.dumps(REQUEST)
+    (tmp_path / "1.journal").write_bytes(b"\n".join([damaged[0], good, *damaged[1:], good]) + b"\n" + bytes(50))
+    for _ in range(2):
+        assert token_journal.left_in(tmp_path) == [REQUEST, REQUEST]
+    assert (tmp_path / token_journal.DAMAGED).read_bytes() == b"\n".join(damaged) + b"\n"
+    (tmp_path / "2.journal").write_bytes(b"more\n")
+    token_journal.left_in(tmp_path)
+    assert (tmp_path / token_journal.DAMAGED).read_bytes().splitlines() == [*damaged, b"more"]

@@ -16,6 +16,8 @@ from sublet.core.purse import Gateway
 from sublet.store import events, gateways, ledger, model_requests, purses
 
 ACME = TenantId("acme")
+DAMAGED = b'{"id": "chatcmpl-bit-rot", "tenant": "acme", "amount_mic'
+"""What a disk made of a record; what was confirmed before and after it counts."""
 
 
 def asked(home: House, key: str, number: int) -> None:
@@ -50,7 +52,8 @@ def left_behind(home: House, folder: Path) -> tuple[Path, int]:
     record = {"id": "chatcmpl-late", "purse": purse.id, "posting": "", "booked_us": 0}
     raw = orjson.loads(orjson.dumps(one)) | record
     line.write_bytes(
-        line.read_bytes().rstrip(b"\0") + orjson.dumps(raw) + b"\n" + b'{"id": "half\0\0\n{"id": "after a hole"}\n'
+        line.read_bytes().rstrip(b"\0")
+        + (DAMAGED + b"\n" + orjson.dumps(raw) + b"\n" + b'{"id": "half\0\0\n{"id": "after a hole"}\n')
     )
     return kept, spent + one.amount_micro
 

@@ -56,7 +56,7 @@ class LostGateways:
             if lock is None:
                 return  # it lives, and only cannot reach the database
             with lock:
-                left = [token_journal.request_of(record) for record in token_journal.records(folder)]
+                left = token_journal.left_in(folder)
                 self._charge(left, now_us)
                 self._give_back(gateway, f"and {len(left)} requests in its journal are charged", now_us)
             return

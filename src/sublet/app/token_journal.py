@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import IO
 
 import orjson
+import structlog
 
 from sublet.core.model_request import Counted, ModelRequest, Outcome
 
-SUFFIX = ".journal"
+SUFFIX, DAMAGED = ".journal", "damaged"
 _LOOK_AGAIN_S = 0.05
+log = structlog.get_logger(__name__)
 
 
 def files(folder: Path) -> list[Path]:
@@ -38,9 +40,35 @@ def records(folder: Path) -> Iterator[bytes]:
 
 
 def request_of(record: bytes) -> ModelRequest:
-    """The request behind a record."""
+    """The request behind a record; raises `ValueError`, `TypeError` or `KeyError` if it is none."""
     values = orjson.loads(record)
     return ModelRequest(**values | {"outcome": Outcome(values["outcome"]), "counted": Counted(values["counted"])})
+
+
+def left_in(folder: Path) -> list[ModelRequest]:
+    """The requests in a journal, oldest first.
+
+    A record that cannot be read, of a disk that lost some of it, is set aside in the file `damaged` beside the journal and said
+    in the log: it can be charged to nobody, and must not keep the others from being charged.
+    """
+    found, damaged = [], []
+    for record in records(folder):
+        try:
+            found.append(request_of(record))
+        except (ValueError, TypeError, KeyError):
+            damaged.append(record)
+    if damaged:
+        _set_aside(folder / DAMAGED, damaged)
+    return found
+
+
+def _set_aside(file: Path, damaged: list[bytes]) -> None:
+    """Once each: a journal is read again until all of it is charged."""
+    known = set(file.read_bytes().split(b"\n")) if file.exists() else set()
+    if fresh := [record for record in damaged if record not in known]:
+        with file.open("ab") as out:
+            out.write(b"\n".join(fresh) + b"\n")
+        log.error("journal_damaged", records=len(fresh), kept_in=str(file))
 
 
 def may_be_read(folder: Path, gateway: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sublet.app.token_journal import SUFFIX, files, records
+from sublet.app.token_journal import SUFFIX, files
 from sublet.gateway.threads import Thread
 
 _FILE_BYTES = 2 * 1024 * 1024
@@ -36,10 +36,6 @@ class Journal:
         self._left: dict[int, int] = {}  # records of a file whose charges are not in the database
         self._number = max((int(file.stem) for file in files(self.folder)), default=0)
         self._fd, self._bytes = -1, 0
-
-    def leftovers(self) -> Iterator[bytes]:
-        """The records of earlier processes, oldest first."""
-        return records(self.folder)
 
     def begin(self) -> None:
         """Forget what earlier processes left, whose charges are in the database by now, and open a new file."""

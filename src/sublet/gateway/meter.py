@@ -12,7 +12,7 @@ import orjson
 import structlog
 
 from sublet.app.clock import Clock
-from sublet.app.token_journal import request_of
+from sublet.app.token_journal import left_in
 from sublet.core.errors import SubletError
 from sublet.core.ids import TenantId
 from sublet.core.model_request import ModelRequest
@@ -82,7 +82,7 @@ class Meter:
 
     def recover(self, gateway: str) -> int:
         """Book what an earlier process of this gateway left in the journal and give its purses back: before anything else."""
-        left = [request_of(record) for record in self._journal.leftovers()]
+        left = left_in(self._journal.folder)
         for start in range(0, len(left), _PORTION):
             self._charge(left[start : start + _PORTION])
         now_us = self._clock.now_us()
