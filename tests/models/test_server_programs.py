@@ -107,6 +107,8 @@ def test_vllm_is_tuned_by_the_table() -> None:
     )
     assert value_of(launch, "--kv-cache-dtype") == "auto" and value_of(launch, "--quantization") == "fp8"
     assert "--api-server-count" not in launch.argv and value_of(launch, "--max-num-seqs") == "8"
+    calls = launched("vllm", replace(MODEL, options={"tool_parser": "llama3_json"}), H100)
+    assert "--enable-auto-tool-choice" in calls.argv and value_of(calls, "--tool-call-parser") == "llama3_json"
     shared = replace(MODEL, options={"kv_cache_gb": 25})
     plain = SERVERS["vllm"].plain
     assert plain is not None

@@ -62,6 +62,8 @@ def _always(model: Model, address: Address) -> list[str]:
         words += ["--max-model-len", str(model.context_length)]
     if room := float(model.options.get("kv_cache_gb", 0)):  # then nothing is measured at the start, and others may be there
         words += ["--kv-cache-memory-bytes", str(int(room * 1e9)), "--gpu-memory-utilization", "0.1"]
+    if parser := model.options.get("tool_parser"):
+        words += ["--enable-auto-tool-choice", "--tool-call-parser", str(parser)]
     if lora := model.options.get("lora"):
         words += ["--enable-lora", "--lora-modules", f"{model.name}-lora={lora}"]
     return words
@@ -151,6 +153,7 @@ VLLM = ServerProgram(
         "kv_cache": "number format of keys and values; else by the table of GPU models",
         "kv_cache_gb": "gigabytes for keys and values, where others use the GPU too; else all that is left of it",
         "api_servers": "processes that speak HTTP; else by the table of GPU models",
+        "tool_parser": "how the model writes calls of tools, e.g. llama3_json or hermes; without, it calls only those it must",
         "lora": "a folder with an adapter",
         "program": "the vllm command, e.g. in an environment of its own",
     },
