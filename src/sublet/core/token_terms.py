@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sublet.core.ids import TenantId
 from sublet.core.residency import Label, Sensitivity
@@ -20,8 +21,14 @@ class TokenTerms:
     @property
     def label(self) -> Label:
         """What the tenant states of its words and files."""
-        return Label(self.residency, self.sensitivity)
+        return _label(self.residency, self.sensitivity)
 
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For a model, the others that may answer in its place, in this order, when none of its replicas can: `MODEL`, or
     `MODEL@SITE` for its replicas at one site."""
+
+
+@lru_cache(maxsize=4_096)
+def _label(residency: tuple[str, ...], sensitivity: Sensitivity) -> Label:
+    """The same value each time: it is asked for with every request."""
+    return Label(residency, sensitivity)

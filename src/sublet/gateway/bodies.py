@@ -29,22 +29,25 @@ class Bodies:
         try:
             if length is not None:
                 size = self._hold(length)
-            try:
-                async with asyncio.timeout(self._read_s):
-                    if length is not None:
-                        body = await request.content.readexactly(length) if length else b""
-                    else:
-                        parts: list[bytes] = []
-                        async for part in request.content.iter_any():
-                            size += self._hold(len(part))
-                            parts.append(part)
-                            if size > self.each_max:
-                                raise too_large(self.each_max)
-                        body = b"".join(parts)
-            except TimeoutError:
-                raise Refusal(408, f"the body did not come within {self._read_s:g} s", code="request_timeout") from None
-            except asyncio.IncompleteReadError as error:
-                raise ConnectionResetError("the sender went away") from error
+            if length is not None and request.content.is_eof():  # all of it came with the head, as it mostly does
+                body = request.content.read_nowait() if length else b""
+            else:
+                try:
+                    async with asyncio.timeout(self._read_s):
+                        if length is not None:
+                            body = await request.content.readexactly(length) if length else b""
+                        else:
+                            parts: list[bytes] = []
+                            async for part in request.content.iter_any():
+                                size += self._hold(len(part))
+                                parts.append(part)
+                                if size > self.each_max:
+                                    raise too_large(self.each_max)
+                            body = b"".join(parts)
+                except TimeoutError:
+                    raise Refusal(408, f"the body did not come within {self._read_s:g} s", code="request_timeout") from None
+                except asyncio.IncompleteReadError as error:
+                    raise ConnectionResetError("the sender went away") from error
             yield body
         finally:
             self._held -= size

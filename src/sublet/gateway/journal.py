@@ -43,20 +43,16 @@ class Journal:
             file.unlink()
         self._turn_to(self._made(self._number + 1))
 
-    async def write(self, record: bytes) -> int:
-        """Put a record on the disk; returns the number of its file. Raises `OSError` if that fails."""
-        if self._writing is None and self._alone():
-            text = record + b"\n"
-            with self._careful():
-                if self._is_full(text):
-                    self._turn_to(self._made(self._number + 1))
-                self._put(text)
-            return self._note(text, 1)
+    def write(self, record: bytes) -> "asyncio.Future[int]":
+        """Put a record on the disk, whoever waits for it: the number of its file, or `OSError` if that fails."""
         written: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting.append((record, written))
-        if self._writing is None:
-            self._writing = asyncio.ensure_future(self._write_all())
-        return await written
+        if self._writing is None and self._alone():
+            self._write_one(record + b"\n", written)
+        else:
+            self._waiting.append((record, written))
+            if self._writing is None:
+                self._writing = asyncio.ensure_future(self._write_all())
+        return written
 
     def drop(self, number: int, records: int) -> None:
         """So many records of a file are in the database."""
@@ -73,6 +69,17 @@ class Journal:
             self._fd = -1
             if self._left.get(self._number) == 0:
                 self._path(self._number).unlink(missing_ok=True)
+
+    def _write_one(self, text: bytes, written: "asyncio.Future[int]") -> None:
+        try:
+            with self._careful():
+                if self._is_full(text):
+                    self._turn_to(self._made(self._number + 1))
+                self._put(text)
+        except OSError as error:
+            written.set_exception(error)
+        else:
+            written.set_result(self._note(text, 1))
 
     async def _write_all(self) -> None:
         """Write what waits, and what has come in the meantime, until nothing waits."""

@@ -47,7 +47,12 @@ class Meter:
 
     async def record(self, request: ModelRequest) -> None:
         """Return once it is on the disk; raises `OSError` if it does not get there."""
-        await asyncio.shield(self._record(request))  # whoever waits may go away, the record stays
+        written = self._journal.write(orjson.dumps(request))
+        if written.done():
+            self._waiting.append((written.result(), request))
+            return
+        written.add_done_callback(partial(self._written, request))
+        await asyncio.shield(written)  # whoever waits may go away, the record stays
 
     async def look(self) -> None:
         """Book, if there is a whole portion or it is time to."""
@@ -101,9 +106,9 @@ class Meter:
         with self._database.write() as tx:
             gateways.beat(tx, Gateway(gateway, str(self._journal.folder), self._clock.now_us()))
 
-    async def _record(self, request: ModelRequest) -> None:
-        number = await self._journal.write(orjson.dumps(request))
-        self._waiting.append((number, request))
+    def _written(self, request: ModelRequest, written: "asyncio.Future[int]") -> None:
+        if written.exception() is None:
+            self._waiting.append((written.result(), request))
 
     def _charge(self, requests: list[ModelRequest]) -> None:
         with self._database.write() as tx:
