@@ -9,10 +9,11 @@ from sublet.core.rating import closed_attempt, due, paid_until_us
 from sublet.core.usage import Usage
 from sublet.store import ledger
 from sublet.store import usage as usage_rows
+from sublet.store.bulk import portions
 from sublet.store.database import Database, Tx
 
-_BATCH = 100
-_BATCHES_MAX = 1_000
+_BATCH = 50
+_AT_ONCE = 100_000
 
 
 def meter(tx: Tx, leases: Sequence[Lease], *, now_us: int) -> list[Lease]:
@@ -37,16 +38,22 @@ def meter_running(db: Database, *, now_us: int, every_us: int) -> int:
 
     Each batch is its own transaction, so that grants never wait for a long one.
     """
-    written, after = 0, None
-    for _ in range(_BATCHES_MAX):
+    with db.read() as tx:
+        behind = usage_rows.unmetered(tx, before_us=now_us - every_us)
+    written = 0
+    for names in portions(behind[:_AT_ONCE], _BATCH):
         with db.write() as tx:
-            batch = usage_rows.unmetered(tx, before_us=now_us - every_us, after=after, limit=_BATCH)
+            batch = [lease for lease in usage_rows.still_running(tx, names) if _metered_us(lease) <= now_us - every_us]
             metered = meter(tx, batch, now_us=now_us)
         written += sum(new is not old for old, new in zip(batch, metered, strict=True))
-        if len(batch) < _BATCH:
-            break
-        after = batch[-1].id
     return written
+
+
+def _metered_us(lease: Lease) -> int:
+    """Up to when the usage of a running lease is recorded."""
+    known = lease.metered_us if lease.metered_us is not None else lease.started_us
+    assert known is not None, f"{lease.id} runs without having started"
+    return known
 
 
 def close_attempt(tx: Tx, leases: Sequence[Lease], *, now_us: int) -> list[Lease]:

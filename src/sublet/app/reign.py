@@ -131,7 +131,9 @@ class Reign:
             pass  # told to end in the middle of it
 
     def _bookkeeping(self) -> Bookkeeping:
-        return self._books if len(self.mirror.runs) < self._apart_from else self._apart
+        """Whoever keeps the books of as many as there are: they wait until that is known."""
+        assert self.mirror.holders is not None, "nobody has looked yet"
+        return self._books if self.mirror.holders < self._apart_from else self._apart
 
     def _serve(self) -> None:
         self._wake.clear()
@@ -143,7 +145,7 @@ class Reign:
             self._wake.wait(self._tick_s)
 
     def _keep_books(self) -> None:
-        if not self._over.wait(self._tick_s):
+        if not self._over.wait(self._tick_s) and self.mirror.holders is not None:
             self.loops.keep_books()
 
     def _keep_models(self) -> None:
