@@ -79,7 +79,7 @@ def _extend(db: Database, pool: Pool, *, now_us: int) -> tuple[int, list[LeaseId
         ending = usage_rows.running_short(tx, pool.id, before_us=now_us + pool.hold_us // 2)
     for names in portions(ending[: _BATCH * _BATCHES_MAX], _BATCH):
         with db.write() as tx:
-            batch = usage_rows.still_running(tx, names)
+            batch = usage_rows.running(tx, names, lock=True)
             wanted = [
                 wish for lease in batch if (wish := funding_wish(lease, to_us=_funding_end_us(lease, pool, now_us=now_us)))
             ]

@@ -1,7 +1,7 @@
 """Measuring: what ran becomes usage intervals, each written once, in step with the marks on its lease."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sublet.core.lease import Lease
 from sublet.core.ledger import Extension
@@ -21,39 +21,50 @@ def meter(tx: Tx, leases: Sequence[Lease], *, now_us: int) -> list[Lease]:
 
     `Stale` is raised if somebody metered one of them since it was read; the transaction is then to be given up and retried.
     """
-    intervals: list[Usage] = []
-    metered: list[Lease] = []
-    for lease in leases:
-        fresh = due(lease, until_us=now_us)
-        intervals += fresh
-        last = fresh[-1] if fresh else None
-        metered.append(replace(lease, metered_us=last.to_us, usage_seq=last.seq) if last else lease)
-    usage_rows.move_metered(tx, [(old, new) for old, new in zip(leases, metered, strict=True) if new is not old])
-    usage_rows.insert_all(tx, intervals)
-    return metered
+    measured = [_measured(lease, now_us=now_us) for lease in leases]
+    _write(tx, measured)
+    return [one.after for one in measured]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A lease, what is due of it, and the lease with its marks moved accordingly."""
+
+    before: Lease
+    usage: Sequence[Usage]
+    after: Lease
+
+
+def _measured(lease: Lease, *, now_us: int) -> _Measured:
+    fresh = due(lease, until_us=now_us)
+    last = fresh[-1] if fresh else None
+    return _Measured(lease, fresh, replace(lease, metered_us=last.to_us, usage_seq=last.seq) if last else lease)
+
+
+def _write(tx: Tx, measured: Sequence[_Measured]) -> None:
+    usage_rows.move_metered(tx, [(one.before, one.after) for one in measured if one.usage])
+    usage_rows.insert_all(tx, [used for one in measured for used in one.usage])
 
 
 def meter_running(db: Database, *, now_us: int, every_us: int) -> int:
     """Meter every running lease that was not metered for `every_us`; returns how many were written.
 
-    Each batch is its own transaction, so that grants never wait for a long one.
+    Each batch is read and measured before the transaction that writes it, and that is short: grants never wait for a long one.
+    What has moved in between is left to the next pass, or was metered to its end by whoever ended it.
     """
     with db.read() as tx:
         behind = usage_rows.unmetered(tx, before_us=now_us - every_us)
     written = 0
     for names in portions(behind[:_AT_ONCE], _BATCH):
+        with db.read() as tx:
+            running = usage_rows.running(tx, names)
+        measured = [one for lease in running if (one := _measured(lease, now_us=now_us)).usage]
         with db.write() as tx:
-            batch = [lease for lease in usage_rows.still_running(tx, names) if _metered_us(lease) <= now_us - every_us]
-            metered = meter(tx, batch, now_us=now_us)
-        written += sum(new is not old for old, new in zip(batch, metered, strict=True))
+            unmoved = usage_rows.unmoved(tx, [one.before for one in measured])
+            kept = [one for one in measured if one.before.id in unmoved]
+            _write(tx, kept)
+        written += len(kept)
     return written
-
-
-def _metered_us(lease: Lease) -> int:
-    """Up to when the usage of a running lease is recorded."""
-    known = lease.metered_us if lease.metered_us is not None else lease.started_us
-    assert known is not None, f"{lease.id} runs without having started"
-    return known
 
 
 def close_attempt(tx: Tx, leases: Sequence[Lease], *, now_us: int) -> list[Lease]:

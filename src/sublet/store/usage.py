@@ -76,12 +76,19 @@ def running_short(tx: Connection, pool: PoolId, *, before_us: int) -> list[Lease
     return sorted(LeaseId(name) for name in tx.execute(select(leases.c.id).where(running & short)).scalars())
 
 
-def still_running(tx: Connection, wanted: Iterable[LeaseId]) -> list[Lease]:
-    """Those of some leases that still run, by id; their rows are locked."""
-    running = frozenset(_RUNNING)
-    return [
-        lease for lease in lease_rows.some(tx, wanted, lock=True) if lease.started_us is not None and lease.state in running
-    ]
+def running(tx: Connection, wanted: Iterable[LeaseId], *, lock: bool = False) -> list[Lease]:
+    """Those of some leases that run, by id. `lock`: nobody else may write them."""
+    found = lease_rows.some(tx, wanted, lock=lock)
+    return [lease for lease in found if lease.started_us is not None and lease.state in _RUNNING]
+
+
+def unmoved(tx: Connection, read: Sequence[Lease]) -> set[LeaseId]:
+    """Which of these leases have taken no step and were not metered since they were read; their rows are locked."""
+    query = select(leases.c.id, leases.c.version, leases.c.usage_seq).with_for_update()
+    now = {row.id: row for part in portions(read) for row in tx.execute(query.where(among(leases.c.id, [one.id for one in part])))}
+    return {
+        one.id for one in read if one.id in now and (now[one.id].version, now[one.id].usage_seq) == (one.version, one.usage_seq)
+    }
 
 
 def unbilled(tx: Connection, *, after: tuple[LeaseId, int] | None, limit: int) -> list[Usage]:
