@@ -59,7 +59,7 @@ class Mirror:
         self.unsettled: dict[str, Lease | OwnerJob] = {}  # of those, whoever is not simply running
         self.down: set[NodeId] = set()  # nodes that are not offered
         self.holders: int | None = None  # how many there are, for whoever has no lock; None: nothing was read yet
-        self._moved: set[RunId] | None = None  # whose holders were read anew since somebody took them; None: all were
+        self.moved: set[RunId] | None = None  # whose holders were read anew since somebody took them; None: all were
         self._mark: changes.Mark | None = None
         self._run_of: dict[str, RunId] = {}
 
@@ -74,7 +74,7 @@ class Mirror:
 
     def take_moved(self) -> set[RunId] | None:
         """The runs whose holders were read anew since this was asked last; None: all were."""
-        moved, self._moved = self._moved, set()
+        moved, self.moved = self.moved, set()
         return moved
 
     def view(
@@ -110,7 +110,7 @@ class Mirror:
             self._index(standing.jobs.values())
             self._index(standing.leases.values())
         self.tenants = dict(tenant_views(tx, {lease.tenant for here in live.values() for lease in here}))
-        self._mark, self._moved = mark, None
+        self._mark, self.moved = mark, None
 
     def _read_on(self, tx: Tx, news: News) -> None:
         changed = news.subjects
@@ -216,8 +216,8 @@ class Mirror:
                 continue
             run = self._run_of[holder.id] = holder.run
             self.runs[run] = holder
-            if self._moved is not None:
-                self._moved.add(run)
+            if self.moved is not None:
+                self.moved.add(run)
             if holder.state not in {State.ACTIVE, JobState.RUNNING}:
                 self.unsettled[holder.id] = holder
 

@@ -78,8 +78,8 @@ def observe(database: Database, mirror: Mirror, sight: Sight) -> Steps:
     with mirror.lock:
         with database.read() as tx:
             mirror.catch_up(tx)
-        sold = {pool: kept.row.pool for pool, kept in mirror.pools.items()}
-        moved = [one.id for one in _worth_a_look(mirror, sight, mirror.take_moved()) if _news(sold, [one], sight)]
+        moved = with_news(mirror, sight, mirror.take_moved())
+        sold = _sold(mirror)
         health = [row.id for row, _ in _changed_nodes(mirror.nodes, sight, mirror.down)]
     if health:
         with database.write() as tx:
@@ -94,6 +94,16 @@ def observe(database: Database, mirror: Mirror, sight: Sight) -> Steps:
             leases.note_checkpoints(tx, news.checkpoints)
         done = Steps(done.leases + news.steps.leases, done.jobs + news.steps.jobs)
     return done
+
+
+def with_news(mirror: Mirror, sight: Sight, moved: Collection[RunId] | None) -> list[str]:
+    """The leases and jobs of which the look tells something that the mirror does not show. `moved`: as `take_moved` gave it."""
+    sold = _sold(mirror)
+    return [one.id for one in _worth_a_look(mirror, sight, moved) if _news(sold, [one], sight)]
+
+
+def _sold(mirror: Mirror) -> Mapping[PoolId, Pool]:
+    return {pool: kept.row.pool for pool, kept in mirror.pools.items()}
 
 
 def _worth_a_look(mirror: Mirror, sight: Sight, moved: Collection[RunId] | None) -> list[Lease | OwnerJob]:
