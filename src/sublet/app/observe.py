@@ -262,9 +262,7 @@ def _checkpoints(held: Sequence[Lease], sight: Sight) -> list[tuple[LeaseId, int
     return found
 
 
-def _changed_nodes(
-    rows: Mapping[NodeId, NodeRow], sight: Sight, down: Collection[NodeId]
-) -> list[tuple[NodeRow, NodeSeen]]:
+def _changed_nodes(rows: Mapping[NodeId, NodeRow], sight: Sight, down: Collection[NodeId]) -> list[tuple[NodeRow, NodeSeen]]:
     """Nodes whose health is news; one that was taken down for another reason does not come back by itself.
 
     `down`: those of the rows that are; of all others only the ill are looked at.

@@ -195,7 +195,9 @@ class Trading:
             now_us + rows["window_us"],
             rows["bid_micro"],
         )
-        for name, version, first, end, pays, until, hold, funded, bid in zip(names, *(c.tolist() for c in columns), strict=True):
+        for name, version, first, end, pays, until, hold, funded, bid in zip(
+            names, *(c.tolist() for c in columns), strict=True
+        ):
             reason = f"{pays / 1e6:.4f} a GPU-hour ({why}), bid {bid / 1e6:.4f}"
             placement = tuple(places[first:end])
             self.draft.grant(Grant(name, version + moved.get(name, 0), placement, pays, until, hold, funded, reason))

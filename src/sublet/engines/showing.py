@@ -18,11 +18,11 @@ _REMEMBERED = 100_000
 class Shown(Mapping[RunId, Seen]):
     """One look: every run known, as it was then. It stays what it is, whatever is seen later."""
 
-    __slots__ = ("_journal", "_parts", "_upto")
+    __slots__ = ("_parts", "journal", "upto")
 
-    def __init__(self, parts: tuple[dict[RunId, Seen], ...], journal: "_Journal", upto: int) -> None:
+    def __init__(self, parts: tuple[dict[RunId, Seen], ...], journal: "Journal", upto: int) -> None:
         """`parts`: the runs, by the remainder of their hash, never to be changed again; `upto`: the changes made by then."""
-        self._parts, self._journal, self._upto = parts, journal, upto
+        self._parts, self.journal, self.upto = parts, journal, upto
 
     def __getitem__(self, run: RunId) -> Seen:
         """What is seen of a run."""
@@ -38,15 +38,16 @@ class Shown(Mapping[RunId, Seen]):
 
     def changed_since(self, earlier: Mapping[RunId, Seen] | None) -> frozenset[RunId] | None:
         """The runs that came, went or changed after an earlier look; None if that is not known, and any may have."""
-        if not isinstance(earlier, Shown) or earlier._journal is not self._journal:
+        if not isinstance(earlier, Shown) or earlier.journal is not self.journal:
             return None
-        return self._journal.between(earlier._upto, self._upto)
+        return self.journal.between(earlier.upto, self.upto)
 
 
-class _Journal:
+class Journal:
     """Which runs changed, in the order in which they did."""
 
     def __init__(self) -> None:
+        """Nothing has changed yet."""
         self._first, self._names = 0, list[RunId]()
 
     def __len__(self) -> int:
@@ -54,12 +55,14 @@ class _Journal:
         return self._first + len(self._names)
 
     def note(self, run: RunId) -> None:
+        """This run has changed."""
         self._names.append(run)
         if len(self._names) > 2 * _REMEMBERED:
             self._first += _REMEMBERED
             self._names = self._names[_REMEMBERED:]
 
     def between(self, lower: int, upper: int) -> frozenset[RunId] | None:
+        """The runs of the changes from one number to another; None if some of them are remembered no longer."""
         names, first = self._names, self._first
         return None if lower < first else frozenset(islice(names, lower - first, upper - first))
 
@@ -70,7 +73,7 @@ class Showcase:
     def __init__(self) -> None:
         """Nothing is seen yet."""
         self._parts: list[dict[RunId, Seen]] = [{} for _ in range(_PARTS)]
-        self._journal = _Journal()
+        self._journal = Journal()
         self._given: set[int] = set()  # parts that a look has: they are copied before they change
 
     def put(self, run: RunId, seen: Seen) -> None:

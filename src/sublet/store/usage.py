@@ -85,10 +85,9 @@ def running(tx: Connection, wanted: Iterable[LeaseId], *, lock: bool = False) ->
 def unmoved(tx: Connection, read: Sequence[Lease]) -> set[LeaseId]:
     """Which of these leases have taken no step and were not metered since they were read; their rows are locked."""
     query = select(leases.c.id, leases.c.version, leases.c.usage_seq).with_for_update()
-    now = {row.id: row for part in portions(read) for row in tx.execute(query.where(among(leases.c.id, [one.id for one in part])))}
-    return {
-        one.id for one in read if one.id in now and (now[one.id].version, now[one.id].usage_seq) == (one.version, one.usage_seq)
-    }
+    parts = portions([one.id for one in read])
+    now = {tuple(row) for part in parts for row in tx.execute(query.where(among(leases.c.id, part)))}
+    return {one.id for one in read if (one.id, one.version, one.usage_seq) in now}
 
 
 def unbilled(tx: Connection, *, after: tuple[LeaseId, int] | None, limit: int) -> list[Usage]:
