@@ -19,7 +19,7 @@ from sublet.core.round import decide
 from sublet.core.terms import Pool
 from sublet.core.units import SECOND_US
 from sublet.engines.protocol import Phase, Seen
-from sublet.store import changes, leases, plans, pools
+from sublet.store import changes, leases, nodes, plans, pools
 from sublet.store.database import Database, Tx
 
 
@@ -45,6 +45,8 @@ def same_as_read_anew(tx: Tx, mirror: Mirror, world: Simulation) -> None:
     assert {one.run: one.id for one in holders} == {run: one.id for run, one in mirror.runs.items()}
     restless = {one.id for one in holders if one.state not in {State.ACTIVE, JobState.RUNNING}}
     assert restless == mirror.unsettled.keys()
+    assert mirror.holders == len(mirror.runs), "the books wait until it is known, and are kept apart by it"
+    assert mirror.down == {node.id for node in nodes.everything(tx) if node.down}
 
 
 def unmetered(standing: dict[str, Any]) -> dict[str, Any]:
