@@ -19,8 +19,11 @@ from sublet.core.errors import SubletError, Unavailable
 from sublet.store.database import Database
 from sublet.store.leadership import Fenced, Leader, led
 
-_NICE = 5
-"""The loops come first."""
+_RESTS = 1.0
+"""After each transaction the books rest as long as it took: the loops and the requests come first.
+
+They run at no lower priority: on a busy machine they would be kept from the processor while they hold the lock of all writers.
+"""
 
 
 class Closed(Exception):
@@ -107,8 +110,7 @@ def _keep(line: Connection, url: str, leader: Leader) -> None:
     """The process: answer one call after the other until nobody calls any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent, which ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.nice(_NICE)
-    books: Bookkeeping = Books(led(Database(url), leader))
+    books: Bookkeeping = Books(led(Database(url, rests=_RESTS), leader))
     while True:
         try:
             what, with_ = line.recv()

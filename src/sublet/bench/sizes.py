@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -23,13 +24,13 @@ _TURNS = 5
 
 def in_turn(sizes: Sequence[int]) -> list[dict[str, Any]]:
     """For each size the mean time (ms) of a fleet's round and of its reclaim, the median of some turns; and what they touch."""
-    largest, found = max(sizes), []
+    largest, found = max(sizes), list[dict[str, Any]]()
     for gpus in sizes:
         seeds = range(max(1, largest // gpus))
         rounds, grants = _rounds(gpus, seeds)
         reclaims, leases = _reclaims(gpus, seeds)
-        found.append({"gpus": gpus, "fleets": len(seeds), "grants": grants, "leases_looked_at": leases})
-        found[-1] |= {"round_ms": round(rounds, 3), "reclaim_ms": round(reclaims, 3)}
+        touched = {"fleets": len(seeds), "grants": grants, "leases_looked_at": leases}
+        found.append({"gpus": gpus, **touched, "round_ms": round(rounds, 3), "reclaim_ms": round(reclaims, 3)})
     return found
 
 
@@ -44,11 +45,9 @@ def _rounds(gpus: int, seeds: Sequence[int]) -> tuple[float, int]:
     """(ms, grants) of a round of a fleet."""
     views = [fleet(Size().of(gpus), seed) for seed in seeds]
     grants = [len(decide(view, now=NOW_US, explain=False).grants) for view in views]
+    works = [partial(decide, view, now=NOW_US + SECOND_US, explain=False) for view in views]
     with _left_alone():
-        turns = [
-            _mean_ms([lambda view=view: decide(view, now=NOW_US + SECOND_US, explain=False) for view in views])
-            for _ in range(_TURNS)
-        ]
+        turns = [_mean_ms(works) for _ in range(_TURNS)]
     return statistics.median(turns), round(statistics.fmean(grants))
 
 
@@ -57,11 +56,11 @@ def _reclaims(gpus: int, seeds: Sequence[int]) -> tuple[float, int]:
     views = [closed(full_house(Size().of(gpus), seed)) for seed in seeds]
     asked = [[gang(pool.pool.id) for pool in view.pools] for view in views]
     leases = [sum(len(view.standing(pool.pool.id).leases) for pool in view.pools) for view in views]
-    pairs = list(zip(views, asked, strict=True))
-    for view, jobs in pairs:
-        who_leaves(view, jobs)
+    works = [partial(who_leaves, view, jobs) for view, jobs in zip(views, asked, strict=True)]
+    for work in works:
+        work()
     with _left_alone():
-        turns = [_mean_ms([lambda view=view, jobs=jobs: who_leaves(view, jobs) for view, jobs in pairs]) for _ in range(_TURNS)]
+        turns = [_mean_ms(works) for _ in range(_TURNS)]
     return statistics.median(turns), round(statistics.fmean(leases))
 
 
