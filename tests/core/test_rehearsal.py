@@ -22,7 +22,7 @@ def compiled():
     return found
 
 before = compiled()
-from sublet.bench.core import GANG_NODES, _gang
+from sublet.bench.reclaims import GANG_NODES, gang
 from sublet.bench.fleet import NOW_US, Size, fleet, full_house
 from sublet.core.ids import JobId
 from sublet.core.round import decide
@@ -30,8 +30,8 @@ from sublet.core.values import changed
 
 market, house = fleet(Size().of(6_000)), full_house(Size().of(6_000))
 pool = house.pools[0].pool.id
-house.standing(pool).put_job(_gang(pool))
-house.standing(pool).put_job(changed(_gang(pool), id=JobId("small"), gpus=4, nodes=1))
+house.standing(pool).put_job(gang(pool))
+house.standing(pool).put_job(changed(gang(pool), id=JobId("small"), gpus=4, nodes=1))
 plans = [decide(market, now=NOW_US), decide(house, now=NOW_US)]
 print(json.dumps({
     "new": [name for name, many in compiled().items() if many != before[name]],

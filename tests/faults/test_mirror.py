@@ -8,14 +8,18 @@ import pytest
 from simulation import Simulation
 
 from standings import canonical
+from sublet.app import loops
 from sublet.app.mirror import Mirror
+from sublet.app.observe import Sight, Steps, observe, with_news
 from sublet.app.world import read_view
-from sublet.core.ids import PoolId
+from sublet.core.ids import LeaseId, PoolId
 from sublet.core.lease import HELD, Lease, State
 from sublet.core.owner import JOB_HELD, JobState, OwnerJob
 from sublet.core.round import decide
 from sublet.core.terms import Pool
-from sublet.store import changes, plans, pools
+from sublet.core.units import SECOND_US
+from sublet.engines.protocol import Phase, Seen
+from sublet.store import changes, leases, nodes, plans, pools
 from sublet.store.database import Database, Tx
 
 
@@ -41,6 +45,8 @@ def same_as_read_anew(tx: Tx, mirror: Mirror, world: Simulation) -> None:
     assert {one.run: one.id for one in holders} == {run: one.id for run, one in mirror.runs.items()}
     restless = {one.id for one in holders if one.state not in {State.ACTIVE, JobState.RUNNING}}
     assert restless == mirror.unsettled.keys()
+    assert mirror.holders == len(mirror.runs), "the books wait until it is known, and are kept apart by it"
+    assert mirror.down == {node.id for node in nodes.everything(tx) if node.down}
 
 
 def unmetered(standing: dict[str, Any]) -> dict[str, Any]:
@@ -89,6 +95,55 @@ def test_what_rests_has_nothing_to_decide(tmp_path: Path, db_url: str) -> None:
     finally:
         world.plane.stop()
         world.database.close()
+
+
+@pytest.mark.timeout(300)
+def test_what_changed_has_all_the_news(tmp_path: Path, db_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over random days with faults: who has news of a whole look has it of what changed since the look before."""
+    looks, told = 0, 0
+
+    def observed(database: Database, mirror: Mirror, sight: Sight) -> Steps:
+        nonlocal looks, told
+        if sight.changed is not None:
+            with mirror.lock, database.read() as tx:
+                mirror.catch_up(tx)
+                found = with_news(mirror, sight, mirror.moved)
+                assert found == with_news(mirror, replace(sight, changed=None), None)
+            looks, told = looks + 1, told + len(found)
+        return observe(database, mirror, sight)
+
+    monkeypatch.setattr(loops, "observe", observed)
+    world = Simulation(tmp_path, db_url, 5)
+    try:
+        while looks < 250 or world.restarts <= 3:
+            world.run(5)
+        assert told > 50
+    finally:
+        world.plane.stop()
+        world.database.close()
+
+
+def test_whoever_was_read_anew_is_looked_at_again(tmp_path: Path, db_url: str) -> None:
+    """A checkpoint ahead of our clock is noted as of now, and once more as it is: though the engine has nothing new to tell."""
+    world = Simulation(tmp_path, db_url, 5)
+    try:
+        mirror = world.plane.mirror
+        while not (active := [one for one in mirror.runs.values() if isinstance(one, Lease) and one.state is State.ACTIVE]):
+            world.run(1)
+        lease, now = active[0], world.plane.clock.now_us()
+        runs = {**world.engine.observe(), lease.run: Seen(lease.run, Phase.RUNNING, checkpoint_us=now + 5 * SECOND_US)}
+        observe(world.database, mirror, Sight(now, runs, changed={lease.run}))
+        assert checkpoint_us(world, lease.id) == now
+        observe(world.database, mirror, Sight(now + 9 * SECOND_US, runs, changed=frozenset()))
+        assert checkpoint_us(world, lease.id) == now + 5 * SECOND_US
+    finally:
+        world.plane.stop()
+        world.database.close()
+
+
+def checkpoint_us(world: Simulation, lease: LeaseId) -> int | None:
+    with world.database.read() as tx:
+        return leases.get(tx, lease).checkpoint_us
 
 
 def test_notes_are_read_once_each_and_none_is_lost(db_url: str) -> None:

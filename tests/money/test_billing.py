@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -12,14 +13,14 @@ from sublet.app.billing import bill
 from sublet.app.metering import meter, meter_running
 from sublet.core.errors import Invalid, OverLimit, Stale
 from sublet.core.ids import LeaseId, TenantId
-from sublet.core.lease import Cause, LeaseClass
+from sublet.core.lease import Cause, Lease, LeaseClass
 from sublet.core.ledger import AccountId, Hold, Kind, Purpose, Transfer, receivable
 from sublet.core.rating import hold_micro
 from sublet.core.units import charge_micro
 from sublet.core.usage import UsageKind
 from sublet.store import leases, ledger
 from sublet.store import usage as usage_rows
-from sublet.store.database import Database
+from sublet.store.database import Database, Tx
 
 
 @pytest.fixture
@@ -135,6 +136,27 @@ def test_the_loop_meters_what_is_due_and_only_that(world: World) -> None:
     assert meter_running(world.db, now_us=T0 + 10 * SECOND_US, every_us=10 * SECOND_US) == 0
     assert intervals(world, "l4") == []
     assert [kind for _, _, kind in intervals(world, "l3")] == [UsageKind.BILLED, UsageKind.GRACE]
+
+
+def test_what_moves_while_it_is_measured_is_left_to_who_moved_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.add(*(queued(f"l{number}") for number in range(4)))
+    for number in range(4):
+        world.grant(world.get(f"l{number}"), at=T0)
+    read = usage_rows.running
+
+    def slow(tx: Tx, wanted: Iterable[LeaseId]) -> list[Lease]:
+        found = read(tx, wanted)
+        world.notice("l1", at=T0 + 10 * SECOND_US)
+        world.meter("l2", at=T0 + 20 * SECOND_US)
+        return found
+
+    monkeypatch.setattr(usage_rows, "running", slow)
+    assert meter_running(world.db, now_us=T0 + MINUTE, every_us=10 * SECOND_US) == 2
+    assert intervals(world, "l1") == [] and intervals(world, "l2") == [(0, 20 * SECOND_US, UsageKind.BILLED)]
+    monkeypatch.undo()
+    assert meter_running(world.db, now_us=T0 + MINUTE, every_us=10 * SECOND_US) == 2
+    assert intervals(world, "l1") == [(0, 10 * SECOND_US, UsageKind.BILLED), (10 * SECOND_US, MINUTE, UsageKind.GRACE)]
+    assert world.faults() == []
 
 
 def test_small_batches_bill_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,10 @@ from sublet.core.units import MINUTE_US
 from sublet.core.usage import Attempt, Usage
 from sublet.store import leases, ledger, pools
 from sublet.store import usage as usage_rows
+from sublet.store.bulk import portions
 from sublet.store.database import Database, Tx
 
-_BATCH = 100
+_BATCH = 50
 _BATCHES_MAX = 1_000
 
 OnSettled = Callable[[Tx, Sequence[Settlement]], None]
@@ -74,19 +75,17 @@ def _charge(db: Database, *, now_us: int) -> tuple[int, Mapping[PoolId, int], li
 def _extend(db: Database, pool: Pool, *, now_us: int) -> tuple[int, list[LeaseId]]:
     """Fund running leases of the pool for another window once less than half of one is left."""
     extended, short = 0, list[LeaseId]()
-    after: LeaseId | None = None
-    for _ in range(_BATCHES_MAX):
+    with db.read() as tx:
+        ending = usage_rows.running_short(tx, pool.id, before_us=now_us + pool.hold_us // 2)
+    for names in portions(ending[: _BATCH * _BATCHES_MAX], _BATCH):
         with db.write() as tx:
-            batch = usage_rows.running_short(tx, pool.id, before_us=now_us + pool.hold_us // 2, after=after, limit=_BATCH)
+            batch = usage_rows.running(tx, names, lock=True)
             wanted = [
                 wish for lease in batch if (wish := funding_wish(lease, to_us=_funding_end_us(lease, pool, now_us=now_us)))
             ]
             ends = ledger.extend_all(tx, wanted, now_us=now_us) if wanted else {}
         extended += len(ends)
         short += [wish.lease for wish in wanted if ends.get(wish.lease, wish.from_us) < wish.to_us]
-        if len(batch) < _BATCH:
-            break
-        after = batch[-1].id
     return extended, short
 
 

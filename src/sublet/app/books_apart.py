@@ -5,6 +5,7 @@ threads of a process: requests would wait for it (docs/decisions/0033). The proc
 with its parent, or of an error that nobody foresaw; the transactions that it had open then never were.
 """
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -18,8 +19,11 @@ from sublet.core.errors import SubletError, Unavailable
 from sublet.store.database import Database
 from sublet.store.leadership import Fenced, Leader, led
 
-_NICE = 5
-"""The loops come first."""
+_RESTS = 1.0
+"""After each transaction the books rest as long as it took: the loops and the requests come first.
+
+They run at no lower priority: on a busy machine they would be kept from the processor while they hold the lock of all writers.
+"""
 
 
 class Closed(Exception):
@@ -106,14 +110,23 @@ def _keep(line: Connection, url: str, leader: Leader) -> None:
     """The process: answer one call after the other until nobody calls any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is meant for the parent, which ends us
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    os.nice(_NICE)
-    books: Bookkeeping = Books(led(Database(url), leader))
+    books: Bookkeeping = Books(led(Database(url, rests=_RESTS), leader))
     while True:
         try:
             what, with_ = line.recv()
         except EOFError:
             return
         line.send(_outcome(books, what, with_))
+        leave_out_what_stays()
+
+
+def leave_out_what_stays() -> None:
+    """Keep the garbage collector off what is there now: a full pass over it stops every thread for up to a second.
+
+    What is counted by references is freed as before; only cycles among what stood there now would be missed.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _outcome(books: Bookkeeping, what: str, with_: dict[str, int]) -> tuple[str, Any]:

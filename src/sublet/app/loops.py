@@ -4,7 +4,7 @@ None takes input, each does bounded work and is harmless to repeat; a loop that 
 tick. So the way after a crash is the way of every day.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -24,8 +24,10 @@ from sublet.app.observe import Sight, Steps, observe
 from sublet.app.rebalancing import Balancer
 from sublet.app.tally import Tally
 from sublet.core.errors import SubletError
+from sublet.core.ids import RunId
 from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US, on_grid
-from sublet.engines.protocol import Engine, NodeSeen
+from sublet.engines.protocol import Engine, NodeSeen, Seen
+from sublet.engines.showing import Shown
 from sublet.store import events
 from sublet.store.database import Database
 from sublet.store.events import Entry
@@ -78,6 +80,7 @@ class Loops:
         self._decider, self._tally, self._run_env, self._rhythm = decider, tally, run_env, rhythm
         self._auctioneer, self._balancer, self._books = auctioneer, balancer, books
         self._seen_until_us: int | None = None  # the last look whose news are in the database
+        self._shown: Mapping[RunId, Seen] | None = None  # what it showed; None: the next one is taken as a whole
         self._due: dict[str, int] = {}
         self.findings: list[str] = []
         self.failing: dict[str, str] = {}
@@ -93,8 +96,7 @@ class Loops:
         sight: Sight | None = None
         with self.part("observe"):
             sight = self._look(now)
-            self._tally.observed(observe(self._database, self._mirror, sight))
-            self._seen_until_us = sight.at_us
+            self._observe(sight)
         if sight is not None:
             with self.part("owner_queue"):
                 self._tally.observed(owner_queue.follow(self._database, self._mirror, sight))
@@ -138,7 +140,7 @@ class Loops:
     def settle(self) -> None:
         """Meter and bill everything up to now, whatever the rhythm says: before a summary is drawn."""
         sight = self._look(self._clock.now_us())
-        self._tally.observed(observe(self._database, self._mirror, sight))
+        self._observe(sight)
         self._meter(sight.at_us, every_us=0)
 
     def _apply(self) -> None:
@@ -152,7 +154,14 @@ class Loops:
             self._due["nodes"] = now + self._rhythm.nodes_us
         runs, looked_us = self._engine.observe(), self._engine.looked_us
         at = now if looked_us is None else min(now, on_grid(looked_us))
-        return Sight(at, runs, nodes, self._engine.owner_work(), read_us=now)
+        changed = runs.changed_since(self._shown) if isinstance(runs, Shown) else None
+        return Sight(at, runs, nodes, self._engine.owner_work(), changed, read_us=now)
+
+    def _observe(self, sight: Sight) -> None:
+        """Bring the database up to a look. Only once all of it is there the next one may be taken by its changes."""
+        self._shown = None
+        self._tally.observed(observe(self._database, self._mirror, sight))
+        self._shown, self._seen_until_us = sight.runs, sight.at_us
 
     def _meter(self, until_us: int, *, every_us: int | None = None) -> None:
         wait = self._rhythm.meter_us if every_us is None else every_us

@@ -1,7 +1,7 @@
 """Measuring: what ran becomes usage intervals, each written once, in step with the marks on its lease."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sublet.core.lease import Lease
 from sublet.core.ledger import Extension
@@ -9,10 +9,11 @@ from sublet.core.rating import closed_attempt, due, paid_until_us
 from sublet.core.usage import Usage
 from sublet.store import ledger
 from sublet.store import usage as usage_rows
+from sublet.store.bulk import portions
 from sublet.store.database import Database, Tx
 
-_BATCH = 100
-_BATCHES_MAX = 1_000
+_BATCH = 50
+_AT_ONCE = 100_000
 
 
 def meter(tx: Tx, leases: Sequence[Lease], *, now_us: int) -> list[Lease]:
@@ -20,32 +21,49 @@ def meter(tx: Tx, leases: Sequence[Lease], *, now_us: int) -> list[Lease]:
 
     `Stale` is raised if somebody metered one of them since it was read; the transaction is then to be given up and retried.
     """
-    intervals: list[Usage] = []
-    metered: list[Lease] = []
-    for lease in leases:
-        fresh = due(lease, until_us=now_us)
-        intervals += fresh
-        last = fresh[-1] if fresh else None
-        metered.append(replace(lease, metered_us=last.to_us, usage_seq=last.seq) if last else lease)
-    usage_rows.move_metered(tx, [(old, new) for old, new in zip(leases, metered, strict=True) if new is not old])
-    usage_rows.insert_all(tx, intervals)
-    return metered
+    measured = [_measured(lease, now_us=now_us) for lease in leases]
+    _write(tx, measured)
+    return [one.after for one in measured]
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A lease, what is due of it, and the lease with its marks moved accordingly."""
+
+    before: Lease
+    usage: Sequence[Usage]
+    after: Lease
+
+
+def _measured(lease: Lease, *, now_us: int) -> _Measured:
+    fresh = due(lease, until_us=now_us)
+    last = fresh[-1] if fresh else None
+    return _Measured(lease, fresh, replace(lease, metered_us=last.to_us, usage_seq=last.seq) if last else lease)
+
+
+def _write(tx: Tx, measured: Sequence[_Measured]) -> None:
+    usage_rows.move_metered(tx, [(one.before, one.after) for one in measured if one.usage])
+    usage_rows.insert_all(tx, [used for one in measured for used in one.usage])
 
 
 def meter_running(db: Database, *, now_us: int, every_us: int) -> int:
     """Meter every running lease that was not metered for `every_us`; returns how many were written.
 
-    Each batch is its own transaction, so that grants never wait for a long one.
+    Each batch is read and measured before the transaction that writes it, and that is short: grants never wait for a long one.
+    What has moved in between is left to the next pass, or was metered to its end by whoever ended it.
     """
-    written, after = 0, None
-    for _ in range(_BATCHES_MAX):
+    with db.read() as tx:
+        behind = usage_rows.unmetered(tx, before_us=now_us - every_us)
+    written = 0
+    for names in portions(behind[:_AT_ONCE], _BATCH):
+        with db.read() as tx:
+            running = usage_rows.running(tx, names)
+        measured = [one for lease in running if (one := _measured(lease, now_us=now_us)).usage]
         with db.write() as tx:
-            batch = usage_rows.unmetered(tx, before_us=now_us - every_us, after=after, limit=_BATCH)
-            metered = meter(tx, batch, now_us=now_us)
-        written += sum(new is not old for old, new in zip(batch, metered, strict=True))
-        if len(batch) < _BATCH:
-            break
-        after = batch[-1].id
+            unmoved = usage_rows.unmoved(tx, [one.before for one in measured])
+            kept = [one for one in measured if one.before.id in unmoved]
+            _write(tx, kept)
+        written += len(kept)
     return written
 
 

@@ -57,6 +57,9 @@ class Mirror:
         self.tenants: dict[TenantId, TenantView] = {}
         self.runs: dict[RunId, Lease | OwnerJob] = {}  # whoever holds GPUs, by its present run
         self.unsettled: dict[str, Lease | OwnerJob] = {}  # of those, whoever is not simply running
+        self.down: set[NodeId] = set()  # nodes that are not offered
+        self.holders: int | None = None  # how many there are, for whoever has no lock; None: nothing was read yet
+        self.moved: set[RunId] | None = None  # whose holders were read anew since somebody took them; None: all were
         self._mark: changes.Mark | None = None
         self._run_of: dict[str, RunId] = {}
 
@@ -67,6 +70,12 @@ class Mirror:
             self._read_everything(tx)
         else:
             self._read_on(tx, news)
+        self.holders = len(self.runs)
+
+    def take_moved(self) -> set[RunId] | None:
+        """The runs whose holders were read anew since this was asked last; None: all were."""
+        moved, self.moved = self.moved, set()
+        return moved
 
     def view(
         self, tx: Tx, forecaster: Forecaster, *, now_us: int, when: Callable[[Kept, PoolView], bool] = lambda *_: True
@@ -91,6 +100,7 @@ class Mirror:
         self.pools, self.runs, self.unsettled, self._run_of = {}, {}, {}, {}
         live, work, rows = _by_pool(leases.live(tx)), _by_pool(jobs.live(tx)), _by_pool(nodes.everything(tx))
         self.nodes = {node.id: node for here in rows.values() for node in here}
+        self.down = {name for name, node in self.nodes.items() if node.down}
         bounded = {site.id: site for site in sites.everything(tx)}
         for row in pools.everything(tx):
             pool = row.pool.id
@@ -100,7 +110,7 @@ class Mirror:
             self._index(standing.jobs.values())
             self._index(standing.leases.values())
         self.tenants = dict(tenant_views(tx, {lease.tenant for here in live.values() for lease in here}))
-        self._mark = mark
+        self._mark, self.moved = mark, None
 
     def _read_on(self, tx: Tx, news: News) -> None:
         changed = news.subjects
@@ -135,6 +145,7 @@ class Mirror:
         joined = {node.pool for node in fresh if node.id not in self.nodes}
         moved = {node.pool for node in fresh if node.id in self.nodes and _location(self.nodes[node.id]) != _location(node)}
         self.nodes |= {node.id: node for node in fresh}
+        self.down = (self.down - names) | {node.id for node in fresh if node.down}
         if joined:
             self.nodes = dict(sorted(self.nodes.items()))
         every = _by_pool(self.nodes.values()) if joined else {}
@@ -205,6 +216,8 @@ class Mirror:
                 continue
             run = self._run_of[holder.id] = holder.run
             self.runs[run] = holder
+            if self.moved is not None:
+                self.moved.add(run)
             if holder.state not in {State.ACTIVE, JobState.RUNNING}:
                 self.unsettled[holder.id] = holder
 

@@ -1,6 +1,6 @@
 """The first loop: what the engine sees becomes steps of leases and of the owner's jobs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sublet.app import fitness, metering, moves
@@ -38,6 +38,7 @@ class Sight:
     runs: Mapping[RunId, Seen]
     nodes: Sequence[NodeSeen] = ()
     work: Sequence[OwnerWork] | None = None  # the owner's jobs in the engine's queue; None: he queues them with us
+    changed: Collection[RunId] | None = None  # runs that are not as in the look before; None: any may not be
     read_us: int | None = None  # None: at once
 
     @property
@@ -71,18 +72,19 @@ class _News:
 def observe(database: Database, mirror: Mirror, sight: Sight) -> Steps:
     """Bring the database up to what was seen; doing it again changes nothing more.
 
-    What is news follows from the state in memory. It is written in portions, each looked at anew in its own transaction.
+    What is news follows from the state in memory. It is written in portions, each looked at anew in its own transaction. If it
+    fails, the next look has to be taken as a whole: `changed` None.
     """
     with mirror.lock:
         with database.read() as tx:
             mirror.catch_up(tx)
-        sold = {pool: kept.row.pool for pool, kept in mirror.pools.items()}
-        moved = [one.id for one in _worth_a_look(mirror, sight) if _news(sold, [one], sight)]
-        health = [row.id for row, _ in _changed_nodes(mirror.nodes, sight)]
+        moved = with_news(mirror, sight, mirror.take_moved())
+        sold = _sold(mirror)
+        health = [row.id for row, _ in _changed_nodes(mirror.nodes, sight, mirror.down)]
     if health:
         with database.write() as tx:
             rows = {node.id: node for node in nodes.some(tx, health)}
-            _note_health(tx, _changed_nodes(rows, sight), sight)
+            _note_health(tx, _changed_nodes(rows, sight, {name for name, row in rows.items() if row.down}), sight)
     done = Steps()
     for names in portions(moved, moves.PORTION):
         with database.write() as tx:
@@ -94,17 +96,34 @@ def observe(database: Database, mirror: Mirror, sight: Sight) -> Steps:
     return done
 
 
-def _worth_a_look(mirror: Mirror, sight: Sight) -> list[Lease | OwnerJob]:
-    """Whoever may have moved: those that are not simply running, and those whose run is not, is gone, is taken or saved."""
+def with_news(mirror: Mirror, sight: Sight, moved: Collection[RunId] | None) -> list[str]:
+    """The leases and jobs of which the look tells something that the mirror does not show. `moved`: as `take_moved` gave it."""
+    sold = _sold(mirror)
+    return [one.id for one in _worth_a_look(mirror, sight, moved) if _news(sold, [one], sight)]
+
+
+def _sold(mirror: Mirror) -> Mapping[PoolId, Pool]:
+    return {pool: kept.row.pool for pool, kept in mirror.pools.items()}
+
+
+def _worth_a_look(mirror: Mirror, sight: Sight, moved: Collection[RunId] | None) -> list[Lease | OwnerJob]:
+    """Whoever may have news: whoever is not simply running, and those that changed, on either side, since the look before.
+
+    What was looked at and is the same on both sides has no news. `moved`: runs whose holder was read anew since then. Where
+    that or what the engine changed is not known, all are looked through: for runs that are not just there, or are missing.
+    """
     holders, runs = mirror.runs, sight.runs
-    moved = {
-        run
-        for run, seen in runs.items()
-        if run in holders and (seen.phase is not Phase.RUNNING or seen.checkpoint_us is not None or seen.taken_us is not None)
-    }
-    moved |= {one.run for one in mirror.unsettled.values()}
-    moved |= holders.keys() - runs.keys()
-    return [holders[run] for run in sorted(moved)]
+    found = {one.run for one in mirror.unsettled.values()}
+    if sight.changed is not None and moved is not None:
+        found.update(run for run in (*sight.changed, *moved) if run in holders)
+    else:
+        found.update(run for run, seen in runs.items() if run in holders and not _simply_runs(seen))
+        found |= holders.keys() - runs.keys()
+    return [holders[run] for run in sorted(found)]
+
+
+def _simply_runs(seen: Seen) -> bool:
+    return seen.phase is Phase.RUNNING and seen.checkpoint_us is None and seen.taken_us is None
 
 
 def _news(sold: Mapping[PoolId, Pool], holders: Sequence[Lease | OwnerJob], sight: Sight) -> _News:
@@ -243,14 +262,15 @@ def _checkpoints(held: Sequence[Lease], sight: Sight) -> list[tuple[LeaseId, int
     return found
 
 
-def _changed_nodes(rows: Mapping[NodeId, NodeRow], sight: Sight) -> list[tuple[NodeRow, NodeSeen]]:
-    """Nodes whose health is news; one that was taken down for another reason does not come back by itself."""
-    known = ((rows[seen.id], seen) for seen in sight.nodes if seen.id in rows)
-    return [
-        (row, seen)
-        for row, seen in known
-        if row.down == seen.healthy and (not row.down or row.reason.startswith(fitness.UNHEALTHY))
-    ]
+def _changed_nodes(rows: Mapping[NodeId, NodeRow], sight: Sight, down: Collection[NodeId]) -> list[tuple[NodeRow, NodeSeen]]:
+    """Nodes whose health is news; one that was taken down for another reason does not come back by itself.
+
+    `down`: those of the rows that are; of all others only the ill are looked at.
+    """
+    ours = {name for name in down if rows[name].reason.startswith(fitness.UNHEALTHY)}
+    ill = [(rows[seen.id], seen) for seen in sight.nodes if not seen.healthy and seen.id in rows and seen.id not in down]
+    well = [(rows[seen.id], seen) for seen in sight.nodes if seen.id in ours and seen.healthy] if ours else []
+    return [*ill, *well]
 
 
 def _note_health(tx: Tx, changed: Sequence[tuple[NodeRow, NodeSeen]], sight: Sight) -> None:

@@ -2,13 +2,14 @@
 
 import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 
 import structlog
 
 from sublet.app.auctions import Auctioneer
 from sublet.app.books import Bookkeeping, Books
-from sublet.app.books_apart import BooksApart, Closed
+from sublet.app.books_apart import BooksApart, Closed, leave_out_what_stays
 from sublet.app.clock import Clock
 from sublet.app.decide import Decider
 from sublet.app.enforce import RunEnv
@@ -131,19 +132,22 @@ class Reign:
             pass  # told to end in the middle of it
 
     def _bookkeeping(self) -> Bookkeeping:
-        return self._books if len(self.mirror.runs) < self._apart_from else self._apart
+        """Whoever keeps the books of as many as there are: they wait until that is known."""
+        assert self.mirror.holders is not None, "nobody has looked yet"
+        return self._books if self.mirror.holders < self._apart_from else self._apart
 
     def _serve(self) -> None:
         self._wake.clear()
-        self.loops.serve()
+        with _nothing_collected() if self.ticks < _SETTLED else nullcontext():
+            self.loops.serve()
         self.ticks += 1
         if self.ticks == _SETTLED:
-            _leave_out_what_stays()
+            leave_out_what_stays()
         if not self._over.is_set():
             self._wake.wait(self._tick_s)
 
     def _keep_books(self) -> None:
-        if not self._over.wait(self._tick_s):
+        if not self._over.wait(self._tick_s) and self.mirror.holders is not None:
             self.loops.keep_books()
 
     def _keep_models(self) -> None:
@@ -158,10 +162,13 @@ class Reign:
         self._over.wait(_MODELS_SOON_S)  # however often it is woken
 
 
-def _leave_out_what_stays() -> None:
-    """Keep the garbage collector off the live state, which stays: a full pass over it stops every thread for up to a second.
-
-    What is counted by references is freed as before; only cycles among what stood there now would be missed.
-    """
-    gc.collect()
-    gc.freeze()
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """While the live state grows, the garbage collector would go through all of it again and again, and find nothing."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()

@@ -60,10 +60,10 @@ class Draft:
         self.moves.append(Move(lease.id, self.version(lease), event, reason, cause))
         self.moved[lease.id] = self.moved.get(lease.id, 0) + 1
 
-    def grant(self, lease: Lease, grant: Grant) -> None:
+    def grant(self, grant: Grant) -> None:
         """Give a lease its GPUs."""
         self.grants.append(grant)
-        self.moved[lease.id] = self.moved.get(lease.id, 0) + 1
+        self.moved[grant.lease] = self.moved.get(grant.lease, 0) + 1
 
     def version(self, lease: Lease) -> int:
         """The version the lease will have when the next item for it is applied."""

@@ -1,8 +1,7 @@
 """Steps two to five of a round: supply, admit, clear, place."""
 
 from collections.abc import Sequence
-from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +9,6 @@ import numpy.typing as npt
 from sublet.core.admit import hold_micro, over_budget, refusal
 from sublet.core.blocks.clearance import barred, blocks_ahead
 from sublet.core.draft import Draft, Ground
-from sublet.core.fleet import Placement
 from sublet.core.ids import LeaseId
 from sublet.core.kernels import queue as codes
 from sublet.core.kernels.grants import hand_out, without_room
@@ -23,9 +21,17 @@ from sublet.core.promise import promisable, promised
 from sublet.core.shelf import Ints, shelf_of, tenant_columns
 from sublet.core.supply import Supply, published_floor, reserve_for, supply
 from sublet.core.tables import CLASSES, PRODUCT, QUEUE_ROW
-from sublet.core.terms import hold_window_us
 from sublet.core.view import AnyView
 from sublet.core.waits import Sentences
+
+
+class Dealt(NamedTuple):
+    """What the winners of a round get, in their order: price (micro-units a GPU-hour) and hold of each, then node by node."""
+
+    pays: Ints
+    holds: Ints
+    nodes: Ints  # int64[nodes of all], the row of each
+    masks: npt.NDArray[np.uint64]  # uint64[nodes of all], its GPUs
 
 
 def run_market(view: AnyView, ground: Ground, draft: Draft) -> None:
@@ -162,32 +168,39 @@ class Trading:
         )
         now.free[:] = bins.nodes["free"]
         self.draft.spent.update(zip(self.standing.tenants, columns.spent.tolist(), strict=True))
-        taken = iter(zip(nodes.tolist(), masks.tolist(), strict=True))
-        for name, what, price, hold in zip(names, code.tolist(), pays.tolist(), holds.tolist(), strict=True):
-            lease = self.standing.leases[name]
-            if what == codes.FREE_TO_BID:
-                placement = tuple((now.nodes[node], mask) for node, mask in islice(taken, lease.nodes))
-                self._grant(lease, placement, price, hold, clearing.reason)
-            elif what == codes.OVER_BUDGET:
-                self.draft.move(lease, Event.PAUSE, "the spend limit does not cover its start", Cause.BUDGET)
+        won = np.flatnonzero(code == codes.FREE_TO_BID)
+        dealt = Dealt(pays[won], holds[won], nodes, masks)
+        self._grant(rows[won], [names[i] for i in won.tolist()], dealt, clearing.reason)
+        for i in np.flatnonzero(code == codes.OVER_BUDGET).tolist():
+            lease = self.standing.leases[names[i]]
+            self.draft.move(lease, Event.PAUSE, "the spend limit does not cover its start", Cause.BUDGET)
         if self.draft.explain:
             late = np.flatnonzero((code != codes.FREE_TO_BID) & (code != codes.OVER_BUDGET))
             self._tell(late.tolist(), rows, names, code)
 
-    def _grant(self, lease: Lease, placement: Placement, price_micro: int, hold: int, why: str) -> None:
-        self.draft.grant(
-            lease,
-            Grant(
-                lease=lease.id,
-                version=self.draft.version(lease),
-                placement=placement,
-                price_micro=price_micro,
-                exempt_until_us=self.draft.now_us + self.pool.terms[lease.lease_class].exempt_us,
-                hold_micro=hold,
-                funded_until_us=self.draft.now_us + hold_window_us(self.pool, lease.term_us),
-                reason=f"{price_micro / 1e6:.4f} a GPU-hour ({why}), bid {lease.bid_micro / 1e6:.4f}",
-            ),
+    def _grant(self, rows: npt.NDArray[Any], names: list[LeaseId], dealt: Dealt, why: str) -> None:
+        """Put these requests' grants into the plan, from their rows alone: the leases themselves lie far apart in memory."""
+        now_us, moved, at = self.draft.now_us, self.draft.moved, self.ground.now.nodes
+        terms = [self.pool.terms.get(lease_class) for lease_class in CLASSES]
+        exempt = np.array([0 if one is None else one.exempt_us for one in terms], np.int64)[self.shelf.class_of]
+        places = [(at[node], mask) for node, mask in zip(dealt.nodes.tolist(), dealt.masks.tolist(), strict=True)]
+        ends = np.cumsum(rows["nodes"])
+        columns = (
+            rows["version"],
+            ends - rows["nodes"],
+            ends,
+            dealt.pays,
+            now_us + exempt[rows["product"]],
+            dealt.holds,
+            now_us + rows["window_us"],
+            rows["bid_micro"],
         )
+        for name, version, first, end, pays, until, hold, funded, bid in zip(
+            names, *(c.tolist() for c in columns), strict=True
+        ):
+            reason = f"{pays / 1e6:.4f} a GPU-hour ({why}), bid {bid / 1e6:.4f}"
+            placement = tuple(places[first:end])
+            self.draft.grant(Grant(name, version + moved.get(name, 0), placement, pays, until, hold, funded, reason))
 
 
 def market_of(ground: Ground, draft: Draft, stock: Supply) -> Market:

@@ -256,6 +256,7 @@ class Standing:
             lease.bid_micro,
             lease.not_before_us,
             hold_window_us(self.pool, lease.term_us),
+            lease.version,
         )
 
     def locks(self, lease: Lease) -> bool:

@@ -58,6 +58,7 @@ QUEUE_ROW = np.dtype(
         ("bid_micro", np.int64),
         ("not_before_us", np.int64),
         ("window_us", np.int64),  # how far ahead its spend is reserved once it is granted
+        ("version", np.int32),
     ]
 )
 """A lease that waits for its grant."""

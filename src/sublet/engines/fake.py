@@ -2,9 +2,12 @@
 
 Time is its clock and nothing else: a run starts, ends by itself or meets its deadline when the clock has passed that
 instant, whenever somebody looks. How workloads act is scripted by `behave`, or from outside with `finish`, `crash_node`,
-`checkpoint` and `fail_clean`. It is fast: ten thousand runs start and are seen in well under a second.
+`checkpoint` and `fail_clean`. It is fast: ten thousand runs start and are seen in well under a second, and a later look costs
+what has happened since.
 """
 
+import heapq
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,8 +15,8 @@ from sublet.core.errors import Invalid, NotFound
 from sublet.core.ids import NodeId, RunId
 from sublet.core.units import SECOND_US
 from sublet.engines.protocol import Capabilities, NodeSeen, NoticeOrder, OwnerWork, Phase, Seen, StartOrder, StopOrder
+from sublet.engines.showing import Showcase
 
-_NEVER = 2**63 - 1
 KILLED = -9
 TERMINATED = -15
 
@@ -48,8 +51,6 @@ class _Run:
     verdict: Phase | None = None
     taken: tuple[int, int] | None = None  # (said, done) by the owner's own scheduler
     output: bytes = b""
-    seen: Seen | None = None  # what was last shown of it, as long as nothing happens to it
-    until_us: int = 0  # when the clock alone next changes that
 
 
 def ordinary(_: StartOrder) -> Behaviour:
@@ -74,6 +75,9 @@ class FakeEngine:
         self._start_us = start_us
         self._behave = behave
         self._runs: dict[RunId, _Run] = {}
+        self._showcase = Showcase()
+        self._touched: deque[RunId] = deque()  # runs to which something was done since the last look
+        self._ahead: list[tuple[int, RunId]] = []  # a heap: instants at which the clock alone changes something
         self._unclean: set[RunId] = set()
         if isinstance(nodes, int):
             nodes = [NodeSeen(NodeId(f"node-{number:05d}"), gpus, gpu_model) for number in range(nodes)]
@@ -126,6 +130,7 @@ class FakeEngine:
         if order.volume is not None:
             self.volumes.add(order.volume)
         self._runs[order.run] = run
+        self._touched.append(order.run)
         return None
 
     def notify(self, orders: Sequence[NoticeOrder]) -> None:
@@ -142,6 +147,7 @@ class FakeEngine:
                 end = max(self._clock(), run.ready_us) + run.behaviour.notice_us
                 run.save_at_us = end if run.behaviour.saves else None
                 self._end_self(run, end, run.behaviour.notice_code)
+            self._touched.append(run.name)
 
     def stop(self, orders: Sequence[StopOrder]) -> None:
         """The first stop is heeded; a shorter grace replaces a longer one."""
@@ -150,6 +156,7 @@ class FakeEngine:
             if order.run not in self._runs:
                 self._runs[order.run] = _Run(order.run, None, Behaviour(), now)
                 self._runs[order.run].exited = (now, None, "stopped before it was started")
+                self._touched.append(order.run)
                 continue
             run = self._alive(order.run)
             if run is None:
@@ -160,30 +167,42 @@ class FakeEngine:
                 run.exited = (now, None, "stopped before it was started")
             elif first and run.behaviour.stops_us is not None:
                 self._end_self(run, now + run.behaviour.stops_us, run.behaviour.stop_code)
+            self._touched.append(run.name)
 
     def clean(self, runs: Sequence[RunId]) -> None:
         """A verdict for each exited run; CLEAN is for good."""
         for name in runs:
             run = self._runs.get(name)
             if run is not None and self._advance(run).exited is not None and run.verdict is not Phase.CLEAN:
-                run.seen = None
                 run.verdict = Phase.DIRTY if name in self._unclean else Phase.CLEAN
+                self._touched.append(name)
 
     def observe(self) -> Mapping[RunId, Seen]:
         """All runs as the clock makes them."""
-        now = self._clock()
-        return {
-            name: run.seen if run.seen is not None and now < run.until_us else self._look(run, now)
-            for name, run in self._runs.items()
-        }
+        now, anew = self._clock(), set[RunId]()
+        while self._ahead and self._ahead[0][0] <= now:
+            anew.add(heapq.heappop(self._ahead)[1])
+        while self._touched:
+            anew.add(self._touched.popleft())
+        for name in anew:
+            run = self._runs.get(name)
+            if run is None:
+                self._showcase.drop(name)
+            else:
+                self._showcase.put(name, self._see(self._advance(run), now))
+                for at in self._instants(run):
+                    if at > now:
+                        heapq.heappush(self._ahead, (at, name))
+        return self._showcase.shown()
 
-    def _look(self, run: _Run, now: int) -> Seen:
-        """What is to be seen of a run, kept until something happens to it."""
-        run.seen = self._see(self._advance(run), now)
-        ahead = [run.ready_us, *run.kills.values(), *(at for at in (run.save_at_us,) if at is not None)]
-        ahead += [] if run.own_end is None else [run.own_end[0]]
-        run.until_us = min((at for at in ahead if at > now), default=_NEVER) if run.exited is None else _NEVER
-        return run.seen
+    @staticmethod
+    def _instants(run: _Run) -> list[int]:
+        """When the clock alone changes what is to be seen of a run."""
+        if run.exited is not None:
+            return []
+        ends = [] if run.own_end is None else [run.own_end[0]]
+        saves = [] if run.save_at_us is None else [run.save_at_us]
+        return [run.ready_us, *run.kills.values(), *ends, *saves]
 
     def owner_work(self) -> Sequence[OwnerWork] | None:
         """What a test put into `queue`; None: the owner's jobs are queued with us."""
@@ -198,6 +217,7 @@ class FakeEngine:
             run = self._runs.get(name)
             if run is not None and run.verdict is not None:
                 del self._runs[name]
+                self._touched.append(name)
 
     def discard(self, volume: str) -> None:
         """Drop a volume."""
@@ -217,6 +237,7 @@ class FakeEngine:
         alive = self._known(run)
         if alive.exited is None:
             alive.exited = (self._clock(), code, "")
+            self._touched.append(run)
 
     def take(self, run: RunId, *, by_us: int) -> None:
         """The owner's own scheduler takes the GPUs: it says so now, and ends the run then."""
@@ -225,10 +246,12 @@ class FakeEngine:
             alive.taken = (self._clock(), by_us)
             alive.kills["preempted"] = by_us
             self._advance(alive)
+            self._touched.append(run)
 
     def checkpoint(self, run: RunId) -> None:
         """The workload marks a checkpoint now."""
         self._known(run).saved_us = self._clock()
+        self._touched.append(run)
 
     def say(self, run: RunId, text: bytes) -> None:
         """The workload prints."""
@@ -241,7 +264,7 @@ class FakeEngine:
             if run.order is not None and any(name == node for name, _ in run.order.placement):
                 self._advance(run)
                 run.exited = run.exited or (self._clock(), None, f"node {node} crashed")
-                run.seen = None
+                self._touched.append(run.name)
 
     def repair_node(self, node: NodeId) -> None:
         """The node is well again."""
@@ -259,14 +282,12 @@ class FakeEngine:
         run = self._runs.get(name)
         if run is None:
             raise NotFound(f"this engine knows no run {name}", field="run")
-        run.seen = None  # whoever asks may do something to it
         return self._advance(run)
 
     def _alive(self, name: RunId) -> _Run | None:
         run = self._runs.get(name)
         if run is None or self._advance(run).exited is not None:
             return None
-        run.seen = None  # whoever asks may do something to it
         return run
 
     @staticmethod

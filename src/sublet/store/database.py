@@ -93,8 +93,12 @@ class _Turns:
 class Database:
     """Connections and transactions; one writer at a time on SQLite, many on PostgreSQL."""
 
-    def __init__(self, url: str) -> None:
-        """`url`: `sqlite:///path` or `postgresql://...`; the driver is ours to choose."""
+    def __init__(self, url: str, *, rests: float = 0.0) -> None:
+        """`url`: `sqlite:///path` or `postgresql://...`; the driver is ours to choose.
+
+        `rests`: after each transaction that writes, its writer sleeps for so many times as long, so that others come first.
+        """
+        self._rests = rests
         self.url = make_url(url.replace("postgresql://", "postgresql+psycopg://", 1))
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         file = None
@@ -167,9 +171,12 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write: committed at the end, rolled back on any error."""
+        began = time.perf_counter()
         with answerable(), self._turns or nullcontext(), self._engine.begin() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if self.is_sqlite else self._patience())
             yield connection
+        if self._rests:
+            time.sleep(self._rests * (time.perf_counter() - began))
 
     def _patience(self) -> str:
         """How a transaction begins that writes; what the URL says itself wins."""

@@ -59,23 +59,35 @@ def move_metered(tx: Connection, moved: Sequence[tuple[Lease, Lease]]) -> None:
         raise Stale("a lease was metered by somebody else at the same time; nothing was saved", hint="read again and retry")
 
 
-def unmetered(tx: Connection, *, before_us: int, after: LeaseId | None, limit: int) -> list[Lease]:
-    """Running leases whose usage is recorded only up to `before_us` or less, by id; their rows are locked."""
-    started = leases.c.started_us.is_not(None) & leases.c.state.in_(_RUNNING)
+def unmetered(tx: Connection, *, before_us: int) -> list[LeaseId]:
+    """Running leases whose usage is recorded only up to `before_us` or less, by id.
+
+    All in one go, and nothing but their names: to look for the next hundred again and again is to look through all each time.
+    """
+    running = leases.c.started_us.is_not(None) & leases.c.state.in_(_RUNNING)
     behind = func.coalesce(leases.c.metered_us, leases.c.started_us) <= before_us
-    query = select(leases).where(started & behind).order_by(leases.c.id).limit(limit).with_for_update()
-    if after is not None:
-        query = query.where(leases.c.id > after)
-    return [lease_rows.of_row(row) for row in tx.execute(query)]
+    return sorted(LeaseId(name) for name in tx.execute(select(leases.c.id).where(running & behind)).scalars())
 
 
-def running_short(tx: Connection, pool: PoolId, *, before_us: int, after: LeaseId | None, limit: int) -> list[Lease]:
+def running_short(tx: Connection, pool: PoolId, *, before_us: int) -> list[LeaseId]:
     """Running leases of the pool whose funds end before an instant, by id."""
     running = (leases.c.pool == pool) & leases.c.started_us.is_not(None) & leases.c.state.in_(_RUNNING)
-    query = select(leases).where(running & (leases.c.funded_until_us < before_us)).order_by(leases.c.id).limit(limit)
-    if after is not None:
-        query = query.where(leases.c.id > after)
-    return [lease_rows.of_row(row) for row in tx.execute(query)]
+    short = leases.c.funded_until_us < before_us
+    return sorted(LeaseId(name) for name in tx.execute(select(leases.c.id).where(running & short)).scalars())
+
+
+def running(tx: Connection, wanted: Iterable[LeaseId], *, lock: bool = False) -> list[Lease]:
+    """Those of some leases that run, by id. `lock`: nobody else may write them."""
+    found = lease_rows.some(tx, wanted, lock=lock)
+    return [lease for lease in found if lease.started_us is not None and lease.state in _RUNNING]
+
+
+def unmoved(tx: Connection, read: Sequence[Lease]) -> set[LeaseId]:
+    """Which of these leases have taken no step and were not metered since they were read; their rows are locked."""
+    query = select(leases.c.id, leases.c.version, leases.c.usage_seq).with_for_update()
+    parts = portions([one.id for one in read])
+    now = {tuple(row) for part in parts for row in tx.execute(query.where(among(leases.c.id, part)))}
+    return {one.id for one in read if (one.id, one.version, one.usage_seq) in now}
 
 
 def unbilled(tx: Connection, *, after: tuple[LeaseId, int] | None, limit: int) -> list[Usage]:

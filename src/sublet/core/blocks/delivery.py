@@ -96,7 +96,6 @@ def _grant(ground: Ground, draft: Draft, block: Lease, placement: Placement) -> 
     assert block.ends_us is not None
     ground.give(placement)
     draft.grant(
-        block,
         Grant(
             lease=block.id,
             version=draft.version(block),
