@@ -107,10 +107,11 @@ class Each:
 
         def together(clause: ColumnElement[Any]) -> ColumnElement[Any]:
             """The clause with the document's columns for what is given row by row."""
-            return visitors.replacement_traverse(clause, {}, swapped)
+            swapped: ColumnElement[Any] = visitors.replacement_traverse(clause, {}, by_column)
+            return swapped
 
-        def swapped(part: Any, **_: Any) -> Any:
-            return document.c[part.key] if _is_given(part) else None
+        def by_column(element: Any, **_: Any) -> Any:
+            return document.c[element.key] if _is_given(element) else None
 
         one, every = what.where(where), what.where(together(where))
         if isinstance(one, Update) and isinstance(every, Update) and values is not None:
