@@ -118,9 +118,9 @@ def test_back_offs_double_up_to_the_longest(count: int) -> None:
     plain = sum(min(MINUTE_US * 2**n, HOUR_US) for n in range(count)) / HOUR_US
     assert backed_off_h(np.array([float(count)]), often, habit)[0] == pytest.approx(plain, rel=1e-4)
     assert backed_off_h(np.array([float(count)]), seldom, habit)[0] == pytest.approx(count / 60, rel=1e-4), "each was worth it"
-    cheap = sum(min(MINUTE_US * 2**n, 8 * MINUTE_US) for n in range(count)) / HOUR_US
+    cheap = sum(min(MINUTE_US * 2**n, 12 * MINUTE_US) for n in range(count)) / HOUR_US
     restart = replace(habit, restart_us=MINUTE_US)
-    assert backed_off_h(np.array([float(count)]), often, restart)[0] == pytest.approx(cheap, rel=1e-4), "8 times what it cost"
+    assert backed_off_h(np.array([float(count)]), often, restart)[0] == pytest.approx(cheap, rel=1e-4), "12 times what it cost"
     losing = replace(habit, checkpoint_us=None)
     assert backed_off_h(np.array([float(count)]), seldom, losing)[0] == pytest.approx(plain), "no attempt is worth anything"
 
@@ -138,7 +138,7 @@ def test_expected_back_offs_are_the_mean_of_those_that_are_played(habit: Habit, 
         kept_us = np.array(
             [kernels.safe_us(int(age * HOUR_US), habit.heeds, habit.checkpoint_us or 0, habit.save_us) for age in ages_h]
         )
-        cost_us = np.maximum(habit.backoff_us, 8 * (ages_h * HOUR_US - kept_us + habit.restart_us))
+        cost_us = np.maximum(habit.backoff_us, 12 * (ages_h * HOUR_US - kept_us + habit.restart_us))
         wait_us = np.minimum(back_off_us, cost_us)
         waits_h += float(np.where(kept_us >= wait_us, habit.backoff_us, wait_us).mean()) / HOUR_US
         back_off_us *= 2

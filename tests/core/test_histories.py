@@ -202,7 +202,7 @@ class History:
             if attempt.id in ends:
                 doubled = min(self.pool.backoff_us * 2 ** (attempt.reclaims - 1), self.pool.backoff_max_us)
                 stopped, saved, ran = ends[attempt.id]
-                longest = min(doubled, max(self.pool.backoff_us, 8 * (ran - saved + self.pool.restart_us)))
+                longest = min(doubled, max(self.pool.backoff_us, 12 * (ran - saved + self.pool.restart_us)))
                 assert attempt.granted_us - stopped >= (self.pool.backoff_us if saved >= longest else longest)
             started = attempt.started_us or attempt.stopped_us
             safe = attempt.stopped_us if attempt.exit_code == 85 else attempt.checkpoint_us or 0

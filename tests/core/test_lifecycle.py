@@ -163,18 +163,18 @@ def test_the_back_off_doubles_with_each_reclaim_up_to_its_bound() -> None:
 @pytest.mark.parametrize(
     ("ended", "waits_s"),
     [
-        ({"exit_code": 85, "started_us": T0}, [60, 60, 60, 480, 480]),  # it saved 400 s when it was told, and will restart
-        ({"exit_code": 85, "started_us": T0 - 200 * S}, [60, 60, 60, 60, 60]),  # more than eight restarts are long
+        ({"exit_code": 85, "started_us": T0}, [60, 60, 60, 480, 720]),  # it saved 400 s when it was told, and will restart
+        ({"exit_code": 85, "started_us": T0 - 400 * S}, [60, 60, 60, 60, 60]),  # more than twelve restarts are long
         ({"exit_code": None, "started_us": T0, "checkpoint_us": T0 + 130 * S}, [60, 60, 240, 480, 960]),
-        ({"exit_code": None, "started_us": T0, "checkpoint_us": T0 + 390 * S}, [60, 60, 60, 480, 560]),  # it lost 10 s
+        ({"exit_code": None, "started_us": T0, "checkpoint_us": T0 + 390 * S}, [60, 60, 60, 480, 840]),  # it lost 10 s
         ({"exit_code": None, "started_us": T0, "checkpoint_us": T0 - 500 * S}, [60, 120, 240, 480, 960]),  # of an earlier one
-        ({"exit_code": None, "started_us": None}, [60, 120, 240, 480, 480]),  # it never began
+        ({"exit_code": None, "started_us": None}, [60, 120, 240, 480, 720]),  # it never began
     ],
 )
 def test_a_back_off_is_as_long_as_what_was_lost_calls_for_and_the_shortest_where_as_much_was_saved(
     ended: dict[str, Any], waits_s: list[int]
 ) -> None:
-    """At most eight times the lost work and the restart of a minute; the doubling alone would go on to an hour."""
+    """At most twelve times the lost work and the restart of a minute; the doubling alone would go on to an hour."""
     for reclaims, wait_s in enumerate(waits_s):
         after = after_handover(handed_in(Cause.RECLAIMED, **ended, reclaims=reclaims))
         assert (after.not_before_us - after.since_us) // S == wait_s

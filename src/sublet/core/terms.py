@@ -33,7 +33,7 @@ class ClassTerms:
     terms_us: tuple[int, ...] = ()  # the lengths it is sold for; empty: open-ended or any
 
 
-BACK_OFF_PER_LOSS = 8
+BACK_OFF_PER_LOSS = 12
 """A reclaimed lease waits at most so many times what its reclaim cost (docs/decisions/0037)."""
 
 TERMS: Mapping[LeaseClass, ClassTerms] = {
