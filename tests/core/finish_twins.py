@@ -61,7 +61,8 @@ def finished(  # noqa: PLR0917 (as the kernel)
             safe = max(0, ran - habit.save_us) // habit.checkpoint_us * habit.checkpoint_us
         left -= min(left, max(0, safe - repeats))
         billed += max(0, ran - habit.free_us)
-        at += ran + habit.turn_us + (habit.backoff_us if safe >= longest else longest)
+        wait = min(longest, max(habit.backoff_us, 12 * (ran - safe + habit.restart_us)))  # twelve times what it cost, at most
+        at += ran + habit.turn_us + (habit.backoff_us if safe >= wait else wait)
         at += quantile(uniform(*key, 2 * reclaims + 2), again)
         longest = min(2 * longest, habit.backoff_max_us)
         reclaims += 1

@@ -113,11 +113,14 @@ def test_numbers_are_spread_evenly() -> None:
 
 @given(count=st.integers(0, 40))
 def test_back_offs_double_up_to_the_longest(count: int) -> None:
-    habit = Habit(heeds=False, backoff_us=MINUTE_US, backoff_max_us=HOUR_US)
+    habit = Habit(heeds=False, restart_us=HOUR_US, backoff_us=MINUTE_US, backoff_max_us=HOUR_US)
     often, seldom = np.array([1e6]), np.array([1e-9])
     plain = sum(min(MINUTE_US * 2**n, HOUR_US) for n in range(count)) / HOUR_US
     assert backed_off_h(np.array([float(count)]), often, habit)[0] == pytest.approx(plain, rel=1e-4)
     assert backed_off_h(np.array([float(count)]), seldom, habit)[0] == pytest.approx(count / 60, rel=1e-4), "each was worth it"
+    cheap = sum(min(MINUTE_US * 2**n, 12 * MINUTE_US) for n in range(count)) / HOUR_US
+    restart = replace(habit, restart_us=MINUTE_US)
+    assert backed_off_h(np.array([float(count)]), often, restart)[0] == pytest.approx(cheap, rel=1e-4), "12 times what it cost"
     losing = replace(habit, checkpoint_us=None)
     assert backed_off_h(np.array([float(count)]), seldom, losing)[0] == pytest.approx(plain), "no attempt is worth anything"
 
@@ -125,3 +128,18 @@ def test_back_offs_double_up_to_the_longest(count: int) -> None:
 def test_a_size_takes_the_row_that_holds_it() -> None:
     risk = Risk((1, 8, 64), np.zeros(1, np.int64), np.ones((2, 3, 1)), np.zeros((3, 2)), np.zeros((3, 2)))
     assert risk.kinds(np.array([1, 2, 8, 9, 64, 65])).tolist() == [0, 1, 1, 2, 2, 2]
+
+
+@pytest.mark.parametrize("habit", [Habit(), Habit(heeds=False), Habit(heeds=False, checkpoint_us=None, restart_us=0)])
+@pytest.mark.parametrize("hazard_h", [0.2, 2.0, 20.0])
+def test_expected_back_offs_are_the_mean_of_those_that_are_played(habit: Habit, hazard_h: float) -> None:
+    ages_h, waits_h, back_off_us = np.random.default_rng(1).exponential(1 / hazard_h, 40_000), 0.0, habit.backoff_us
+    for _ in range(5):
+        kept_us = np.array(
+            [kernels.safe_us(int(age * HOUR_US), habit.heeds, habit.checkpoint_us or 0, habit.save_us) for age in ages_h]
+        )
+        cost_us = np.maximum(habit.backoff_us, 12 * (ages_h * HOUR_US - kept_us + habit.restart_us))
+        wait_us = np.minimum(back_off_us, cost_us)
+        waits_h += float(np.where(kept_us >= wait_us, habit.backoff_us, wait_us).mean()) / HOUR_US
+        back_off_us *= 2
+    assert backed_off_h(np.array([5.0]), np.array([hazard_h]), habit)[0] == pytest.approx(waits_h, rel=0.03)

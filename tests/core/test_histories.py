@@ -189,7 +189,8 @@ class History:
 
     def check_progress(self) -> None:
         """No cycle without progress (volcano-sh/volcano#3729, kubernetes-sigs/kueue#14468, ROCm/spur#881): each attempt that
-        a reclaim cut off had its exempt time, unless its own workload left sooner, and attempts stand ever further apart."""
+        a reclaim cut off had its exempt time, unless its own workload left sooner, and attempts stand as far apart as their
+        losses call for."""
         ends: dict[LeaseId, tuple[int, int]] = {}  # when the last attempt stopped, and what it had saved
         for attempt in self.world.ended:
             if attempt.cause is not Cause.RECLAIMED:
@@ -199,12 +200,13 @@ class History:
             exempt = self.pool.terms[attempt.lease_class].exempt_us
             assert left_early or attempt.stopped_us - attempt.granted_us >= exempt
             if attempt.id in ends:
-                longest = min(self.pool.backoff_us * 2 ** (attempt.reclaims - 1), self.pool.backoff_max_us)
-                stopped, saved = ends[attempt.id]
+                doubled = min(self.pool.backoff_us * 2 ** (attempt.reclaims - 1), self.pool.backoff_max_us)
+                stopped, saved, ran = ends[attempt.id]
+                longest = min(doubled, max(self.pool.backoff_us, 12 * (ran - saved + self.pool.restart_us)))
                 assert attempt.granted_us - stopped >= (self.pool.backoff_us if saved >= longest else longest)
             started = attempt.started_us or attempt.stopped_us
             safe = attempt.stopped_us if attempt.exit_code == 85 else attempt.checkpoint_us or 0
-            ends[attempt.id] = attempt.stopped_us, max(0, safe - started)
+            ends[attempt.id] = attempt.stopped_us, max(0, safe - started), attempt.stopped_us - started
 
 
 _SETTINGS = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

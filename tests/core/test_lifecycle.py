@@ -161,20 +161,23 @@ def test_the_back_off_doubles_with_each_reclaim_up_to_its_bound() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ended", "kept_s"),
+    ("ended", "waits_s"),
     [
-        ({"exit_code": 85, "started_us": T0}, 400),  # it saved when it was told
-        ({"exit_code": None, "started_us": T0, "checkpoint_us": T0 + 130 * S}, 130),
-        ({"exit_code": None, "started_us": T0, "checkpoint_us": T0 - 500 * S}, 0),  # of an earlier attempt
-        ({"exit_code": None, "started_us": None}, 0),
+        ({"exit_code": 85, "started_us": T0}, [60, 60, 60, 480, 720]),  # it saved 400 s when it was told, and will restart
+        ({"exit_code": 85, "started_us": T0 - 400 * S}, [60, 60, 60, 60, 60]),  # more than twelve restarts are long
+        ({"exit_code": None, "started_us": T0, "checkpoint_us": T0 + 130 * S}, [60, 60, 240, 480, 960]),
+        ({"exit_code": None, "started_us": T0, "checkpoint_us": T0 + 390 * S}, [60, 60, 60, 480, 840]),  # it lost 10 s
+        ({"exit_code": None, "started_us": T0, "checkpoint_us": T0 - 500 * S}, [60, 120, 240, 480, 960]),  # of an earlier one
+        ({"exit_code": None, "started_us": None}, [60, 120, 240, 480, 720]),  # it never began
     ],
 )
-def test_the_shortest_back_off_follows_an_attempt_that_saved_as_much_work_as_the_next_would_be_long(
-    ended: dict[str, Any], kept_s: int
+def test_a_back_off_is_as_long_as_what_was_lost_calls_for_and_the_shortest_where_as_much_was_saved(
+    ended: dict[str, Any], waits_s: list[int]
 ) -> None:
-    for reclaims, longest in enumerate([60, 120, 240, 480, 960]):
+    """At most twelve times the lost work and the restart of a minute; the doubling alone would go on to an hour."""
+    for reclaims, wait_s in enumerate(waits_s):
         after = after_handover(handed_in(Cause.RECLAIMED, **ended, reclaims=reclaims))
-        assert (after.not_before_us - after.since_us) // S == (60 if kept_s >= longest else longest)
+        assert (after.not_before_us - after.since_us) // S == wait_s
         assert after.reclaims == reclaims + 1
 
 

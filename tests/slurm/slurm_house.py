@@ -48,7 +48,8 @@ class SlurmHouse:
             spot = replace(TERMS[LeaseClass.SPOT], grace_us=grace_s * SECOND_US, exempt_us=0)
             terms = {**TERMS, LeaseClass.SPOT: spot}
             easy = replace(row.pool, terms=terms, forecast="last_week_peak", backoff_us=backoff_s * SECOND_US)
-            pools.put(tx, replace(easy, stop_us=2 * SECOND_US), now_us=self.plane.clock.now_us())
+            quick = replace(easy, stop_us=2 * SECOND_US, restart_us=SECOND_US)  # what runs here starts again at once
+            pools.put(tx, quick, now_us=self.plane.clock.now_us())
 
     def _open(self) -> ControlPlane:
         settings = Settings(data_dir=self.folder, database=self.url)

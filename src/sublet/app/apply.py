@@ -46,7 +46,7 @@ def apply_pending(database: Database, *, now_us: int) -> Applied:
         waiting = plans.pending(tx) if plans.is_pending(tx) else ()
     for number, plan in waiting:
         moved: set[LeaseId] = set()
-        *parts, last = _portions(plan)
+        *parts, last = _portions(plan, database.portion)
         for part in parts:
             with database.write() as tx:
                 _Applying(tx, part, moved, done).run()
@@ -57,18 +57,18 @@ def apply_pending(database: Database, *, now_us: int) -> Applied:
     return done
 
 
-def _portions(plan: Plan) -> Iterator[Plan]:
+def _portions(plan: Plan, size: int) -> Iterator[Plan]:
     """The plan in parts that are short to write, what the owner waits for first. All items of a lease are in one part."""
     empty = Plan(plan.at_us)
     if plan.job_starts or plan.entitled or plan.kept:
         yield replace(empty, job_starts=plan.job_starts, entitled=plan.entitled, kept=plan.kept)
     for one in plan.reclaims:
-        for first in range(0, len(one), moves.PORTION):
-            yield replace(empty, reclaims=(one.part(first, first + moves.PORTION),))
+        for first in range(0, len(one), size):
+            yield replace(empty, reclaims=(one.part(first, first + size),))
     notices, steps = _by_lease(plan.announced), _by_lease(plan.moves)
     granted, spared = {grant.lease: grant for grant in plan.grants}, {item.lease: item for item in plan.undated}
     ended = dict.fromkeys(name for name in (*notices, *spared, *steps) if name not in granted)
-    for names in portions((*ended, *granted), moves.PORTION):
+    for names in portions((*ended, *granted), size):
         yield replace(
             empty,
             announced=tuple(item for name in names for item in notices.get(name, ())),
@@ -79,9 +79,9 @@ def _portions(plan: Plan) -> Iterator[Plan]:
     for waits in portions(plan.waits):
         yield replace(empty, waits=tuple(waits))
     for auction in plan.auctions:
-        for part in block_deals.parts(auction, moves.PORTION):
+        for part in block_deals.parts(auction, size):
             yield replace(empty, auctions=(part,))
-    for shifts in portions(plan.shifts, moves.PORTION):
+    for shifts in portions(plan.shifts, size):
         yield replace(empty, shifts=tuple(shifts))
     yield replace(empty, prices=plan.prices, reserves=plan.reserves, alarms=plan.alarms)
 

@@ -18,9 +18,6 @@ from sublet.store import events, jobs, leases, nodes, spans, usage
 from sublet.store.database import Tx
 from sublet.store.events import Entry
 
-PORTION = 64
-"""Leases and jobs whose steps are written in one transaction: some 30 ms, for which a request may have to wait."""
-
 LeaseChain = Sequence[Lease]
 JobChain = Sequence[OwnerJob]
 

@@ -86,7 +86,7 @@ def observe(database: Database, mirror: Mirror, sight: Sight) -> Steps:
             rows = {node.id: node for node in nodes.some(tx, health)}
             _note_health(tx, _changed_nodes(rows, sight, {name for name, row in rows.items() if row.down}), sight)
     done = Steps()
-    for names in portions(moved, moves.PORTION):
+    for names in portions(moved, database.portion):
         with database.write() as tx:
             held = leases.some(tx, [LeaseId(name) for name in names], lock=True)  # anew: now nobody else writes them
             news = _news(sold, [*held, *jobs.some(tx, [JobId(name) for name in names])], sight)

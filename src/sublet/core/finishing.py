@@ -12,10 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sublet.core.kernels import finish as kernels
+from sublet.core.terms import BACK_OFF_PER_LOSS
 from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+_AGES = 64
 ATTEMPTS_MAX = 2_000
 """Work that is not done after so many attempts never will be."""
 
@@ -25,8 +27,8 @@ class Habit:
     """How a workload saves and what a reclaim takes. Durations in µs.
 
     `free_us` is not billed at a reclaim: the part of its notice that it ran. `turn_us` passes at least between two runs:
-    hand-over and start. The back-off doubles with each reclaim up to the longest, but is the shortest after a run that saved as
-    much work, as in `lifecycle.after_handover`.
+    hand-over and start. The back-off doubles with each reclaim up to the longest, is no more than a multiple of what the
+    reclaim cost, and is the shortest after a run that saved as much work, as in `lifecycle.after_handover`.
     """
 
     heeds: bool = True  # a notice is answered with a checkpoint
@@ -154,16 +156,29 @@ def expected(
 def backed_off_h(reclaims: Floats, hazard_h: Floats, habit: Habit) -> Floats:
     """All back-offs of so many reclaims together, in hours; between two whole numbers of reclaims linear.
 
-    The n-th is min(first x 2^(n - 1), longest), but only the first where the attempt saved as much work as that, which it did
-    if it ran so long: with probability exp(-hazard x that) at a steady hazard.
+    Each is the mean over the ages at which a run is taken back at a steady hazard, at `_AGES` evenly spaced quantiles.
     """
     first_h, most_h = habit.backoff_us / HOUR_US, habit.backoff_max_us / HOUR_US
     total, number, longest_h = np.zeros_like(reclaims), 0, first_h
-    while first_h:
-        short = -np.expm1(-hazard_h * longest_h) if habit.heeds or habit.checkpoint_us is not None else 1.0
-        each = first_h + (longest_h - first_h) * short
+    if not first_h:
+        return total
+    age_h = -np.log1p(-(np.arange(_AGES) + 0.5) / _AGES) / np.asarray(hazard_h, np.float64)[..., None]
+    kept_h = _kept_h(age_h, habit)
+    worth_h = np.maximum(first_h, BACK_OFF_PER_LOSS * (age_h - kept_h + habit.restart_us / HOUR_US))
+    while True:
+        wait_h = np.minimum(longest_h, worth_h)
+        each = np.where(kept_h >= wait_h, first_h, wait_h).mean(axis=-1)
         if longest_h >= most_h:
             return np.asarray(total + each * np.maximum(0.0, reclaims - number))
         total = total + each * np.clip(reclaims - number, 0.0, 1.0)
         number, longest_h = number + 1, min(2 * longest_h, most_h)
-    return total
+
+
+def _kept_h(age_h: Floats, habit: Habit) -> Floats:
+    """What is safe of runs that were taken back at these ages, as `kernels.finish.safe_us` has it."""
+    if habit.heeds:
+        return age_h
+    if habit.checkpoint_us is None:
+        return np.zeros_like(age_h)
+    every_h = habit.checkpoint_us / HOUR_US
+    return np.floor(np.maximum(0.0, age_h - habit.save_us / HOUR_US) / every_h) * every_h

@@ -89,15 +89,16 @@ def after_exit(lease: Lease, *, exit_code: int | None, at_us: int, checkpoint_us
 def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
     """The lease once its GPUs are clean: over, or waiting for its next attempt.
 
-    Work that was reclaimed waits a back-off that doubles with each reclaim, so that it is not lent and evicted for ever; an
-    attempt that saved as much work as that is long was worth it, and is followed by the shortest one. Work that asked for a
-    restart by itself queues at once.
+    Work that was reclaimed waits a back-off that doubles with each reclaim, so that it is not lent and evicted for ever, but
+    no longer than a multiple of what the reclaim cost; and an attempt that saved as much work as that is long was worth it,
+    and is followed by the shortest one (docs/decisions/0037). Work that asked for a restart by itself queues at once.
     """
     finished = lease.exit_code == 0
     if lease.cause is Cause.RECLAIMED and lease.restartable and not finished:
         reclaims = lease.reclaims + 1
-        longest = pool.back_off_us(reclaims)
-        wait = pool.backoff_us if kept_us(lease) >= longest else longest
+        kept = kept_us(lease)
+        longest = pool.back_off_us(reclaims, lost_us=max(0, ran_us(lease) - kept) + pool.restart_us)
+        wait = pool.backoff_us if kept >= longest else longest
         often = "once" if reclaims == 1 else f"{reclaims} times"
         why = f"reclaimed {often} by the owner; queued again after {wait / 1e6:g} s"
         again = {"reclaims": reclaims, "not_before_us": at_us + wait, "exit_code": lease.exit_code}
@@ -111,6 +112,11 @@ def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
         return _again(lease, Event.REQUEUE, at_us, "saved a checkpoint and asked for a restart (exit code 85)")
     cause = Cause.COMPLETED if finished and lease.cause is Cause.RECLAIMED else lease.cause
     return step(lease, Event.FREE, at=at_us, cause=cause, placement=())
+
+
+def ran_us(lease: Lease) -> int:
+    """How long an attempt that is over ran."""
+    return 0 if lease.started_us is None or lease.stopped_us is None else max(0, lease.stopped_us - lease.started_us)
 
 
 def kept_us(lease: Lease) -> int:

@@ -33,6 +33,9 @@ class ClassTerms:
     terms_us: tuple[int, ...] = ()  # the lengths it is sold for; empty: open-ended or any
 
 
+BACK_OFF_PER_LOSS = 12
+"""A reclaimed lease waits at most so many times what its reclaim cost (docs/decisions/0037)."""
+
 TERMS: Mapping[LeaseClass, ClassTerms] = {
     LeaseClass.SPOT: ClassTerms(grace_us=120 * SECOND_US, exempt_us=120 * SECOND_US, breaking=Breaking.FREE),
     LeaseClass.GUARDED: ClassTerms(
@@ -117,7 +120,7 @@ class Pool:
     evictions_per_tenant: int | None = None  # a tenant with more reclaims in the window below is taken last; None: no bound
     evictions_window_us: int = 24 * HOUR_US
     victim_order: str = "least_loss"  # a key of VICTIM_ORDERS
-    restart_us: int = MINUTE_US  # assumed cost of a restart, in the victim's loss
+    restart_us: int = MINUTE_US  # assumed cost of a restart, in the victim's loss and for the back-off after it
     backoff_us: int = MINUTE_US  # a reclaimed lease waits this long, doubling
     backoff_max_us: int = HOUR_US
     hold_us: int = HOUR_US  # spend reserved ahead for a running lease
@@ -128,9 +131,13 @@ class Pool:
         """From the end of a lease until its GPUs may be given to the next, at most: stop, hand-over, and our seeing both."""
         return self.detection_us + self.stop_us + self.handover_us
 
-    def back_off_us(self, reclaims: int) -> int:
-        """How long a lease waits after its n-th reclaim where the attempt was not worth it (`lifecycle.after_handover`)."""
-        return min(self.backoff_us << min(max(0, reclaims - 1), 30), self.backoff_max_us)
+    def back_off_us(self, reclaims: int, *, lost_us: int | None = None) -> int:
+        """How long a lease waits at most after its n-th reclaim (`lifecycle.after_handover`).
+
+        It doubles; where it is known what the reclaim cost, it is no more than `BACK_OFF_PER_LOSS` times that.
+        """
+        doubled = min(self.backoff_us << min(max(0, reclaims - 1), 30), self.backoff_max_us)
+        return doubled if lost_us is None else min(doubled, max(self.backoff_us, BACK_OFF_PER_LOSS * lost_us))
 
     def longest_handback_us(self, grace_us: int, exempt_left_us: int) -> int:
         """From the owner's submission to GPUs in the owner's hands, at the latest: notice and exempt window overlap."""

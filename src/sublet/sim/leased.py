@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sublet.core.finishing import Habit, Risk
 from sublet.core.ids import TenantId
 from sublet.core.lease import LeaseClass
+from sublet.core.terms import BACK_OFF_PER_LOSS
 from sublet.core.units import HOUR_US, MINUTE_US, SECOND_US, on_grid
 from sublet.sim.opening import Opening
 from sublet.sim.outlook import Blind, Outlook
@@ -164,14 +165,22 @@ def _waits(rows: Ints, habit: Habit) -> tuple[Ints, Ints, Ints]:
     before, after = ordered[:-1], ordered[1:]
     follows = (before[:, 0] == after[:, 0]) & (before[:, 6] == 1) & (after[:, 4] >= 0)
     longest = np.minimum(habit.backoff_us * 2 ** np.minimum(before[follows, 1] - 1, 30), habit.backoff_max_us)
-    back_off = np.where(_kept(before[follows], habit) >= longest, habit.backoff_us, longest)
+    kept = _kept(before[follows], habit)
+    lost = (_ran(before[follows]) - kept).clip(min=0) + habit.restart_us
+    longest = np.minimum(longest, np.maximum(habit.backoff_us, BACK_OFF_PER_LOSS * lost))
+    back_off = np.where(kept >= longest, habit.backoff_us, longest)
     again = (after[follows, 4] - before[follows, 5] - habit.turn_us - back_off).clip(min=0)
     return started[:, 4] - started[:, 3], again, np.searchsorted(np.array(SIZES[:-1]), after[follows, 2], side="left")
 
 
+def _ran(rows: Ints) -> Ints:
+    """How long each run ran (µs)."""
+    return np.where(rows[:, 4] < 0, 0, rows[:, 5] - rows[:, 4])
+
+
 def _kept(rows: Ints, habit: Habit) -> Ints:
     """What each run saved of its work, if it did as is its habit (µs)."""
-    ran = np.where(rows[:, 4] < 0, 0, rows[:, 5] - rows[:, 4])
+    ran = _ran(rows)
     if habit.heeds:
         return ran
     every = habit.checkpoint_us

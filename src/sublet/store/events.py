@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, select
 
 from sublet.core.ids import LeaseId, PoolId, TenantId
+from sublet.store.bulk import insert_all
 from sublet.store.rows import plain
 from sublet.store.schema import events
 
@@ -41,8 +42,7 @@ def append(tx: Connection, entries: Iterable[Entry]) -> None:
         }
         for entry in entries
     ]
-    if rows:
-        tx.execute(insert(events), rows)
+    insert_all(tx, events, rows)
 
 
 def page(

@@ -5,12 +5,13 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, tuple_, update
+from sqlalchemy import Connection, func, literal_column, select, tuple_, update
 
 from sublet.core.errors import NotFound, Stale
 from sublet.core.ids import LeaseId, PoolId, TenantId
 from sublet.core.lease import HELD, Access, Cause, Lease, LeaseClass, State
-from sublet.store.bulk import among, portions
+from sublet.store import bulk
+from sublet.store.bulk import Each, among, given, portions
 from sublet.store.rows import placement_of, placement_text
 from sublet.store.schema import leases, workloads
 
@@ -49,15 +50,27 @@ def of_row(row: Any) -> Lease:
 def insert_all(tx: Connection, new: Sequence[Lease]) -> None:
     """Add new leases."""
     if new:
-        tx.execute(insert(leases), [to_row(lease) for lease in new])
+        bulk.insert_all(tx, leases, [to_row(lease) for lease in new])
 
 
-_SAVE = update(leases).where(
-    (leases.c.id == bindparam("b_id"))
-    & (leases.c.version == bindparam("b_version"))
-    & (leases.c.usage_seq == bindparam("b_usage_seq"))  # or what was metered since would be billed never, or twice
+_SAVE = Each(
+    update(leases),
+    where=(leases.c.id == given(leases.c.id, "b_id"))
+    & (leases.c.version == given(leases.c.version, "b_version"))
+    & (leases.c.usage_seq == given(leases.c.usage_seq, "b_usage_seq")),  # or what was metered since is billed never, or twice
+    values={name: given(leases.c[name], name) for name in _FIELDS if name != "id"},
 )
-_STEPPED = [name for name in _FIELDS if name != "id"]
+_NOTE_CHECKPOINT = Each(
+    update(leases),
+    where=(leases.c.id == given(leases.c.id, "b_id"))
+    & (leases.c.checkpoint_us.is_(None) | (leases.c.checkpoint_us < given(leases.c.checkpoint_us, "b_at"))),
+    values={"checkpoint_us": given(leases.c.checkpoint_us, "b_at")},
+)
+_NOTE_WAIT = Each(
+    update(leases),
+    where=(leases.c.id == given(leases.c.id, "b_id")) & (leases.c.state == State.QUEUED.value),
+    values={"reason": given(leases.c.reason, "b_reason")},
+)
 
 
 def save_all(tx: Connection, moved: Iterable[tuple[Lease, Lease]]) -> None:
@@ -69,34 +82,18 @@ def save_all(tx: Connection, moved: Iterable[tuple[Lease, Lease]]) -> None:
     for read, stepped in moved:
         assert stepped.version > read.version, f"{read.id} was not stepped"
         rows.append(to_row(stepped) | {"b_id": read.id, "b_version": read.version, "b_usage_seq": stepped.usage_seq})
-    if not rows:
-        return
-    statement = _SAVE.values({name: bindparam(name) for name in _STEPPED})
-    for row in rows:
-        row.pop("id")
-    written = tx.execute(statement, rows).rowcount
-    if written != len(rows):
+    if _SAVE.run(tx, rows) != len(rows):
         raise Stale("a lease changed while it was being written; nothing was saved", hint="read again and retry")
 
 
 def note_checkpoints(tx: Connection, seen: Iterable[tuple[LeaseId, int]]) -> None:
     """Record the last proven checkpoint of running leases; it never moves back."""
-    rows = [{"b_id": lease, "b_at": at} for lease, at in seen]
-    if rows:
-        later = (leases.c.checkpoint_us.is_(None)) | (leases.c.checkpoint_us < bindparam("b_at"))
-        tx.execute(
-            update(leases).where((leases.c.id == bindparam("b_id")) & later).values(checkpoint_us=bindparam("b_at")), rows
-        )
+    _NOTE_CHECKPOINT.run(tx, [{"b_id": lease, "b_at": at} for lease, at in seen])
 
 
 def note_waits(tx: Connection, reasons: Iterable[tuple[LeaseId, str]]) -> None:
     """Record why waiting leases wait."""
-    rows = [{"b_id": lease, "b_reason": reason} for lease, reason in reasons]
-    if rows:
-        waiting = leases.c.state == State.QUEUED
-        tx.execute(
-            update(leases).where((leases.c.id == bindparam("b_id")) & waiting).values(reason=bindparam("b_reason")), rows
-        )
+    _NOTE_WAIT.run(tx, [{"b_id": lease, "b_reason": reason} for lease, reason in reasons])
 
 
 def get(tx: Connection, lease: LeaseId, *, tenant: TenantId | None = None, lock: bool = False) -> Lease:

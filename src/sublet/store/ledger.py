@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, update
 
 from sublet.core.errors import NotFound, OverLimit, Stale
 from sublet.core.ids import LeaseId, TenantId
@@ -33,13 +33,25 @@ from sublet.core.ledger import (
 from sublet.core.rating import charge, hold_micro, window_us
 from sublet.core.units import MICRO
 from sublet.core.usage import Usage
-from sublet.store.bulk import among, insert_new, portions
+from sublet.store.bulk import Each, among, given, insert_all, insert_new, portions
 from sublet.store.rows import plain, row_of
 from sublet.store.schema import accounts, holds, leases, transfers
 from sublet.store.usage import mark_billed, mark_settled
 
 _TRANSFER = [column for column in transfers.columns if column.name != "seq"]
 _Attempt = tuple[LeaseId, int]
+_OF_ATTEMPT = (holds.c.lease == given(holds.c.lease, "b_lease")) & (holds.c.attempt == given(holds.c.attempt, "b_attempt"))
+_TAKE = Each(update(holds), where=_OF_ATTEMPT, values={"left_micro": holds.c.left_micro - given(holds.c.left_micro, "b_taken")})
+_CLOSE = Each(delete(holds), where=_OF_ATTEMPT)
+_CHANGE = Each(
+    update(accounts),
+    where=accounts.c.id == given(accounts.c.id, "b_id"),
+    values={
+        "debits_micro": accounts.c.debits_micro + given(accounts.c.debits_micro, "b_debits"),
+        "credits_micro": accounts.c.credits_micro + given(accounts.c.credits_micro, "b_credits"),
+        "held_micro": accounts.c.held_micro + given(accounts.c.held_micro, "b_held"),
+    },
+)
 
 
 def open_accounts(tx: Connection, new: Iterable[Account]) -> None:
@@ -167,8 +179,7 @@ def hold_all(tx: Connection, wanted: Sequence[Hold], *, now_us: int) -> set[Leas
         {"lease": one.lease, "attempt": one.attempt, "account": entry.debit, "left_micro": entry.amount_micro, "extensions": 0}
         for one, entry in fitting
     ]
-    if rows:
-        tx.execute(insert(holds), rows)
+    insert_all(tx, holds, rows)
     return refused
 
 
@@ -222,9 +233,7 @@ def charge_all(tx: Connection, intervals: Sequence[Usage], *, now_us: int) -> li
             uncovered.append(one)
     enter(tx, [charge_transfer(one, at_us=now_us) for one in covered])
     rows = [{"b_lease": lease, "b_attempt": attempt, "b_taken": amount} for (lease, attempt), amount in taken.items() if amount]
-    if rows:
-        mine = (holds.c.lease == bindparam("b_lease")) & (holds.c.attempt == bindparam("b_attempt"))
-        tx.execute(update(holds).where(mine).values(left_micro=holds.c.left_micro - bindparam("b_taken")), rows)
+    _TAKE.run(tx, rows)
     mark_billed(tx, covered)
     return uncovered
 
@@ -239,10 +248,7 @@ def settle_all(tx: Connection, ended: Sequence[Settlement], *, now_us: int) -> N
         entries += settling_transfers(one, left_micro=left, at_us=now_us)
     enter(tx, entries)
     rows = [{"b_lease": one.attempt.lease, "b_attempt": one.attempt.attempt} for one in ended]
-    if rows:
-        tx.execute(
-            delete(holds).where((holds.c.lease == bindparam("b_lease")) & (holds.c.attempt == bindparam("b_attempt"))), rows
-        )
+    _CLOSE.run(tx, rows)
     mark_settled(tx, [one.attempt for one in ended])
 
 
@@ -299,17 +305,7 @@ def enter(tx: Connection, entries: Sequence[Transfer]) -> list[Transfer]:
         {"b_id": name, "b_debits": change.debits_micro, "b_credits": change.credits_micro, "b_held": change.held_micro}
         for name, change in sorted(changes(new).items())
     ]
-    if rows:
-        tx.execute(
-            update(accounts)
-            .where(accounts.c.id == bindparam("b_id"))
-            .values(
-                debits_micro=accounts.c.debits_micro + bindparam("b_debits"),
-                credits_micro=accounts.c.credits_micro + bindparam("b_credits"),
-                held_micro=accounts.c.held_micro + bindparam("b_held"),
-            ),
-            rows,
-        )
+    _CHANGE.run(tx, rows)
     return new
 
 

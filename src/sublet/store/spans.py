@@ -2,28 +2,30 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, Table, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Table, insert, or_, select, update
 
 from sublet.core.ids import NodeId, PoolId
 from sublet.core.occupancy import Level, Span
+from sublet.store.bulk import Each, given, insert_all
 from sublet.store.rows import plain, row_of
 from sublet.store.schema import demand, reserves, spans
 
+_CLOSE = Each(
+    update(spans),
+    where=(spans.c.holder == given(spans.c.holder, "b_holder")) & spans.c.to_us.is_(None),
+    values={"to_us": given(spans.c.to_us, "b_at")},
+)
 _NAMES = ("pool", "node", "mask", "state", "holder", "attempt", "from_us", "to_us")
 
 
 def close(tx: Connection, ends: Iterable[tuple[str, int]]) -> None:
     """End the open spans of each (holder, instant)."""
-    rows = [{"b_holder": holder, "b_at": at} for holder, at in ends]
-    if rows:
-        mine = (spans.c.holder == bindparam("b_holder")) & spans.c.to_us.is_(None)
-        tx.execute(update(spans).where(mine).values(to_us=bindparam("b_at")), rows)
+    _CLOSE.run(tx, [{"b_holder": holder, "b_at": at} for holder, at in ends])
 
 
 def open_all(tx: Connection, new: Sequence[Span]) -> None:
     """Begin spans."""
-    if new:
-        tx.execute(insert(spans), [row_of(span) for span in new])
+    insert_all(tx, spans, [row_of(span) for span in new])
 
 
 def between(tx: Connection, pool: PoolId, from_us: int, to_us: int) -> list[Span]:

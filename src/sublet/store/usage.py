@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, func, select, tuple_, union_all, update
+from sqlalchemy import Connection, exists, func, select, true, tuple_, union_all, update
 
 from sublet.core.errors import Stale
 from sublet.core.ids import LeaseId, PoolId, TenantId
@@ -12,7 +12,7 @@ from sublet.core.lease import Cause, Lease, LeaseClass, State
 from sublet.core.ledger import Purpose
 from sublet.core.usage import Attempt, Usage, UsageKind
 from sublet.store import leases as lease_rows
-from sublet.store.bulk import among, insert_new, portions
+from sublet.store.bulk import Each, among, given, insert_new, portions
 from sublet.store.rows import plain, row_of
 from sublet.store.schema import attempts, leases, transfers, usage
 
@@ -23,6 +23,22 @@ _ENDING = (State.NOTICED.value, State.STOPPING.value)  # an attempt that is over
 _RUNNING = (State.ACTIVE.value, State.NOTICED.value)
 _OF_CHARGE = (
     (transfers.c.lease == usage.c.lease) & (transfers.c.usage_seq == usage.c.seq) & (transfers.c.purpose == Purpose.USAGE)
+)
+_MOVE_METERED = Each(
+    update(leases),
+    where=(leases.c.id == given(leases.c.id, "b_id")) & (leases.c.usage_seq == given(leases.c.usage_seq, "b_seq")),
+    values={"usage_seq": given(leases.c.usage_seq, "n_seq"), "metered_us": given(leases.c.metered_us, "n_us")},
+)
+_MARK_BILLED = Each(
+    update(usage),
+    where=(usage.c.lease == given(usage.c.lease, "b_lease")) & (usage.c.seq == given(usage.c.seq, "b_seq")),
+    values={"billed": true()},
+)
+_MARK_SETTLED = Each(
+    update(attempts),
+    where=(attempts.c.lease == given(attempts.c.lease, "b_lease"))
+    & (attempts.c.attempt == given(attempts.c.attempt, "b_attempt")),
+    values={"settled": true()},
 )
 
 
@@ -49,13 +65,12 @@ def insert_all(tx: Connection, intervals: Iterable[Usage]) -> int:
 
 
 def move_metered(tx: Connection, moved: Sequence[tuple[Lease, Lease]]) -> None:
-    """Note on each (read, metered) lease up to where its usage is recorded, or raise `Stale` if somebody else did so first."""
+    """Note on each (read, metered) lease up to where its usage is recorded, or raise `Stale` if somebody else did so first.
+
+    They are locked already.
+    """
     rows = [{"b_id": old.id, "b_seq": old.usage_seq, "n_seq": new.usage_seq, "n_us": new.metered_us} for old, new in moved]
-    if not rows:
-        return
-    mine = (leases.c.id == bindparam("b_id")) & (leases.c.usage_seq == bindparam("b_seq"))
-    statement = update(leases).where(mine).values(usage_seq=bindparam("n_seq"), metered_us=bindparam("n_us"))
-    if tx.execute(statement, rows).rowcount != len(rows):
+    if _MOVE_METERED.run(tx, rows) != len(rows):
         raise Stale("a lease was metered by somebody else at the same time; nothing was saved", hint="read again and retry")
 
 
@@ -100,10 +115,7 @@ def unbilled(tx: Connection, *, after: tuple[LeaseId, int] | None, limit: int) -
 
 def mark_billed(tx: Connection, intervals: Iterable[Usage]) -> None:
     """Note that the charges of these intervals are in the ledger."""
-    rows = [{"b_lease": one.lease, "b_seq": one.seq} for one in intervals]
-    if rows:
-        mine = (usage.c.lease == bindparam("b_lease")) & (usage.c.seq == bindparam("b_seq"))
-        tx.execute(update(usage).where(mine).values(billed=True), rows)
+    _MARK_BILLED.run(tx, [{"b_lease": one.lease, "b_seq": one.seq} for one in intervals])
 
 
 def of_lease(tx: Connection, lease: LeaseId) -> list[Usage]:
@@ -143,10 +155,7 @@ def unsettled(tx: Connection, *, after: tuple[LeaseId, int] | None, limit: int) 
 
 def mark_settled(tx: Connection, finished: Iterable[Attempt]) -> None:
     """Note that the money of these attempts is done."""
-    rows = [{"b_lease": one.lease, "b_attempt": one.attempt} for one in finished]
-    if rows:
-        mine = (attempts.c.lease == bindparam("b_lease")) & (attempts.c.attempt == bindparam("b_attempt"))
-        tx.execute(update(attempts).where(mine).values(settled=True), rows)
+    _MARK_SETTLED.run(tx, [{"b_lease": one.lease, "b_attempt": one.attempt} for one in finished])
 
 
 def attempts_of(tx: Connection, wanted: Iterable[LeaseId]) -> list[Attempt]:

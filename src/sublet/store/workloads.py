@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from sublet.core.residency import Label
 from sublet.core.workload import Endpoint, Workload
-from sublet.store.bulk import among, portions
+from sublet.store.bulk import among, insert_all, portions
 from sublet.store.schema import workloads
 
 _LABEL = TypeAdapter(Label)
@@ -25,8 +25,7 @@ def put(tx: Connection, holder: str, workload: Workload, label: Label | None = N
 def put_all(tx: Connection, pairs: Iterable[tuple[str, Workload]]) -> None:
     """Add the workloads of several holders."""
     rows = [{"holder": holder, "document": json.dumps(asdict(workload))} for holder, workload in pairs]
-    if rows:
-        tx.execute(insert(workloads), rows)
+    insert_all(tx, workloads, rows)
 
 
 def get_all(tx: Connection, holders: Iterable[str]) -> dict[str, Workload]:

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from sublet.core.terms import BACK_OFF_PER_LOSS
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -92,8 +94,8 @@ def finish(
     [C, Q], evenly spaced quantiles of the wait from asking to the first run, and from having left after a reclaim to the next
     one beyond its back-off.
     `habits` [N, 8]: whether a notice is heeded, checkpoint period (0: none), time to save, work that a new attempt repeats,
-    time that is free at a reclaim, shortest turn-round, back-off, longest back-off: it doubles,
-    and the shortest one follows an attempt that saved as much.
+    time that is free at a reclaim, shortest turn-round, back-off, longest back-off: it doubles, is no more than
+    `BACK_OFF_PER_LOSS` times what was lost and is to be repeated, and the shortest one follows an attempt that saved as much.
     An end of -1: not done after `attempts_max` attempts.
     """
     jobs = work_us.shape[0]
@@ -121,7 +123,8 @@ def finish(
                     break
                 kept = safe_us(age, heeds, every, save)
                 left -= min(left, max(np.int64(0), kept - repeat))
-                wait = back_off if kept >= longest else longest
+                wait = min(longest, max(back_off, BACK_OFF_PER_LOSS * (age - kept + repeats)))
+                wait = back_off if kept >= wait else wait
                 longest = min(2 * longest, back_off_max)
                 at += age + turn + wait + quantile(uniform(key, job, run, np.uint64(draw + 1)), again_us[kind[n]])
                 billed[n, r] += max(np.int64(0), age - free)
