@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from sqlalchemy import delete, insert, select, update
@@ -40,7 +39,7 @@ def test_each_row_changes_what_it_names_and_nothing_else(database: Database) -> 
     names = ["a", "b", "c", "d"]
     with database.write() as tx:
         insert_all(tx, accounts, [_account(name) for name in names] + [_account("dollars", currency="USD")])
-        rows: list[dict[str, Any]] = [
+        rows: list[dict[str, object]] = [
             {"b_id": "a", "b_limit": 2**62, "b_more": -7, "unasked": object()},  # what no clause names is not looked at
             {"b_id": "b", "b_limit": None, "b_more": 1},
             {"b_id": "dollars", "b_limit": 1, "b_more": 1},

@@ -134,9 +134,9 @@ def test_a_size_takes_the_row_that_holds_it() -> None:
 @pytest.mark.parametrize("hazard_h", [0.2, 2.0, 20.0])
 def test_expected_back_offs_are_the_mean_of_those_that_are_played(habit: Habit, hazard_h: float) -> None:
     ages_h, waits_h, back_off_us = np.random.default_rng(1).exponential(1 / hazard_h, 40_000), 0.0, habit.backoff_us
+    every, save = np.int64(habit.checkpoint_us or 0), np.int64(habit.save_us)
     for _ in range(5):
-        every_us, save_us = np.int64(habit.checkpoint_us or 0), np.int64(habit.save_us)
-        kept_us = np.array([kernels.safe_us(np.int64(age * HOUR_US), habit.heeds, every_us, save_us) for age in ages_h])
+        kept_us = np.array([kernels.safe_us(np.int64(age * HOUR_US), habit.heeds, every, save) for age in ages_h])
         cost_us = np.maximum(habit.backoff_us, 12 * (ages_h * HOUR_US - kept_us + habit.restart_us))
         wait_us = np.minimum(back_off_us, cost_us)
         waits_h += float(np.where(kept_us >= wait_us, habit.backoff_us, wait_us).mean()) / HOUR_US

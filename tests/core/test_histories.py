@@ -191,7 +191,7 @@ class History:
         """No cycle without progress (volcano-sh/volcano#3729, kubernetes-sigs/kueue#14468, ROCm/spur#881): each attempt that
         a reclaim cut off had its exempt time, unless its own workload left sooner, and attempts stand as far apart as their
         losses call for."""
-        ends: dict[LeaseId, tuple[int, int, int]] = {}  # when the last attempt stopped, what it had saved, and how long it ran
+        ends: dict[LeaseId, tuple[int, int, int]] = {}  # when the last attempt stopped, what it had saved, how long it ran
         for attempt in self.world.ended:
             if attempt.cause is not Cause.RECLAIMED:
                 continue

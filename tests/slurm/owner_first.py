@@ -111,6 +111,7 @@ def work_of(marks: Path, alive: set[str]) -> Work:
     for path in marks.glob("*.gpus"):
         run, gpus = path.name.removesuffix(".gpus"), int(path.read_text())
         born, saved, last = (_read(marks / f"{run}.{what}") for what in ("born", "saved", "alive"))
+        born = born or saved or last  # its own `date` may have met the signal that it is deaf to
         done.worked_gpu_s += gpus * max(0.0, last - born)
         if run not in alive:
             done.runs_ended += 1
