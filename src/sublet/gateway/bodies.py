@@ -32,25 +32,31 @@ class Bodies:
             if length is not None and request.content.is_eof():  # all of it came with the head, as it mostly does
                 body = request.content.read_nowait() if length else b""
             else:
-                try:
-                    async with asyncio.timeout(self._read_s):
-                        if length is not None:
-                            body = await request.content.readexactly(length) if length else b""
-                        else:
-                            parts: list[bytes] = []
-                            async for part in request.content.iter_any():
-                                size += self._hold(len(part))
-                                parts.append(part)
-                                if size > self.each_max:
-                                    raise too_large(self.each_max)
-                            body = b"".join(parts)
-                except TimeoutError:
-                    raise Refusal(408, f"the body did not come within {self._read_s:g} s", code="request_timeout") from None
-                except asyncio.IncompleteReadError as error:
-                    raise ConnectionResetError("the sender went away") from error
+                async with self._in_time():
+                    if length is not None:
+                        body = await request.content.readexactly(length) if length else b""
+                    else:
+                        parts: list[bytes] = []
+                        async for part in request.content.iter_any():
+                            size += self._hold(len(part))
+                            parts.append(part)
+                            if size > self.each_max:
+                                raise too_large(self.each_max)
+                        body = b"".join(parts)
             yield body
         finally:
             self._held -= size
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """What is awaited within comes soon enough, and whole; else `Refusal` 408 or `ConnectionResetError`."""
+        try:
+            async with asyncio.timeout(self._read_s):
+                yield
+        except TimeoutError:
+            raise Refusal(408, f"the body did not come within {self._read_s:g} s", code="request_timeout") from None
+        except asyncio.IncompleteReadError as error:
+            raise ConnectionResetError("the sender went away") from error
 
     def _hold(self, size: int) -> int:
         if self._held + size > self._all_max:

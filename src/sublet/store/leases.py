@@ -49,8 +49,7 @@ def of_row(row: Any) -> Lease:
 
 def insert_all(tx: Connection, new: Sequence[Lease]) -> None:
     """Add new leases."""
-    if new:
-        bulk.insert_all(tx, leases, [to_row(lease) for lease in new])
+    bulk.insert_all(tx, leases, [to_row(lease) for lease in new])
 
 
 _SAVE = Each(

@@ -92,11 +92,13 @@ def _launch(model: Model, hardware: Hardware, address: Address) -> Launch:
         words += ["--dtype", str(model.options.get("dtype", "float32")), "--enforce-eager"]
     else:
         kv_cache = str(model.options.get("kv_cache", chosen.kv_cache))
-        words += ["--kv-cache-dtype", kv_cache]
-        words += ["--gpu-memory-utilization", f"{chosen.memory_share:g}"] if "kv_cache_gb" not in model.options else []
+        room = ["--kv-cache-dtype", kv_cache]
+        if "kv_cache_gb" not in model.options:
+            room += ["--gpu-memory-utilization", f"{chosen.memory_share:g}"]
+        words += room
         words += ["--dtype", str(model.options["dtype"])] if "dtype" in model.options else []
         words += ["--quantization", str(model.options["quantize"])] if "quantize" in model.options else []
-        why.append(f"--kv-cache-dtype {kv_cache}, --gpu-memory-utilization {chosen.memory_share:g}: the GPU is the lease's")
+        why.append(f"{' '.join(room)}: the GPU is the lease's")
     if (api_servers := int(model.options.get("api_servers", chosen.api_servers))) > 1:
         words += ["--api-server-count", str(api_servers)]
         why.append(f"--api-server-count {api_servers}: one process falls behind this GPU in turning tokens into text")
