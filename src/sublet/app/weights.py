@@ -52,18 +52,16 @@ def look(source: str, server: ServerProgram, *, checksum: str) -> Looked:
         hint = "write the whole path as this machine's nodes see it, `builtin`, or hub:ORG/NAME"
         raise Invalid(f"{source!r} is no whole path", field="source", hint=hint)
     length = _context_of(path, server)
-    return (
-        Looked("", length, "waits to be checked")
-        if checksum
-        else Looked(str(path), length, "" if path == TINY else _closed(path))
-    )
+    if checksum:
+        return Looked("", length, "waits to be checked")
+    return Looked(str(path), length, "" if path == TINY else _closed(path))
 
 
 def _closed(path: Path) -> str:
     """What keeps other users from reading weights, and what to do; where we may, a replica gets a user of its own."""
     if os.geteuid() != 0:
         return ""
-    inside = list(path.rglob("*")) if path.is_dir() else []
+    inside = [one for one in path.rglob("*") if one.exists()] if path.is_dir() else []
     needs = [(one, 0o001) for one in reversed(path.resolve().parents)]
     needs += [(one, 0o005 if one.is_dir() else 0o004) for one in (path, *inside)]
     closed = next((one for one, bits in needs if one.stat().st_mode & bits != bits), None)
