@@ -245,7 +245,10 @@ def test_only_an_end_of_the_tenants_own_is_paid_for_to_the_end(cause: Cause) -> 
     mine = {Cause.COMPLETED, Cause.RELEASED}
     assert forgone_micro(lease, record) == (rest_micro(lease, HOUR0 + HOUR_US) if cause in mine else 0)
     if cause is Cause.FAILED:
-        assert forgone_micro(lease, replace(record, exit_code=1)) == rest_micro(lease, HOUR0 + HOUR_US)
+        ran = replace(record, started_us=HOUR0, exit_code=1)
+        assert forgone_micro(lease, ran) == rest_micro(lease, HOUR0 + HOUR_US)
+        assert forgone_micro(lease, replace(ran, exit_code=None)) == 0, "its node failed"
+        assert forgone_micro(lease, replace(ran, started_us=None)) == 0, "it could not be started"
 
 
 def test_a_shortened_block_and_its_rest_cost_what_the_whole_did() -> None:

@@ -186,10 +186,14 @@ def test_work_that_asked_for_a_restart_queues_at_once() -> None:
     assert (after.state, after.not_before_us, after.reclaims) == (State.QUEUED, T0, 0)
 
 
-def test_a_run_lost_with_its_node_is_tried_again_after_a_while_but_not_one_that_never_ran() -> None:
+def test_a_run_lost_with_its_node_is_tried_again_after_a_while_but_not_one_that_cannot_be_started() -> None:
     after = after_handover(handed_in(Cause.FAILED, None, reclaims=3))
     assert (after.state, after.not_before_us, after.reclaims) == (State.QUEUED, T0 + 560 * S, 3)
-    assert after_handover(handed_in(Cause.FAILED, None, started_us=None)).state is State.ENDED
+    never = handed_in(Cause.FAILED, None, started_us=None)
+    assert after_handover(never).not_before_us == T0 + 560 * S and lifecycle.goes_on(never)
+    assert after_handover(replace(never, restartable=False)).state is State.ENDED
+    unstartable = handed_in(Cause.FAILED, 126, started_us=None)
+    assert after_handover(unstartable).state is State.ENDED and not lifecycle.goes_on(unstartable)
 
 
 def test_the_next_attempt_keeps_what_was_saved() -> None:

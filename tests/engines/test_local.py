@@ -402,7 +402,7 @@ def test_a_shell_that_cannot_start_says_so_and_is_not_billed(state: Path, monkey
     monkeypatch.setattr(environment, "shell", lambda: "/nowhere/bash")
     run = rig.start("exits with 7")
     seen = rig.until(run, Phase.EXITED)
-    assert seen.started_us is None and seen.exit_code is None and "could not be started" in seen.evidence["error"]
+    assert seen.started_us is None and seen.exit_code == 126 and "could not be started" in seen.evidence["error"]
 
 
 def test_setup_comes_first_and_its_failure_ends_the_run(local: Rig) -> None:

@@ -24,7 +24,7 @@ from sublet.core.usage import Attempt
 from sublet.core.workload import Workload
 from sublet.engines.slurm.make import make
 from sublet.engines.slurm.site import Cluster as Site
-from sublet.store import jobs, leases, ledger, pools, tenants, usage
+from sublet.store import events, jobs, leases, ledger, pools, tenants, usage
 from sublet.store.database import Database
 from sublet.store.tenants import Tenant
 
@@ -102,11 +102,20 @@ class SlurmHouse:
         began = time.monotonic()
         while not what():
             if time.monotonic() - began > within_s:
-                told = [(one.id, one.state, one.cause, one.reason) for one in self.live()]
-                raise AssertionError(f"not within {within_s} s: {said}; {told}; failing: {self.plane.loops.failing}")
+                raise AssertionError(f"not within {within_s} s: {said}; {self._state_of_things()}")
             self.tick()
             time.sleep(0.05)
         return time.monotonic() - began
+
+    def _state_of_things(self) -> str:
+        """What a test that waited in vain shows: the leases there are, what became of others, what fails, and Slurm's queue."""
+        live = [(one.id, one.state, one.cause, one.reason) for one in self.live()]
+        with self.database.read() as tx:
+            over = [entry for entry in events.page(tx, limit=1_000) if entry.kind in {"lease.exited", "lease.ended"}]
+            attempts = usage.attempts_of(tx, {entry.lease for entry in over if entry.lease is not None})
+        told = [(entry.lease, entry.kind, entry.reason, entry.data) for entry in over]
+        queue = self.cluster.run("squeue", "-h", "-t", "all", "-o", "%i %T %r %N %k", check=False)
+        return f"live {live}; over {told}; {attempts}; failing {self.plane.loops.failing}; queue {queue}"
 
     def until_active(self, *wanted: LeaseId) -> None:
         self.until(lambda: all(self.lease(one).state is State.ACTIVE for one in wanted), said="active leases")

@@ -1,5 +1,6 @@
 """Crashes at every joint: no lease is lost, and none runs twice."""
 
+import json
 import os
 import signal
 import tempfile
@@ -18,7 +19,7 @@ from slurm_cluster import Cluster
 from small_disk import NoDisk, SmallDisk, small_disk
 from sublet.core.errors import Unavailable
 from sublet.core.ids import RunId
-from sublet.core.lease import State
+from sublet.core.lease import Cause, State
 from sublet.core.owner import JobState
 from sublet.engines.protocol import Phase
 from sublet.engines.slurm.engine import ALIVE_EVERY_S, JOB_RECORD, SlurmEngine
@@ -131,12 +132,22 @@ def test_a_job_that_an_operator_cancels_ends_as_such(one_node: Cluster, on: Call
     rig.end_all()
 
 
+def test_a_job_that_an_operator_cancels_before_it_began_ends_as_such(one_node: Cluster, on: Callable[..., Site]) -> None:
+    site = on(one_node, held=True)
+    rig = rig_on(site)
+    run = rig.start(ONCE)
+    rig.until(run, Phase.STARTING)
+    one_node.run("scancel", str(json.loads((site.shared / "runs" / run / JOB_RECORD).read_text())["job"]))
+    assert rig.until(run, Phase.EXITED).exit_code == -signal.SIGTERM
+    rig.end_all()
+
+
 def test_no_python_on_the_node_is_said(one_node: Cluster, on: Callable[..., Site]) -> None:
     site = on(one_node, python="/opt/no/such/python3")
     rig = rig_on(site)
     run = rig.start("true")
     seen = rig.until(run, Phase.EXITED)
-    assert seen.started_us is None and "/opt/no/such/python3" in seen.evidence["error"]
+    assert seen.started_us is None and seen.exit_code == 127 and "/opt/no/such/python3" in seen.evidence["error"]
     rig.end_all()
 
 
@@ -254,6 +265,21 @@ def test_leases_live_through_the_death_of_slurmctld(house: SlurmHouse) -> None:
         time.sleep(0.1)
     assert {house.lease(one).state for one in leased} == {State.ACTIVE}
     assert {house.lease(one).attempt for one in leased} == {1}
+
+
+def test_a_lease_that_was_given_a_node_which_had_just_died_begins_elsewhere(house: SlurmHouse) -> None:
+    """Slurm takes a while to notice, and its job would then wait for that node for ever while others are free."""
+    house.tick()
+    dead = min(house.cluster.nodes())
+    house.cluster.kill(dead)
+    leased = [house.ask(8) for _ in range(2)]
+    house.until_active(*leased)
+    (late,) = [one for one in leased if house.lease(one).attempt == 2]
+    (lost,) = house.attempts(late)
+    assert (lost.started_us, lost.cause, lost.exit_code) == (None, Cause.FAILED, None)
+    assert dead not in {node for one in leased for node, _ in house.lease(one).placement}
+    house.cluster.start(dead)
+    house.cluster.until_responding()
 
 
 def test_a_lease_whose_node_is_lost_comes_again_elsewhere_and_its_old_run_is_ended(house: SlurmHouse) -> None:

@@ -105,8 +105,9 @@ def after_handover(pool: Pool, lease: Lease, *, at_us: int) -> Lease:
         return _again(lease, Event.REQUEUE, at_us, why, **again)
     if lease.cause is Cause.BUDGET and lease.restartable and not finished:
         return _again(lease, Event.PAUSE, at_us, "the spend limit is used up; it goes on when the limit is raised")
-    if lease.cause is Cause.FAILED and lease.exit_code is None and lease.started_us is not None and lease.restartable:
-        why = "its run was lost with its node, which is not its fault; queued again"
+    if _is_lost(lease) and lease.restartable:
+        what = "its run was lost with its node" if lease.started_us is not None else "its node failed before it began"
+        why = f"{what}, which is not its fault; queued again"
         return _again(lease, Event.REQUEUE, at_us, why, not_before_us=at_us + pool.backoff_us)
     if lease.cause is Cause.COMPLETED and lease.exit_code == CHECKPOINTED_EXIT and lease.restartable:
         return _again(lease, Event.REQUEUE, at_us, "saved a checkpoint and asked for a restart (exit code 85)")
@@ -130,8 +131,15 @@ def kept_us(lease: Lease) -> int:
 def goes_on(lease: Lease) -> bool:
     """Whether a lease in hand-over queues again without any back-off for what the owner did: it crashed, or was lost."""
     asked = lease.cause is Cause.COMPLETED and lease.exit_code == CHECKPOINTED_EXIT
-    lost = lease.cause is Cause.FAILED and lease.exit_code is None and lease.started_us is not None
-    return lease.state is State.HANDOVER and lease.restartable and (asked or lost)
+    return lease.state is State.HANDOVER and lease.restartable and (asked or _is_lost(lease))
+
+
+def _is_lost(lease: Lease) -> bool:
+    """Whether an attempt ended without anybody knowing how, or before it began: then it was the node that failed.
+
+    A workload that ended by itself, or could not be started, has an exit code.
+    """
+    return lease.cause is Cause.FAILED and lease.exit_code is None
 
 
 def _again(lease: Lease, event: Event, at_us: int, reason: str, **data: int | None) -> Lease:

@@ -34,7 +34,7 @@ class Seen:
     phase: Phase
     started_us: int | None = None
     exited_us: int | None = None  # the real end, also when nobody was watching
-    exit_code: int | None = None  # negative: ended by that signal; None: unknown
+    exit_code: int | None = None  # negative: ended by that signal; None: unknown, so its node failed and it may come again
     checkpoint_us: int | None = None  # the last checkpoint the workload marked
     evidence: Mapping[str, str] = field(default_factory=dict)  # of the hand-over, or of what went wrong
     taken_us: int | None = None  # the owner's own scheduler takes its GPUs, without an order of ours, and said so then

@@ -63,9 +63,9 @@ def rest_micro(lease: Lease, from_us: int) -> int:
 def forgone_micro(lease: Lease, attempt: Attempt) -> int:
     """The price of what was left of a block when its tenant let it end; 0 where it was not the tenant who ended it.
 
-    A run that was lost with its node (no exit code) is nobody's choice: the rest costs nothing.
+    A run that was lost with its node (no exit code), or never began, is nobody's choice: the rest costs nothing.
     """
-    lost = attempt.cause is Cause.FAILED and attempt.exit_code is None
+    lost = attempt.cause is Cause.FAILED and (attempt.exit_code is None or attempt.started_us is None)
     if not lease.is_bought or attempt.cause not in FORGONE_BY or lost:
         return 0
     return rest_micro(lease, attempt.stopped_us)

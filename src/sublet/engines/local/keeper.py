@@ -28,6 +28,9 @@ HEARTBEAT_MS = 1_000
 LOCK_TRIES = 2_000  # of 5 ms each
 EVERY_CHILD = 0x4000_0000
 """`__WALL` of waitpid(2): children of any kind, those too that end without a SIGCHLD."""
+UNSTARTABLE = "could not be started"
+CANNOT_BE_INVOKED = 126
+"""What shells say of a command that is there and cannot be run."""
 KILL_ROUNDS = 200  # of 25 ms each
 
 
@@ -85,7 +88,7 @@ class Keeper:
             launch.adopt_orphans()
             self._child = launch.launch(self._spec)
         except OSError as error:
-            self._life.error = f"could not be started: {error}"
+            self._life.error = f"{UNSTARTABLE}: {error}"
             self._record_exit()
             return
         for fd in (self._wake, self._child_wake, self._child.output, self._child.ready):
@@ -135,7 +138,7 @@ class Keeper:
                 self._signal(self._life.pending.pop(0))
         elif closed and self._life.started_us is None:
             reason = self._ready_text.removeprefix(launch.FAILED).decode(errors="replace")
-            self._life.error = f"could not be started: {reason or 'its sandbox or shell failed, see its log'}"
+            self._life.error = f"{UNSTARTABLE}: {reason or 'its sandbox or shell failed, see its log'}"
 
     def _orders(self) -> dict[str, Any]:
         with locked_orders(self._run, write=False) as (_, orders):
@@ -265,7 +268,12 @@ class Keeper:
         self._run.publish(self._run.exited, record)
 
     def _exit_code(self) -> int | None:
-        """The shell's code; negative for a signal. A sandbox tells of our SIGKILL as 137."""
+        """The shell's code; negative for a signal. A sandbox tells of our SIGKILL as 137.
+
+        A shell that could not be started has the code that shells give for that; one that was ended first has none.
+        """
+        if self._life.started_us is None and self._life.error.startswith(UNSTARTABLE):
+            return CANNOT_BE_INVOKED
         if self._life.status is None or self._life.started_us is None:
             return None
         code = os.waitstatus_to_exitcode(self._life.status)

@@ -275,7 +275,7 @@ class SlurmEngine:
         records.write(fresh.exited, never_started(_now_us(), NEVER))
         fresh.path.rename(run.path)
 
-    def _end_unbegun(self, name: RunId, run: RunDir) -> bool:
+    def _end_unbegun(self, name: RunId, run: RunDir, why: str = NEVER) -> bool:
         """End a run that no job has taken yet; False if one has."""
         try:
             (run.path / TAKEN).symlink_to(BURIED)
@@ -283,7 +283,7 @@ class SlurmEngine:
             if observation.taken_by(run) != BURIED:
                 return False
         if not run.exited.exists():
-            records.write(run.exited, never_started(_now_us(), NEVER))
+            records.write(run.exited, never_started(_now_us(), why))
         self._cancel(name, run)
         return True
 
@@ -326,17 +326,35 @@ class SlurmEngine:
         job = None if taken == BURIED else _of_run(jobs, taken)
         if job is not None or taken == BURIED:  # a job queued twice, its answer having been lost, need not find that out itself
             self._doomed.update(one.id for one in jobs if one is not job and one.state in WAITING)
-        if taken == BURIED:
+        waiting = job if job is not None and job.state in WAITING else None
+        if taken == BURIED or (waiting and taken is None and self._ends_hopeless(name, run, waiting)):
             return self._keep(observation.ended(name, run, None, now_us=now_us))
-        if job is None and not self._is_gone(name, run, taken, look):
-            return Seen(name, Phase.STARTING)
-        if job is not None and job.state in WAITING:
+        if waiting or (job is None and not self._is_gone(name, run, taken, look)):
             return Seen(name, Phase.STARTING)
         if observation.ends(run, job):
             return self._keep(observation.ended(name, run, job, now_us=now_us))
         spec = self._once(run.spec)
         assert spec is not None, f"{run.path} has no spec"
         return observation.living(name, job, now_us=now_us, started=self._once(run.started), spec=spec)
+
+    def _ends_hopeless(self, name: RunId, run: RunDir, job: Job) -> bool:
+        """End a run whose job would wait for nothing."""
+        why = self._cannot_begin(run, job)
+        return bool(why) and self._end_unbegun(name, run, why)
+
+    def _cannot_begin(self, run: RunDir, job: Job) -> str:
+        """Why a job that waits will not begin where it is to; empty if it may. What is the owner's waits for its nodes.
+
+        A lease was given nodes that were free: it has nothing to wait for, and others may be free while these are down.
+        """
+        spec = self._once(run.spec)
+        if spec is None or spec["is_owner"]:
+            return ""
+        if "requeue" in job.reason.lower():  # "launch failed requeued held": Slurm tries no more
+            return f"Slurm does not start its job: {job.reason}"
+        known = self._queue.known_nodes()
+        unfit = [f"{node}: {known[node].problem}" for node, _ in spec["nodes"] if node in known and known[node].problem]
+        return f"its node failed before it began ({unfit[0]})" if unfit else ""
 
     def _is_gone(self, name: RunId, run: RunDir, taken: str | None, look: Look) -> bool:
         """Whether a run without a job in the queue is over, rather than not queued yet."""

@@ -6,6 +6,7 @@ can make a run longer or shorter than its job.
 """
 
 import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -98,11 +99,14 @@ def _instants(run: RunDir, told: Mapping[str, Any] | None, job: Job | None, now_
 
 
 def _exit_code(told: Mapping[str, Any] | None, job: Job | None, started_us: int | None) -> int | None:
+    """None where nobody knows, or where its node failed before it began: then it is not the workload that ended it."""
     if told is not None:
         code: int | None = told["code"]
         return code
-    if started_us is None or job is None or job.state not in FINAL or job.state == "NODE_FAIL":
+    if job is None or job.state not in FINAL or job.state == "NODE_FAIL":
         return None
+    if started_us is None:  # an operator's word, or the batch script's: no Python, say. A failed launch has no code
+        return -signal.SIGTERM if job.state == "CANCELLED" else os.waitstatus_to_exitcode(job.exit_status & 0xFF00) or None
     if os.WIFSIGNALED(job.exit_status):
         return -os.WTERMSIG(job.exit_status)
     return os.waitstatus_to_exitcode(job.exit_status) or None  # 0 without a word of the agent proves no success
