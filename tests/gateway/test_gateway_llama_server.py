@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import jsonschema_rs
 import orjson
 import pytest
 from api_house import House, house
@@ -19,7 +21,7 @@ from api_house import House, house
 import sublet.weights
 from event_loop import run
 from sublet.core.ids import TenantId
-from sublet.core.model import Tier
+from sublet.core.model import ReplicaState, Tier
 from sublet.store import model_requests
 
 pytest.importorskip("xllamacpp", reason="llama.cpp's server comes with the extra `models`")
@@ -148,6 +150,91 @@ def assert_same(text: str, whole: str, clear: list[tuple[int, float]], body: dic
     return False
 
 
+NOTE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "kind": {"enum": ["short", "long"]},
+        "text": {"type": "string", "minLength": 500, "maxLength": 520},
+        "sure": {"type": "boolean"},
+    },
+    "required": ["kind", "text", "sure"],
+}
+CALL: dict[str, Any] = {
+    "model": "llama",
+    "messages": [{"role": "user", "content": "Take a note."}],
+    "tools": [
+        {"type": "function", "function": {"name": "note", "description": "Keep a text", "parameters": NOTE}},
+        {"type": "function", "function": {"name": "note_again", "parameters": NOTE}},
+    ],
+    "tool_choice": "required",
+    "max_tokens": 800,
+}
+
+
+def draw(temperature: float) -> dict[str, Any]:
+    return CALL | {"temperature": temperature}
+
+
+async def called(
+    session: aiohttp.ClientSession, home: House, body: dict[str, Any], *, at: int = 0, do: Any = None
+) -> tuple[list[Any], str, Any]:
+    """A streamed call: (its heads, its arguments, the usage). After so many pieces something is done."""
+    heads, arguments, usage, ended, pieces = [], "", None, False, 0
+    document = body | {"stream": True, "stream_options": {"include_usage": True}}
+    headers = {"Authorization": f"Bearer {home.key}"}  # type: ignore[attr-defined]
+    async with session.post(f"{home.url}/chat/completions", json=document, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        async for line in answer.content:
+            ended = ended or line.startswith(b"data: [DONE]")
+            if not line.startswith(b"data: {"):
+                continue
+            chunk = orjson.loads(line[6:])
+            assert "error" not in chunk, chunk
+            usage = chunk.get("usage") or usage
+            for choice in chunk["choices"]:
+                assert not choice["delta"].get("content") and choice["finish_reason"] in {None, "tool_calls"}
+                for call in choice["delta"].get("tool_calls", ()):
+                    heads += [call] if "id" in call else []
+                    arguments += call["function"]["arguments"]
+                    pieces += 1
+            if do is not None and pieces >= at:
+                do = await do()
+    assert ended
+    return heads, arguments, usage
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_a_streamed_call_goes_on_elsewhere(tmp_path: Path, servers: Any, temperature: float) -> None:
+    """Its server stands still in the middle and is then drained: the rest comes from another, drawn by chance or not."""
+    (process, first), (_, second), _ = servers
+    with house(tmp_path) as home:
+        home.key = home.tenant()  # type: ignore[attr-defined]
+        home.model(context_length=1_024)
+        home.replica("first", first)
+        home.open()
+
+        async def drain() -> None:
+            process.send_signal(signal.SIGSTOP)
+            await asyncio.to_thread(home.replica, "second", second)
+            await asyncio.to_thread(home.put, "first", ReplicaState.DRAINING)
+
+        async def both() -> Any:
+            async with aiohttp.ClientSession() as session:
+                return await called(session, home, draw(temperature), at=8, do=drain)
+
+        try:
+            heads, arguments, usage = run(both())
+        finally:
+            process.send_signal(signal.SIGCONT)
+        home.shut()
+        with home.database.read() as tx:
+            (row,) = model_requests.page(tx, tenant=TenantId("acme"))
+    assert len(heads) == 1 and heads[0]["function"]["name"] in {"note", "note_again"} and heads[0]["id"].startswith("call_")
+    jsonschema_rs.validate(NOTE, json.loads(arguments))
+    assert (row.moves, row.counted, row.outcome) == (1, "server", "done")
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (row.input_tokens, row.output_tokens)
+
+
 def test_streams_move_between_llama_servers_byte_for_byte(tmp_path: Path, servers: Any) -> None:
     """Two servers are killed in the middle of all streams."""
     (first_process, first), (second_process, second), (_, third) = servers
@@ -209,3 +296,9 @@ def test_a_prompt_that_is_too_long_and_a_schema_that_cannot_be_read(tmp_path: Pa
         bad = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
         status, found = run(once({"messages": [{"role": "user", "content": "x"}], "response_format": bad, "max_tokens": 4}))
         assert status == 400 and found["error"]["type"] == "invalid_request_error"
+        tool = {"type": "function", "function": {"name": "x", "parameters": {"type": "object", "properties": {
+            "a": {"type": "nonsense"}}, "required": ["a"]}}}  # fmt: skip
+        call = {"messages": [{"role": "user", "content": "x"}], "tools": [tool], "tool_choice": "required", "max_tokens": 4}
+        for stream in (False, True):
+            status, found = run(once(call | {"stream": stream}))
+            assert status == 400 and found["error"]["type"] == "invalid_request_error" and "nonsense" in found["error"]["message"]

@@ -6,7 +6,7 @@ from typing import Any
 from sublet.gateway.refusals import invalid
 
 Tool = Mapping[str, Any]
-_NAMING = frozenset({"function", "custom"})
+_NAMING = ("function", "custom")  # what a choice can name; it may be of any type, so this is no set
 _ALLOWED = "allowed_tools"
 
 
