@@ -189,7 +189,8 @@ def test_whole_answers_of_several_choices() -> None:
     binding = bound_to([WEIGH, STOP], "x")
     texts = ['{"name": "stop", "arguments": {}}', '{"name": "weigh", "arguments": {"root": {}}}']
     choices = [
-        {"index": nth, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"} for nth, text in enumerate(texts)
+        {"index": nth, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        for nth, text in enumerate(texts)
     ]
     binding.turn({"choices": choices})
     messages: list[Any] = [choice["message"] for choice in choices]

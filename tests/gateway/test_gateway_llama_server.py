@@ -301,4 +301,6 @@ def test_a_prompt_that_is_too_long_and_a_schema_that_cannot_be_read(tmp_path: Pa
         call = {"messages": [{"role": "user", "content": "x"}], "tools": [tool], "tool_choice": "required", "max_tokens": 4}
         for stream in (False, True):
             status, found = run(once(call | {"stream": stream}))
-            assert status == 400 and found["error"]["type"] == "invalid_request_error" and "nonsense" in found["error"]["message"]
+            assert (
+                status == 400 and found["error"]["type"] == "invalid_request_error" and "nonsense" in found["error"]["message"]
+            )
