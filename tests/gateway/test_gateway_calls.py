@@ -7,6 +7,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from aiohttp import web
 from api_house import House, house
 from test_gateway_requests import asked
 
@@ -245,17 +246,16 @@ def home(tmp_path: Path) -> Any:
         yield made
 
 
-def opened(home: House, server: str) -> tuple[str, Talker]:
-    """(key, the server): one of llama.cpp's kind, whose template shows no tools."""
-    key, talker = home.tenant(), Talker()
+def opened(home: House, server: str, talker: Talker | None = None) -> tuple[str, Talker]:
+    """(key, the server): one whose template shows no tools."""
+    key, talker = home.tenant(), talker or Talker()
     home.model(server=server)
     home.replica("a", home.talker("a", talker))
     home.open()
     return key, talker
 
 
-def test_a_server_that_breaks_its_word_costs_nothing(home: House) -> None:
-    """The talker knows no schema, so it says what it always says."""
+def test_what_a_template_does_not_show_stands_in_the_messages(home: House) -> None:
     key, talker = opened(home, "llamacpp")
     status, found, _ = asked(home, key, body(tool_choice="required", max_tokens=8))
     assert status == 200 and "tool_calls" not in found["choices"][0]["message"], "cut off before anybody knows what is called"
@@ -266,6 +266,30 @@ def test_a_server_that_breaks_its_word_costs_nothing(home: House) -> None:
     assert [one["role"] for one in talker.asked[-1]["messages"]] == ["user", "assistant", "user"]
     asked(home, key, body(max_tokens=2))
     assert talker.asked[-1]["tools"] == [WEIGH, STOP] and "response_format" not in talker.asked[-1]
+
+
+class Template(Talker):
+    """Counts who asks for what its template makes of a conversation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rendered = 0
+
+    async def _template(self, request: web.Request) -> web.Response:
+        self.rendered += 1
+        return await super()._template(request)
+
+
+def test_only_requests_with_tools_ask_for_the_template_and_only_once(home: House) -> None:
+    talker = Template()
+    key, _ = opened(home, "llamacpp", talker)
+    for more in ({}, {"tools": [WEIGH]}, {"tools": [WEIGH], "tool_choice": "auto"}):
+        asked(home, key, {"model": "llama", "messages": HELLO, "max_tokens": 2} | more)
+    assert talker.rendered == 0
+    for _ in range(3):
+        asked(home, key, body(tool_choice="required", max_tokens=2))
+        asked(home, key, {"model": "llama", "messages": turns(), "max_tokens": 2})
+    assert talker.rendered == 1
 
 
 def test_a_server_of_others_gets_what_was_asked(home: House) -> None:
