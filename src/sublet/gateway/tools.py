@@ -41,7 +41,7 @@ def narrowed(body: dict[str, Any]) -> dict[str, Any]:
 
 def has_turns(messages: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a conversation has the answer of a tool in it."""
-    return any(message["role"] == "tool" for message in messages)
+    return "tool" in [message["role"] for message in messages]
 
 
 def part_of(tool: Tool) -> Mapping[str, Any]:
