@@ -16,7 +16,7 @@ from sublet.app.clock import Clock
 from sublet.app.control import ControlPlane
 from sublet.app.settings import Settings
 from sublet.app.tasks import LeaseRequest
-from sublet.core.ids import JobId, ModelName, PoolId, TenantId
+from sublet.core.ids import JobId, ModelName, TenantId
 from sublet.core.lease import LeaseClass
 from sublet.core.model import Model, Replica, ReplicaState, Serving, Tier
 from sublet.core.terms import TERMS
@@ -24,6 +24,7 @@ from sublet.core.units import SECOND_US
 from sublet.core.workload import Workload
 from sublet.engines.local.devices import CpuSlots
 from sublet.engines.local.engine import LocalEngine
+from sublet.engines.protocol import Engine
 from sublet.gateway.servers import SERVERS
 from sublet.store import events, leases, models, pools
 from sublet.store.database import Database
@@ -36,14 +37,17 @@ TINY = ModelName("tiny")
 
 
 class ModelHouse:
-    """`slots` CPU slots. `pass_time` runs every loop once."""
+    """On `slots` CPU slots, or wherever `engine` says. `pass_time` runs every loop once."""
 
-    def __init__(self, folder: Path, url: str, *, slots: int = 2) -> None:
+    def __init__(
+        self, folder: Path, url: str, *, slots: int = 2, engine: Callable[[], Engine] | None = None, **settings: Any
+    ) -> None:
         self.folder, self.url, self.slots = folder, url, slots
+        self._engine, self.settings = engine or self._cpu_slots, settings
         self.database = Database(url)
         self.plane = self._open()
         with self.database.write() as tx:
-            pool = pools.get(tx, PoolId("cpu")).pool
+            (pool,) = (row.pool for row in pools.everything(tx))
             spot = replace(TERMS[LeaseClass.SPOT], grace_us=20 * SECOND_US, exempt_us=0)
             short: dict[str, Any] = {
                 "detection_us": 15_625,
@@ -56,9 +60,11 @@ class ModelHouse:
             )
 
     def _open(self) -> ControlPlane:
-        engine = LocalEngine(self.folder / "engine", devices=CpuSlots(self.slots), name="cpu", hidden=(self.folder,))
-        settings = Settings(data_dir=self.folder / "data", database=self.url, replica_ports=PORTS)
-        return ControlPlane(settings, self.database, engine, Clock(), servers=SERVERS)
+        settings = Settings(data_dir=self.folder / "data", database=self.url, replica_ports=PORTS, **self.settings)
+        return ControlPlane(settings, self.database, self._engine(), Clock(), servers=SERVERS)
+
+    def _cpu_slots(self) -> Engine:
+        return LocalEngine(self.folder / "engine", devices=CpuSlots(self.slots), name="cpu", hidden=(self.folder,))
 
     def reopen(self) -> None:
         """As after a kill: another control plane over the same database and the same runs."""

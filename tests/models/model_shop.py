@@ -22,7 +22,7 @@ class Shop:
 
     def __init__(self, cpu: ModelHouse) -> None:
         self.cpu, self._over = cpu, threading.Event()
-        settings = Settings(data_dir=cpu.folder / "data", database=cpu.url, gateway_queue_s=20)
+        settings = Settings(data_dir=cpu.folder / "data", database=cpu.url, gateway_queue_s=20, **cpu.settings)
         listener = socket.create_server(("127.0.0.1", 0))
         self._gateway = Gateway(settings, cpu.database, Clock(), listener)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/openai/v1"

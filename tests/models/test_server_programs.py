@@ -12,9 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from sublet.core.ids import ModelName
-from sublet.core.model import Model
+from sublet.app.replicas import workload
+from sublet.core.ids import ModelName, PoolId, ReplicaId, TenantId
+from sublet.core.model import ON_ITS_NODE, Model, Replica, Serving, Tier
 from sublet.core.server_program import Address, Hardware, Launch, Load
+from sublet.core.terms import Pool
 from sublet.gateway.servers import SERVERS, llama_server, vllm
 
 AT = Address("127.0.0.1", 18_555, "very-secret")
@@ -166,3 +168,18 @@ def test_real_vllm_serves_with_our_options(tmp_path: Path) -> None:
     finally:
         running.terminate()
         running.wait(30)
+
+
+def test_a_server_on_a_cluster_s_node_is_asked_for_at_that_node_s_address() -> None:
+    away = Address(ON_ITS_NODE, 18_555, "very-secret")
+    launch = SERVERS["llamacpp"].launch
+    assert launch is not None
+    assert value_of(launch(MODEL, H100, away), "--host") == "0.0.0.0", "whoever asks comes from outside"
+    serving, pool = Serving(MODEL.name, Tier.FLEX, TenantId("models"), 1, 1), Pool(PoolId("h100"), "h100")
+    work = workload(SERVERS["llamacpp"], MODEL, serving, pool, away, programs="/opt/our programs/bin")
+    assert work.run.startswith("export PATH='/opt/our programs/bin':\"$PATH\"; exec python -P -m ")
+    assert "http://127.0.0.1:18555/health" in work.run, "its supervisor is beside it"
+    assert work.endpoint is not None
+    waiting = Replica(ReplicaId("l.1"), MODEL.name, Tier.FLEX, work.endpoint.url, "", "local", 0)
+    assert not waiting.is_addressed
+    assert waiting.at("node7").url == "http://node7:18555/v1" and waiting.at("fd00::7").url == "http://[fd00::7]:18555/v1"

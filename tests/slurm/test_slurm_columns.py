@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from slurm_cluster import Cluster
+from slurm_cluster import HOST, Cluster
 from sublet.engines.slurm import columns
 from sublet.engines.slurm.jobs import WAITING, Job
 from sublet.engines.slurm.rest import Rest
@@ -76,6 +76,7 @@ def test_jobs_of_any_shape_are_read_alike(eight_nodes: Cluster, on: Callable[...
     def both() -> tuple[dict[int, Job], dict[int, Job]]:
         return {one.id: _comparable(one) for one in rest.jobs()}, {one.id: _comparable(one) for one in tools.jobs()}
 
+    assert rest.address("node3") == tools.address("node3") == HOST
     try:
         eight_nodes.until(lambda: len(set(both()[0].items()) ^ set(both()[1].items())) == 0, within_s=10)
         told, read = both()

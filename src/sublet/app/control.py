@@ -71,8 +71,8 @@ class ControlPlane:
         self.metrics, self.forecaster = Metrics(), Forecaster(every_us=forecast_every_us)
         self.metadata = Metadata.open(database, settings.base_url)
         self._renew_engine = renew_engine
-        data_dir = settings.data_dir.resolve()
-        self.premises = Premises(servers or {}, settings.ports, data_dir / "weights", data_dir / "tunings")
+        seen = settings.seen_by_runs
+        self.premises = Premises(servers or {}, settings.ports, seen / "weights", seen / "tunings")
         self._rhythm = rhythm or Rhythm(meter_us=settings.meter_ms * 1_000)
         name = f"{socket.gethostname()}:{settings.port}"
         self._election = Election(database, name, silent_ms=settings.takeover_ms)

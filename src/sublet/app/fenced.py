@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sublet.core.ids import RunId
+from sublet.core.ids import NodeId, RunId
 from sublet.engines.protocol import Capabilities, Engine, NodeSeen, NoticeOrder, OwnerWork, Seen, StartOrder, StopOrder
 from sublet.store.database import Database
 from sublet.store.leadership import Led
@@ -32,6 +32,10 @@ class FencedEngine:
     def nodes(self) -> Sequence[NodeSeen]:
         """All nodes."""
         return self._engine.nodes()
+
+    def host_of(self, node: NodeId) -> str:
+        """Where a node is reached."""
+        return self._engine.host_of(node)
 
     def observe(self) -> Mapping[RunId, Seen]:
         """Every run known."""

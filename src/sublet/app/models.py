@@ -129,7 +129,7 @@ def show(tx: Tx, name: str) -> Shown:
 def _could_run(tx: Tx, forecaster: Forecaster, engine: Capabilities, wanted: Serving, model: Model, *, now_us: int) -> None:
     """Raise `Invalid` if no round could ever grant a replica's lease."""
     if not engine.endpoint_host:
-        hint = "use the engine local or cpu, or add the model at an address of its own: --server url"
+        hint = "add the model at an address of its own: --server url"
         raise Invalid(f"runs of the engine {engine.name} cannot be reached", field="server", hint=hint)
     if wanted.pool is None and not pools.everything(tx):
         raise Invalid("there is no pool to lease from", field="pool", hint="the owner adds one: `sublet pool set`")

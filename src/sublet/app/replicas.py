@@ -5,7 +5,6 @@ as any tenant asks; a round grants them from what is lendable (decision 0029).
 """
 
 import secrets
-import shlex
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from sublet.app import leases as leasing
 from sublet.app import weights
 from sublet.app.forecasting import Forecaster
 from sublet.app.lost_gateways import LostGateways
+from sublet.app.own_programs import own_program
 from sublet.app.probing import Probed, Prober
 from sublet.app.requests import drafted, shop
 from sublet.app.tasks import LeaseRequest
@@ -43,7 +43,7 @@ from sublet.core.server_program import Address, Hardware, ServerProgram
 from sublet.core.terms import Pool
 from sublet.core.units import MINUTE_US, SECOND_US
 from sublet.core.workload import Endpoint, Workload
-from sublet.engines.protocol import Engine
+from sublet.engines.protocol import Capabilities, Engine
 from sublet.store import events, leases, models, pools, workloads
 from sublet.store.database import Database, Tx
 from sublet.store.events import Entry
@@ -59,7 +59,7 @@ START_US = 30 * MINUTE_US
 KEEP_US = 60 * MINUTE_US
 _GIVEN_BACK = frozenset({State.STOPPING, State.HANDOVER})
 _ENDING = _GIVEN_BACK | {State.NOTICED}
-_SUPERVISE = "exec python -P -m sublet.gateway.servers.supervise"
+_SUPERVISE = "sublet.gateway.servers.supervise"
 _log = structlog.get_logger(__name__)
 
 
@@ -129,13 +129,14 @@ class Keeper:
 
     def _note(self, replicas: Sequence[Replica], known: Mapping[ModelName, Model]) -> None:
         """Ask all replicas, and write what is news."""
-        asked = [(replica, known[replica.model]) for replica in replicas if replica.model in known]
-        answers = self._prober.ask(asked)
+        meant = [replica for replica in replicas if replica.model in known]
+        asked = [self._addressed(replica) for replica in meant]
+        answers = self._prober.ask([(replica, known[replica.model]) for replica in asked])
         now = self._now_us()
         news = [
-            (replica, after)
-            for (replica, _), probed in zip(asked, answers, strict=True)
-            if (after := self._after(replica, probed, now)) != replica
+            (before, after)
+            for before, replica, probed in zip(meant, asked, answers, strict=True)
+            if (after := self._after(replica, probed, now)) != before
         ]
         if not news:
             return
@@ -143,6 +144,19 @@ class Keeper:
             for before, after in news:
                 if models.save_replica(tx, before, after) and after.state is not before.state:
                     self._tell(tx, before, after)
+
+    def _addressed(self, replica: Replica) -> Replica:
+        """The replica where its node is reached, once it has one and the engine knows."""
+        if replica.is_addressed or replica.lease is None:
+            return replica
+        with self._database.read() as tx:
+            lease = leases.get(tx, replica.lease)
+        if ReplicaId(lease.run) != replica.id or not lease.placement:
+            return replica
+        try:
+            return replica.at(self._engine.host_of(lease.placement[0][0]))
+        except SubletError as error:
+            return replace(replica, progress=f"its node's address is not known: {error.message}")
 
     def _after(self, replica: Replica, probed: Probed, now_us: int) -> Replica:
         """A replica as its answer makes it."""
@@ -200,20 +214,17 @@ class Keeper:
     def _ask(self, serving: Serving, model: Model, number: int) -> None:
         """Ask for leases as any tenant does; raises what stands in the way."""
         if not self._engine.capabilities.endpoint_host:
-            hint = "use the engine local or cpu, or add the model at an address of its own: --server url"
+            hint = "add the model at an address of its own: --server url"
             raise Invalid(f"runs of the engine {self._engine.capabilities.name} cannot be reached", hint=hint)
         weights.check(model, self._premises.servers[model.server])
         with self._database.write() as tx:
             for _ in range(number):
                 now = self._now_us()
-                lease = request(tx, self._forecaster, self._premises, serving, model, host=self._host, now_us=now)
+                engine = self._engine.capabilities
+                lease = request(tx, self._forecaster, self._premises, serving, model, engine=engine, now_us=now)
                 reason = f"a replica of {model.name} for {serving.tier}"
                 events.append(tx, [Entry(now, "replica.wanted", reason, serving.tenant, lease.id, lease.pool)])
         self._wake()
-
-    @property
-    def _host(self) -> str:
-        return self._engine.capabilities.endpoint_host
 
     def _give_up_silent(self, kept: Sequence[Kept], now_us: int) -> None:
         """A replica that does not answer any more, or never did, makes room for the next."""
@@ -286,7 +297,7 @@ def request(
     serving: Serving,
     model: Model,
     *,
-    host: str,
+    engine: Capabilities,
     now_us: int,
 ) -> Lease:
     """Ask for the lease of one replica; raises `Invalid` if no round could ever grant it."""
@@ -295,8 +306,8 @@ def request(
     known = [row.pool for row in pools.everything(tx)]
     asked = replace(asked, term_us=term_us(known, serving.pool, asked.lease_class))
     view, _ = drafted(open_shop, asked, lease=LeaseId("draft"), now_us=now_us)
-    address = Address(host, free_port(tx, premises.ports), secrets.token_urlsafe(24))
-    work = workload(premises.servers[model.server], model, serving, view.pool, address)
+    address = Address(engine.endpoint_host, free_port(tx, premises.ports), secrets.token_urlsafe(24))
+    work = workload(premises.servers[model.server], model, serving, view.pool, address, programs=engine.programs)
     return leasing.request(
         tx, forecaster, replace(asked, workload=work, pool=view.pool.id), tenant=serving.tenant, now_us=now_us
     )
@@ -317,14 +328,16 @@ def asked_for(serving: Serving, model: Model) -> LeaseRequest:
     )
 
 
-def workload(server: ServerProgram, model: Model, serving: Serving, pool: Pool, address: Address) -> Workload:
-    """What runs on a replica's lease."""
+def workload(
+    server: ServerProgram, model: Model, serving: Serving, pool: Pool, address: Address, *, programs: str = ""
+) -> Workload:
+    """What runs on a replica's lease. `programs`: where the engine's runs find this package's."""
     cores = serving.gpus if pool.gpu_model.lower() == "cpu" else 0
     assert server.launch is not None, f"{server.name} starts nothing"
     launch = server.launch(model, Hardware(pool.gpu_model, serving.gpus, cores), address)
-    words = [f"http://{address.host}:{address.port}{server.health}", *launch.argv]
+    words = [f"http://{address.beside_it}:{address.port}{server.health}", *launch.argv]
     return Workload(
-        run=f"{_SUPERVISE} {shlex.join(words)}",
+        run=own_program(_SUPERVISE, words, programs=programs),
         env=launch.env,
         notice_signal="USR1",  # of `supervise`
         reads=launch.reads,

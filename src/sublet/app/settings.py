@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     slurm_token_file: Path | None = Field(default=None, description="its JSON web token, read again when it changes")
     slurm_user: str = Field(default="", description="whose token it is; empty: the user that runs Sublet")
     slurm_python: str = Field(default="python3", description="Python 3.11 or later on the nodes")
+    slurm_programs: Path | None = Field(
+        default=None,
+        description="folder on the nodes whose python has sublet[models]; none: that of the one running here",
+    )
     slurm_epilog: bool = Field(default=False, description="the nodes run Sublet's epilog; without its word no node is clean")
     slurm_timeout_ms: int = Field(
         default=10_000, ge=500, le=600_000, description="how long one call to Slurm may take before it counts as no answer"
@@ -51,7 +55,7 @@ class Settings(BaseSettings):
     slurm_name: str = Field(default="sublet", description="tells this installation's jobs from another's in one cluster")
     tick_ms: int = Field(default=500, ge=10, le=60_000, description="the loops run at least this often")
     meter_ms: int = Field(default=10_000, ge=10, le=3_600_000, description="usage is recorded at least this often")
-    replica_ports: str = Field(default="18100-18999", description="ports that servers of models listen on, on this machine")
+    replica_ports: str = Field(default="18100-18999", description="ports that servers of models listen on, where they run")
     books_apart_from: int = Field(
         default=5_000, ge=0, description="with so many running leases a process of their own keeps the books"
     )
@@ -82,6 +86,11 @@ class Settings(BaseSettings):
     def engine_state(self) -> Path:
         """Where the engine keeps what it runs, given or the default one."""
         return (self.engine_dir or self.data_dir / "engine").resolve()
+
+    @property
+    def seen_by_runs(self) -> Path:
+        """Below it lies what runs read, weights and training files: what a cluster's nodes share, else our own directory."""
+        return self.slurm_shared or self.data_dir.resolve()
 
     @field_validator("replica_ports")
     @classmethod

@@ -1,5 +1,8 @@
 """From our settings to what the Slurm engine is told."""
 
+import sys
+from pathlib import Path
+
 from sublet.app.settings import Settings
 from sublet.core.errors import Invalid
 from sublet.engines.slurm.site import Cluster
@@ -27,6 +30,7 @@ def cluster_of(settings: Settings) -> Cluster | None:
         token_file=settings.slurm_token_file,
         user=settings.slurm_user,
         python=settings.slurm_python,
+        programs=str(settings.slurm_programs or Path(sys.prefix, "bin")),
         epilog=settings.slurm_epilog,
         installation=settings.slurm_name,
         timeout_s=settings.slurm_timeout_ms / 1_000,

@@ -15,6 +15,7 @@ from typing import Any
 from sublet.app import leases as leasing
 from sublet.app import residency
 from sublet.app.forecasting import Forecaster
+from sublet.app.own_programs import own_program
 from sublet.app.residency import Atlas, Denied
 from sublet.app.tasks import LeaseRequest
 from sublet.core.errors import NotFound, OverBudget, ResidencyDenied, Stale, SubletError, Unavailable
@@ -102,7 +103,7 @@ class TuningRuns:
         base = models.get(tx, tuning.model)
         known = Asked(base=base.path, data=tuning.data, **tuning.asked)  # type: ignore[arg-type]  # names and kinds were checked
         work = Workload(
-            run="exec python -P -m sublet.weights.tune",
+            run=own_program("sublet.weights.tune", programs=self._engine.capabilities.programs),
             env={ASKED: json.dumps(asdict(known)), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             checkpoints=True,
             reads=(base.path, tuning.data),

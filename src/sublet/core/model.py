@@ -14,6 +14,8 @@ from sublet.core.transitions import walked
 
 TOKENS = 1_000_000
 """Prices are for so many tokens."""
+ON_ITS_NODE = "{node}"
+"""Stands for the host of a server that is reached by the address of whatever node its run gets."""
 OUTSIDE = "outside"
 """The site of an address of which nobody has said where it is; no residency rule allows it."""
 
@@ -138,6 +140,15 @@ class Replica:
     busy: int = 0  # requests it worked on when it was last asked
     queued: int = 0  # and those that waited inside it
     progress: str = ""  # how far it has come, while it starts
+
+    @property
+    def is_addressed(self) -> bool:
+        """Whether it is known where it is: a node's address is asked for once a run has a node."""
+        return ON_ITS_NODE not in self.url
+
+    def at(self, host: str) -> "Replica":
+        """The same on a node of this address (a name, or an IPv4 or IPv6 address)."""
+        return replace(self, url=self.url.replace(ON_ITS_NODE, f"[{host}]" if ":" in host else host))
 
     @property
     def root(self) -> str:

@@ -6,7 +6,7 @@ Everything that tells one from another is a value or a pure function here; `gate
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sublet.core.model import Model
+from sublet.core.model import ON_ITS_NODE, Model
 
 Option = str | int | float | bool
 
@@ -41,11 +41,21 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server listens, and the bearer token it asks for."""
+    """Where a server is reached, and the bearer token it asks for. `host` may be `ON_ITS_NODE`."""
 
     host: str
     port: int
     secret: str
+
+    @property
+    def listens_on(self) -> str:
+        """What it listens on: whoever reaches it by its node's address comes from outside of that node."""
+        return "0.0.0.0" if self.host == ON_ITS_NODE else self.host  # noqa: S104 (it asks for its token)
+
+    @property
+    def beside_it(self) -> str:
+        """How a process on the same node reaches it."""
+        return "127.0.0.1" if self.host == ON_ITS_NODE else self.host
 
     @property
     def url(self) -> str:

@@ -208,6 +208,11 @@ class FakeEngine:
         """What a test put into `queue`; None: the owner's jobs are queued with us."""
         return None if self.queue is None else list(self.queue)
 
+    def host_of(self, node: NodeId) -> str:
+        """Here: nothing runs anywhere else."""
+        del node
+        return self.capabilities.endpoint_host
+
     def show_life(self) -> None:
         """Nothing waits for our silence."""
 

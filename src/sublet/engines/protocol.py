@@ -83,7 +83,8 @@ class Capabilities:
     survives_control_plane: bool = True
     notice_ways: tuple[str, ...] = ("signal", "file", "environment")
     place: str = ""  # where its runs are kept: engines of different places do not see each other's; empty: all see the same
-    endpoint_host: str = ""  # where a server that a run starts is reached from the control plane; empty: it is not
+    endpoint_host: str = ""  # where a server that a run starts is reached; `ON_ITS_NODE`: as `host_of` says; empty: it is not
+    programs: str = ""  # the folder in which its runs find this package's own programs; empty: they have them on their PATH
     owner_queue: bool = False  # the owner's jobs are queued there, and `owner_work` tells of them
 
 
@@ -134,6 +135,9 @@ class Engine(Protocol):
 
     def nodes(self) -> Sequence[NodeSeen]:
         """All nodes, with their health now."""
+
+    def host_of(self, node: NodeId) -> str:
+        """The name or address by which a node is reached over the network, for runs that serve something."""
 
     def start(self, orders: Sequence[StartOrder]) -> None:
         """Start each run unless it was ever started; a run that has exited is never started again."""

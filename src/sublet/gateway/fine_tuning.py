@@ -117,7 +117,7 @@ def _keep(reception: Reception, visitor: Visitor, ask: TuningAsk, base: Model, j
     """Check and copy the training file, and put the job into the books. In a thread of its own: files may be large."""
     tenant = visitor.guest.tenant
     source = place(reception, ask.training_file)
-    data = tunings.copied(source, reception.files_dir.parent / "tunings", job)
+    data = tunings.copied(source, reception.tunings_dir, job)
     try:
         tunings.check_data(base, data)
         with reception.database.write() as tx:

@@ -36,6 +36,7 @@ class Reception:
     bodies: Bodies
     desk: Desk
     files_dir: Path
+    tunings_dir: Path  # fine-tuning jobs' own copies of their files, where runs read them
     gateway: str
     borders: Borders
     stall_s: float = STALL_S

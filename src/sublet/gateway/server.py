@@ -150,6 +150,7 @@ class Gateway:
             bodies=Bodies(each_max=given.gateway_body_bytes_max),
             desk=desk,
             files_dir=given.data_dir.resolve() / "files",
+            tunings_dir=given.seen_by_runs / "tunings",
             gateway=self.name,
             borders=known,
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sublet.core.errors import Invalid, NotFound
-from sublet.core.ids import RunId
+from sublet.core.ids import NodeId, RunId
 from sublet.engines.local import environment, output, records
 from sublet.engines.local.devices import Devices
 from sublet.engines.local.handover import hand_over
@@ -118,6 +118,11 @@ class LocalEngine:
     def owner_work(self) -> Sequence[OwnerWork] | None:
         """None: this machine has no queue but ours."""
         return None
+
+    def host_of(self, node: NodeId) -> str:
+        """This machine, whose network its runs share."""
+        del node
+        return LOOPBACK
 
     def show_life(self) -> None:
         """Nothing waits for our silence: each run's keeper has its deadlines."""

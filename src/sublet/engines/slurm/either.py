@@ -34,6 +34,10 @@ class Either:
         """All nodes, from `sinfo`: it asks for less."""
         return self._second.nodes()
 
+    def address(self, node: str) -> str:
+        """From `scontrol`."""
+        return self._second.address(node)
+
     def submit(self, job: Submission) -> int:
         """By `sbatch`: slurmrestd of 22.05 cannot ask that the batch script be warned of a preemption."""
         return self._second.submit(job)

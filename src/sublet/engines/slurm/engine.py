@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from sublet.core.errors import Invalid, NotFound, SubletError, Unavailable
 from sublet.core.ids import NodeId, RunId
+from sublet.core.model import ON_ITS_NODE
 from sublet.engines.local import environment, output, records
 from sublet.engines.local.observation import never_started
 from sublet.engines.local.rundir import RunDir
@@ -65,6 +66,7 @@ class SlurmEngine:
         self._doomed: set[int] = set()  # jobs to be cancelled
         self._fencing_s: dict[RunId, float] = {}
         self._looked_us: int | None = None
+        self._hosts: dict[NodeId, str] = {}
         self._shown_s = float("-inf")
         try:
             shipping.writable(cluster.shared)
@@ -80,7 +82,14 @@ class SlurmEngine:
     @property
     def capabilities(self) -> Capabilities:
         """What it can do in this cluster."""
-        return Capabilities(name="slurm", isolation=self._configuration.isolation, owner_queue=True, place=self._place)
+        return Capabilities(
+            name="slurm",
+            isolation=self._configuration.isolation,
+            owner_queue=True,
+            place=self._place,
+            endpoint_host=ON_ITS_NODE,
+            programs=self._cluster.programs,
+        )
 
     @property
     def looked_us(self) -> int | None:
@@ -91,6 +100,12 @@ class SlurmEngine:
         """Every node with GPUs; drained, down and failing ones are unhealthy."""
         seen = self._queue.nodes().values()
         return [NodeSeen(NodeId(n.name), n.gpus, n.gpu_type, not n.problem, n.problem) for n in seen if n.gpus]
+
+    def host_of(self, node: NodeId) -> str:
+        """As slurmctld itself reaches it; asked once."""
+        if node not in self._hosts:
+            self._hosts[node] = self._transport.address(node)
+        return self._hosts[node]
 
     def start(self, orders: Sequence[StartOrder]) -> None:
         """Queue a job for each run, unless one was ever queued. What takes too long is left for the next call.

@@ -47,6 +47,11 @@ class Rest:
         """All nodes, in full: 1.3 kB each. `sinfo` is asked instead where it is installed."""
         return reading_nodes.read(self._call("GET", "/nodes")["nodes"])
 
+    def address(self, node: str) -> str:
+        """The `address` of a node."""
+        found = self._call("GET", f"/node/{node}")["nodes"]
+        return str(found[0]["address"] or node) if found else node
+
     def submit(self, job: Submission) -> int:
         """Queue a job. `nodelist` is taken although the published schema does not name it; a warning is not (see `Either`)."""
         wanted = {

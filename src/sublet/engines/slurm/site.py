@@ -24,6 +24,7 @@ class Cluster:
     token_file: Path | None = None  # its JWT, read again when it changes
     user: str = ""  # whose token it is; empty: the user we run as
     python: str = "python3"  # of the nodes, 3.11 or later
+    programs: str = ""  # a folder that the nodes see, with a `python` that has this package; empty: the one on their PATH
     epilog: bool = False  # the nodes run Sublet's epilog: no hand-over is clean without its word
     installation: str = "sublet"  # tells our jobs from another installation's in the same cluster
     timeout_s: float = 10.0

@@ -1,6 +1,7 @@
 """A cluster through Slurm's own command-line tools, which read `slurm.conf` (or `SLURM_CONF`) as for everybody."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,6 +50,11 @@ class Tools:
     def nodes(self) -> list[Node]:
         """All nodes, those hidden too; alike ones share a line."""
         return reading_nodes.read_lines(self.run("sinfo", "-h", "-a", "-e", f"--Format={reading_nodes.COLUMNS}"))
+
+    def address(self, node: str) -> str:
+        """`NodeAddr`, as `scontrol show node` prints it."""
+        found = re.search(r"\bNodeAddr=(\S+)", self.run("scontrol", "-o", "show", "node", node))
+        return node if found is None else found[1]
 
     def submit(self, job: Submission) -> int:
         """`sbatch`, the script on its standard input. Nothing of our own environment goes along.

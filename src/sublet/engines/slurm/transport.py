@@ -50,6 +50,9 @@ class Transport(Protocol):
     def nodes(self) -> list[Node]:
         """Every node."""
 
+    def address(self, node: str) -> str:
+        """The name or address by which slurmctld reaches a node."""
+
     def submit(self, job: Submission) -> int:
         """Queue a job; its number. Not idempotent: the caller looks first. Raises `Refused`."""
 

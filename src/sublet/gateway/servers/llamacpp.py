@@ -23,7 +23,17 @@ def _program(model: Model) -> tuple[str, ...]:
 
 def _always(model: Model, address: Address) -> list[str]:
     """What is no choice: the model, the address, and the figures that we read."""
-    words = ["--model", model.path, "--alias", model.name, "--host", address.host, "--port", str(address.port), "--metrics"]
+    words = [
+        "--model",
+        model.path,
+        "--alias",
+        model.name,
+        "--host",
+        address.listens_on,
+        "--port",
+        str(address.port),
+        "--metrics",
+    ]
     embeds, template = model.options.get("embeddings"), str(model.options.get("template", ""))
     if embeds:
         words += ["--embeddings", *(["--pooling", str(embeds)] if isinstance(embeds, str) else [])]

@@ -57,7 +57,7 @@ def tuning(hardware: Hardware) -> Tuning:
 def _always(model: Model, address: Address) -> list[str]:
     program = str(model.options.get("program", "vllm"))
     words = [program, "serve", model.path or model.source.removeprefix("hub:"), "--served-model-name", model.name]
-    words += ["--host", address.host, "--port", str(address.port)]
+    words += ["--host", address.listens_on, "--port", str(address.port)]
     if model.context_length:
         words += ["--max-model-len", str(model.context_length)]
     if room := float(model.options.get("kv_cache_gb", 0)):  # then nothing is measured at the start, and others may be there
