@@ -208,10 +208,10 @@ def test_functions_are_written_into_what_the_system_says() -> None:
     assert '{"name":"weigh","parameters":' in first["content"] and "strict" not in first["content"]
     lines = json.dumps({"name": "weigh", "parameters": TREE}, separators=(",", ":"))
     assert len(first["content"]) - len(lines) < SHOWN_BYTES
-    said = [{"role": "developer", "content": "Be brief."}, *HELLO]
+    said: list[dict[str, Any]] = [{"role": "developer", "content": "Be brief."}, *HELLO]
     (first, _) = with_functions(said, functions)
     assert first["role"] == "developer" and first["content"].startswith("Be brief.\n\nThese functions")
-    parts = [{"role": "system", "content": [{"type": "text", "text": "Be brief."}]}, *HELLO]
+    parts: list[dict[str, Any]] = [{"role": "system", "content": [{"type": "text", "text": "Be brief."}]}, *HELLO]
     assert [part["type"] for part in with_functions(parts, functions)[0]["content"]] == ["text", "text"]
     assert said[0]["content"] == "Be brief." and len(parts[0]["content"]) == 1, "what the caller sent stays as it is"
 
@@ -236,7 +236,10 @@ def test_past_calls_become_texts_whose_roles_alternate() -> None:
     assert [one["role"] for one in told_again] == ["user", "assistant", "user"] and given == turns()
     assert told_again[1]["content"] == '{"name": "weigh", "arguments": {"a": 1}}\n{"name": "stop", "arguments": {}}'
     assert told_again[2]["content"] == "weigh answered: 3 kg\nstop answered: stopped\n\nAnd now?"
-    odd = [{"role": "tool", "tool_call_id": ["?"], "content": None}, {"role": "assistant", "tool_calls": [3, {"id": 4}]}]
+    odd: list[dict[str, Any]] = [
+        {"role": "tool", "tool_call_id": ["?"], "content": None},
+        {"role": "assistant", "tool_calls": [3, {"id": 4}]},
+    ]
     assert [one["role"] for one in spelled(odd)] == ["user", "assistant"]
 
 

@@ -267,7 +267,7 @@ def test_a_template_that_shows_tools_is_left_to_it(tmp_path: Path) -> None:
 
             async def both() -> Any:
                 upstream = Upstream()
-                replica = Replica(ReplicaId("x"), ModelName("llama"), Tier.FLEX, f"{root}/v1", "", "here", 1, 0)
+                replica = Replica(ReplicaId("x"), ModelName("llama"), Tier.FLEX, f"{root}/v1", "", "here", 0)
                 bears = await LlamaCpp().bears(upstream, replica)
                 await upstream.close()
                 async with aiohttp.ClientSession() as session:
