@@ -49,12 +49,25 @@ const calls = {
         },
       },
     }];
-    const asked = { model: "caller", messages, tools, tool_choice: "required", max_tokens: 60 };
-    let pieces = "";
-    for await (const chunk of await client.chat.completions.create({ ...asked, stream: true })) {
-      for (const part of chunk.choices[0]?.delta?.tool_calls ?? []) pieces += part.function?.arguments ?? "";
+    const whole = [], pieces = [];
+    for (const tool_choice of ["required", { type: "function", function: { name: "get_weather" } }]) {
+      const asked = { model, messages, tools, tool_choice, max_tokens: 300, temperature: 0 };
+      const told = { names: [], arguments: "" };
+      for await (const chunk of await client.chat.completions.create({ ...asked, stream: true })) {
+        for (const part of chunk.choices[0]?.delta?.tool_calls ?? []) {
+          if (part.id) told.names.push(part.function.name);
+          told.arguments += part.function?.arguments ?? "";
+        }
+      }
+      pieces.push(told);
+      whole.push(await client.chat.completions.create(asked));
     }
-    return { whole: await client.chat.completions.create(asked), pieces };
+    const called = whole[0].choices[0].message;
+    const found = { role: "tool", tool_call_id: called.tool_calls[0].id, content: "22 degrees" };
+    const after = await client.chat.completions.create({
+      model, messages: [...messages, called, found], tools, max_tokens: 12, temperature: 0,
+    });
+    return { whole, pieces, after, parameters: tools[0].function.parameters };
   },
   async json_schema() {
     const schema = {

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -12,14 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import jsonschema_rs
 import orjson
 import pytest
 from api_house import House, house
 
 import sublet.weights
 from event_loop import run
-from sublet.core.ids import TenantId
-from sublet.core.model import Tier
+from sublet.core.ids import ModelName, ReplicaId, TenantId
+from sublet.core.model import Replica, ReplicaState, Tier
+from sublet.gateway.dialects.dialect import Bears
+from sublet.gateway.dialects.llamacpp import LlamaCpp
+from sublet.gateway.shown import spelled
+from sublet.gateway.upstream import Upstream
 from sublet.store import model_requests
 
 pytest.importorskip("xllamacpp", reason="llama.cpp's server comes with the extra `models`")
@@ -32,15 +38,17 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
+def started(*given: str) -> tuple["subprocess.Popen[bytes]", str]:
+    port = free_port()
+    words = ["--model", str(WEIGHTS), "--port", str(port), "--parallel", str(SLOTS), "--ctx-size", str(1_024 * SLOTS)]
+    more = ["--threads", "1", "--cache-reuse", "0", "--cache-ram", "0", "--no-warmup", *given]
+    module = [sys.executable, "-P", "-m", "sublet.gateway.servers.llama_server"]
+    return subprocess.Popen([*module, *words, *more], stderr=subprocess.DEVNULL), f"http://127.0.0.1:{port}"
+
+
 @pytest.fixture(scope="module")
 def servers() -> Iterator[list[tuple[subprocess.Popen[bytes], str]]]:
-    made = []
-    for _ in range(3):
-        port = free_port()
-        words = ["--model", str(WEIGHTS), "--port", str(port), "--parallel", str(SLOTS), "--ctx-size", str(1_024 * SLOTS)]
-        more = ["--threads", "1", "--cache-reuse", "0", "--cache-ram", "0", "--no-warmup"]
-        module = [sys.executable, "-P", "-m", "sublet.gateway.servers.llama_server"]
-        made.append((subprocess.Popen([*module, *words, *more], stderr=subprocess.DEVNULL), f"http://127.0.0.1:{port}"))
+    made = [started() for _ in range(3)]
     for _, root in made:
         wait_for(f"{root}/health")
     yield [(process, f"{root}/v1") for process, root in made]
@@ -75,6 +83,11 @@ BODIES: list[tuple[str, dict[str, Any]]] = [
     *(("/completions", {"prompt": text, "max_tokens": 250}) for text in ("The function returns", "An object is", "Å café in ")),
     ("/completions", {"prompt": "The following", "max_tokens": 250, "stop": ["ing the", "zzz"]}),
     ("/chat/completions", {"messages": [{"role": "user", "content": "list"}], "max_tokens": 300, "logprobs": True}),
+    ("/chat/completions", {"messages": [
+        {"role": "user", "content": "How much is it?"},
+        {"role": "assistant", "content": None, "tool_calls": [
+            {"id": "1", "type": "function", "function": {"name": "weigh", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "1", "content": "3 kg"}], "max_tokens": 250}),
     ("/chat/completions", {"messages": [{"role": "user", "content": "one"}], "max_tokens": 40,
      "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {
          "type": "object", "properties": {"a": {"type": "string", "maxLength": 20}}, "required": ["a"]}}}}),
@@ -121,7 +134,8 @@ def undisturbed(url: str, path: str, body: dict[str, Any]) -> tuple[str, Any, li
     How clear a token was is the distance of its logarithmic probability to that of the next likely one.
     """
     chances = {"logprobs": True, "top_logprobs": 2} if path.startswith("/chat") else {"logprobs": 2}
-    whole = post(url + path, body | {"temperature": 0, "model": "llama"} | chances)
+    shown = {"messages": spelled(body["messages"])} if "messages" in body else {}
+    whole = post(url + path, body | shown | {"temperature": 0, "model": "llama"} | chances)
     choice = whole["choices"][0]
     clear, end = [], 0
     for one in choice["logprobs"]["content"]:
@@ -146,6 +160,126 @@ def assert_same(text: str, whole: str, clear: list[tuple[int, float]], body: dic
     gap = next(gap for end, gap in clear if end > same)
     assert gap < ROUNDING, (body, whole[:same][-40:], text[same:][:40], whole[same:][:40])
     return False
+
+
+NOTE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "kind": {"enum": ["short", "long"]},
+        "marks": {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": 99}, "minItems": 60, "maxItems": 64},
+        "sure": {"type": "boolean"},
+    },
+    "required": ["kind", "marks", "sure"],
+}
+CALL: dict[str, Any] = {
+    "model": "llama",
+    "messages": [{"role": "user", "content": "Take a note."}],
+    "tools": [
+        {"type": "function", "function": {"name": "note", "description": "Keep a text", "parameters": NOTE}},
+        {"type": "function", "function": {"name": "note_again", "parameters": NOTE}},
+    ],
+    "tool_choice": "required",
+    "max_tokens": 800,
+}
+
+
+def draw(temperature: float) -> dict[str, Any]:
+    return CALL | {"temperature": temperature}
+
+
+async def called(
+    session: aiohttp.ClientSession, home: House, body: dict[str, Any], *, at: int = 0, do: Any = None
+) -> tuple[list[Any], str, Any]:
+    """A streamed call: (its heads, its arguments, the usage). After so many pieces something is done."""
+    heads, arguments, usage, ended, pieces = [], "", None, False, 0
+    document = body | {"stream": True, "stream_options": {"include_usage": True}}
+    headers = {"Authorization": f"Bearer {home.key}"}  # type: ignore[attr-defined]
+    async with session.post(f"{home.url}/chat/completions", json=document, headers=headers) as answer:
+        assert answer.status == 200, await answer.text()
+        async for line in answer.content:
+            ended = ended or line.startswith(b"data: [DONE]")
+            if not line.startswith(b"data: {"):
+                continue
+            chunk = orjson.loads(line[6:])
+            assert "error" not in chunk, chunk
+            usage = chunk.get("usage") or usage
+            for choice in chunk["choices"]:
+                assert not choice["delta"].get("content") and choice["finish_reason"] in {None, "tool_calls"}
+                for call in choice["delta"].get("tool_calls", ()):
+                    heads += [call] if "id" in call else []
+                    arguments += call["function"]["arguments"]
+                    pieces += 1
+            if do is not None and pieces >= at:
+                do = await do()
+    assert ended
+    return heads, arguments, usage
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_a_streamed_call_goes_on_elsewhere(tmp_path: Path, servers: Any, temperature: float) -> None:
+    """Its server stands still in the middle and is then drained: the rest comes from another, drawn by chance or not."""
+    (process, first), (_, second), _ = servers
+    with house(tmp_path) as home:
+        home.key = home.tenant()  # type: ignore[attr-defined]
+        home.model(context_length=1_024)
+        home.replica("first", first)
+        home.open()
+
+        async def drain() -> None:
+            process.send_signal(signal.SIGSTOP)
+            await asyncio.to_thread(home.replica, "second", second)
+            await asyncio.to_thread(home.put, "first", ReplicaState.DRAINING)
+
+        async def both() -> Any:
+            async with aiohttp.ClientSession() as session:
+                return await called(session, home, draw(temperature), at=4, do=drain)
+
+        try:
+            heads, arguments, usage = run(both())
+        finally:
+            process.send_signal(signal.SIGCONT)
+        home.shut()
+        with home.database.read() as tx:
+            (row,) = model_requests.page(tx, tenant=TenantId("acme"))
+    assert len(heads) == 1 and heads[0]["function"]["name"] in {"note", "note_again"} and heads[0]["id"].startswith("call_")
+    jsonschema_rs.validate(NOTE, json.loads(arguments))
+    assert (row.moves, row.counted, row.outcome) == (1, "server", "done")
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (row.input_tokens, row.output_tokens)
+
+
+KNOWS_TOOLS = """{% for tool in tools or [] %}<|user|>{{ tool | tojson }}</s>{% endfor %}\
+{% for message in messages %}<|{{ message.role }}|>{{ message.content or '' }}\
+{% for call in message.tool_calls or [] %}{{ call.function.name }} {{ call.function.arguments | tojson }}{% endfor %}</s>\
+{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"""
+
+
+def test_a_template_that_shows_tools_is_left_to_it(tmp_path: Path) -> None:
+    template = tmp_path / "tools.jinja"
+    template.write_text(KNOWS_TOOLS)
+    process, root = started("--chat-template-file", str(template))
+    try:
+        wait_for(f"{root}/health")
+        with house(tmp_path) as home:
+            home.key = home.tenant()  # type: ignore[attr-defined]
+            home.model(context_length=1_024)
+            home.replica("one", f"{root}/v1")
+            home.open()
+
+            async def both() -> Any:
+                upstream = Upstream()
+                replica = Replica(ReplicaId("x"), ModelName("llama"), Tier.FLEX, f"{root}/v1", "", "here", 0)
+                bears = await LlamaCpp().bears(upstream, replica)
+                await upstream.close()
+                async with aiohttp.ClientSession() as session:
+                    return bears, await called(session, home, draw(0.0))
+
+            bears, (heads, arguments, usage) = run(both())
+    finally:
+        process.kill()
+        process.wait()
+    assert bears == Bears(tools=True, turns=True) and len(heads) == 1
+    jsonschema_rs.validate(NOTE, json.loads(arguments))
+    assert usage["prompt_tokens"] > 100, "its template shows the tools"
 
 
 def test_streams_move_between_llama_servers_byte_for_byte(tmp_path: Path, servers: Any) -> None:
@@ -209,3 +343,11 @@ def test_a_prompt_that_is_too_long_and_a_schema_that_cannot_be_read(tmp_path: Pa
         bad = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
         status, found = run(once({"messages": [{"role": "user", "content": "x"}], "response_format": bad, "max_tokens": 4}))
         assert status == 400 and found["error"]["type"] == "invalid_request_error"
+        tool = {"type": "function", "function": {"name": "x", "parameters": {"type": "object", "properties": {
+            "a": {"type": "nonsense"}}, "required": ["a"]}}}  # fmt: skip
+        call = {"messages": [{"role": "user", "content": "x"}], "tools": [tool], "tool_choice": "required", "max_tokens": 4}
+        for stream in (False, True):
+            status, found = run(once(call | {"stream": stream}))
+            assert (
+                status == 400 and found["error"]["type"] == "invalid_request_error" and "nonsense" in found["error"]["message"]
+            )

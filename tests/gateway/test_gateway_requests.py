@@ -72,9 +72,20 @@ def test_the_official_client_works_unmodified(home: Any) -> None:
         openai.OpenAI(base_url=home.url, api_key="sk_no", max_retries=0).models.list()
 
 
-def test_tools_are_called_whole_and_in_pieces(home: Any) -> None:
+def test_the_calls_of_a_server_that_promises_them_go_through(tmp_path: Path) -> None:
     openai = pytest.importorskip("openai")
-    client = openai.OpenAI(base_url=home.url, api_key=home.key, max_retries=0)
+    with house(tmp_path) as home:
+        client = openai.OpenAI(base_url=_others(home), api_key=home.tenant(), max_retries=0)
+        _calls_go_through(client)
+
+
+def _others(home: House) -> str:
+    home.model(server="url")
+    home.replica("a", home.talker("a", Talker()))
+    return home.open()
+
+
+def _calls_go_through(client: Any) -> None:
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
     asked: dict[str, Any] = {"model": "llama", "messages": HELLO, "tools": [tool], "tool_choice": "required"}
     whole = client.chat.completions.create(**asked).choices[0]

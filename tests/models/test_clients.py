@@ -4,22 +4,20 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from model_house import house
 from model_shop import Shop, shop
 
-from sublet.app import models as serving
 from sublet.app import tenants
-from sublet.bench.gateway.talker import ARGUMENTS
-from sublet.core.ids import ModelName, TenantId
-from sublet.core.model import Model, Tier
+from sublet.core.ids import TenantId
+from sublet.core.model import Tier
 
+openai = pytest.importorskip("openai")
 pytest.importorskip("xllamacpp", reason="the embedded llama.cpp is not installed: pip install 'sublet[models]'")
 ROOT = Path(__file__).parents[2]
 NODE_CLIENT, LLM = ROOT / ".node-clients", ROOT / ".venv-llm" / "bin" / "llm"
@@ -39,6 +37,23 @@ TOOLS: Any = [
         },
     }
 ]
+ORDER: Any = {
+    "type": "object",
+    "properties": {
+        "part": {"$ref": "#/$defs/Part"},
+        "count": {"type": "integer", "minimum": 1, "maximum": 99},
+        "discount": {"type": "number", "maximum": 1, "minimum": 0},
+        "express": {"type": "boolean"},
+        "to": {"type": "object", "properties": {"country": {"enum": ["DE", "NO"]}}, "required": ["country"]},
+        "tags": {"type": "array", "items": {"type": "string", "maxLength": 6}, "maxItems": 2},
+    },
+    "required": ["part", "count", "discount", "express", "to", "tags"],
+    "additionalProperties": False,
+    "$defs": {"Part": {"type": "object", "properties": {"kind": {"enum": ["bolt", "nut"]}}, "required": ["kind"]}},
+}
+"""Of a second tool: nested, with references, numbers and lists."""
+SCHEMAS: Any = {"get_current_weather": TOOLS[0]["function"]["parameters"], "order": ORDER}
+BOTH: Any = [*TOOLS, {"type": "function", "function": {"name": "order", "description": "Order a part", "parameters": ORDER}}]
 
 
 @pytest.fixture(scope="module")
@@ -55,24 +70,9 @@ def door(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Ite
         cpu.add("vectors", options={"embeddings": "mean"})
         cpu.serve(tier=Tier.FLEX)
         cpu.serve(model="vectors", tier=Tier.FLEX)
-        with talker() as url:
-            with cpu.database.write() as tx:
-                serving.add(tx, cpu.plane.premises, Model(ModelName("caller"), "url", url, cpu.now, context_length=4_096))
-            cpu.serve(model="caller", tier=Tier.FLEX)
-            cpu.ready(3)
-            with shop(cpu) as made:
-                yield made
-            cpu.serve(0, 0, model="caller", tier=Tier.FLEX)
-
-
-@contextmanager
-def talker() -> Iterator[str]:
-    """A server that calls every tool that it must: llama.cpp's small model has not learnt to."""
-    words = [sys.executable, "-m", "sublet.bench.gateway.talker"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as started:
-        assert started.stdout is not None
-        yield f"http://127.0.0.1:{int(started.stdout.readline())}/v1"
-        started.kill()
+        cpu.ready(2)
+        with shop(cpu) as made:
+            yield made
 
 
 def test_the_python_client(door: Shop) -> None:
@@ -105,7 +105,7 @@ def test_the_python_client(door: Shop) -> None:
     assert [one.index for one in several.data] == [0, 1] and len(several.data[0].embedding) == len(
         several.data[1].embedding
     ) > 8
-    assert {one.id for one in client.models.list()} == {"tiny", "vectors", "caller"}
+    assert {one.id for one in client.models.list()} == {"tiny", "vectors"}
 
 
 def test_tools_and_schemas_of_the_python_client(door: Shop) -> None:
@@ -122,6 +122,53 @@ def test_tools_and_schemas_of_the_python_client(door: Shop) -> None:
     form: Any = {"type": "json_schema", "json_schema": {"name": "lease", "schema": schema}}
     answer = client.chat.completions.create(model="tiny", messages=ASKED, response_format=form, temperature=0, max_tokens=60)
     assert isinstance(json.loads(answer.choices[0].message.content)["hours"], int)
+
+
+@pytest.mark.parametrize("choice", ["required", "order", "get_current_weather"])
+def test_a_call_that_is_demanded_is_made(door: Shop, choice: str) -> None:
+    """Whole and streamed, by a model that has learnt nothing of tools; then it says something about what the call found."""
+    client = door.client()
+    named = {"type": "function", "function": {"name": choice}}
+    asked: dict[str, Any] = {"model": "tiny", "messages": ASKED, "tools": BOTH, "temperature": 0, "max_tokens": 400}
+    asked["tool_choice"] = choice if choice == "required" else named
+    whole = client.chat.completions.create(**asked)
+    (answer,) = whole.choices
+    (call,) = answer.message.tool_calls
+    assert (answer.finish_reason, answer.message.content, call.type) == ("tool_calls", None, "function")
+    assert choice in {"required", call.function.name}
+    jsonschema_rs.validate(SCHEMAS[call.function.name], json.loads(call.function.arguments))
+    with client.chat.completions.stream(**asked, stream_options={"include_usage": True}) as stream:
+        pieces = [event for event in stream if event.type == "tool_calls.function.arguments.delta"]
+        final = stream.get_final_completion()
+    (told,) = final.choices[0].message.tool_calls
+    assert (told.function.name, told.function.arguments) == (call.function.name, call.function.arguments)
+    assert final.choices[0].finish_reason == "tool_calls" and len(pieces) > 2 and told.id != call.id
+    assert (final.usage.prompt_tokens, final.usage.completion_tokens) == (
+        whole.usage.prompt_tokens,
+        whole.usage.completion_tokens,
+    )
+    short = client.chat.completions.create(
+        **asked | {"max_tokens": 40, "tool_choice": named if choice != "required" else choice}
+    )
+    assert short.choices[0].finish_reason == "length"
+    for part in short.choices[0].message.tool_calls or ():
+        assert call.function.arguments.startswith(part.function.arguments)
+    talk = [*ASKED, answer.message, {"role": "tool", "tool_call_id": call.id, "content": "22 degrees"}]
+    after = client.chat.completions.create(model="tiny", messages=talk, tools=BOTH, temperature=0, max_tokens=12)
+    assert after.choices[0].message.content
+    unlike = [*ASKED, {"role": "assistant", "content": ""}, {"role": "tool", "tool_call_id": call.id, "content": "22 degrees"}]
+    other = client.chat.completions.create(model="tiny", messages=unlike, tools=BOTH, temperature=0, max_tokens=12)
+    assert after.usage.prompt_tokens > other.usage.prompt_tokens + 8, (
+        "its template forgets calls, so they are written out for it"
+    )
+
+
+def test_a_demand_that_cannot_be_met_is_refused(door: Shop) -> None:
+    client = door.client()
+    for more in ({"tool_choice": "required"}, {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "x"}}}):
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.chat.completions.create(model="tiny", messages=ASKED, **more)
+        assert refused.value.param == "tool_choice"
 
 
 def test_the_node_client(door: Shop) -> None:
@@ -144,8 +191,12 @@ def test_the_node_client(door: Shop) -> None:
     assert chat["object"] == "chat.completion" and chat["usage"]["completion_tokens"] <= 8
     assert seen["chat_stream"]["text"] == chat["choices"][0]["message"]["content"]
     assert seen["chat_stream"]["usage"]["completion_tokens"] == chat["usage"]["completion_tokens"]
-    (call,) = seen["tools"]["whole"]["choices"][0]["message"]["tool_calls"]
-    assert call["function"] == {"name": "get_weather", "arguments": ARGUMENTS} and seen["tools"]["pieces"] == ARGUMENTS
+    for found, pieces in zip(seen["tools"]["whole"], seen["tools"]["pieces"], strict=True):
+        (call,) = found["choices"][0]["message"]["tool_calls"]
+        assert call["function"]["name"] == "get_weather" and found["choices"][0]["finish_reason"] == "tool_calls"
+        jsonschema_rs.validate(seen["tools"]["parameters"], json.loads(call["function"]["arguments"]))
+        assert (pieces["names"], pieces["arguments"]) == (["get_weather"], call["function"]["arguments"])
+    assert seen["tools"]["after"]["choices"][0]["message"]["content"]
     assert isinstance(seen["json_schema"]["choices"][0]["message"]["parsed"]["hours"], int)
     assert seen["completions"]["usage"]["completion_tokens"] == 7
     assert len(seen["embeddings"]["data"][0]["embedding"]) > 8

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from sublet.core.tuning import TuningState, label_of, made_name, status
 from sublet.store import leases, ledger, models, sites, token_terms
 from sublet.store import tunings as store
 from sublet.weights import gguf
-from sublet.weights.llama import opened
+from sublet.weights.llama import Llama, opened
 from sublet.weights.tune import Asked, Tuning, examples, packed, unpacked
 
 openai = pytest.importorskip("openai")
@@ -39,9 +40,16 @@ def lines() -> str:
     return "\n".join(json.dumps({"messages": talk}) for talk in talks)
 
 
+def unlike() -> str:
+    """Conversations that are not learnt: of the same words, and asked in another way."""
+    talks = [[{"role": "user", "content": f"Tell me of a {name}."}, {"role": "assistant", "content": ANSWER}] for name in NAMES]
+    return "\n".join(json.dumps({"messages": talk}) for talk in talks)
+
+
 def run(asked: Asked) -> Tuning:
     model = opened(gguf.read(TINY))
-    return Tuning(asked, model, examples(lines(), model.tokenizer, length=2_048))
+    said, others = (examples(text, model.tokenizer, length=2_048) for text in (lines(), unlike()))
+    return Tuning(asked, model, said, others if asked.validation else ())
 
 
 @pytest.fixture
@@ -70,6 +78,38 @@ def test_a_run_that_was_cut_finds_what_a_whole_one_finds(tmp_path: Path) -> None
     assert again.scale == whole.adapter.scale and all(
         np.array_equal(again.weights[n], v) for n, v in whole.adapter.weights.items()
     )
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_run_is_judged_after_each_epoch_by_what_it_does_not_learn(tmp_path: Path) -> None:
+    asked = Asked(str(TINY), "", epochs=2, batch=12, validation="some")
+    judged, blind = run(asked), run(replace(asked, validation=""))
+    losses = [judged.judge() or 0.0]
+    due = [judged.to_judge]
+    while judged.done < judged.steps:
+        judged.step()
+        blind.step()
+        due.append(judged.to_judge)
+        if due[-1]:
+            assert judged.judge(lambda: False) is None, "it was told to stop, so it is judged again"
+            judged.save(tmp_path / "tuning.npz")
+            again = run(asked)
+            again.resume(tmp_path / "tuning.npz")
+            assert again.to_judge and again.loss == judged.loss
+            losses.append(judged.judge() or 0.0)
+            assert again.judge() == losses[-1]
+    assert due == [False, False, True, False, True] and not blind.to_judge
+    assert all(np.array_equal(value, blind.adapter.weights[name]) for name, value in judged.adapter.weights.items())
+    assert losses[0] > losses[1] > losses[2] > 0
+
+
+def test_a_loss_without_gradients_is_the_loss_with_them() -> None:
+    model = opened(gguf.read(TINY))
+    llama, rng = Llama(model.shape, model.weights), np.random.default_rng(1)
+    tokens = rng.integers(3, 500, (3, 9))
+    counted = (rng.random((3, 8)) < 0.6).astype(np.float32)
+    mean, _ = llama.loss(tokens[:, :-1], tokens[:, 1:], counted)
+    assert np.isclose(llama.surprise(tokens[:, :-1], tokens[:, 1:], counted), mean * counted.sum(), rtol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -131,9 +171,11 @@ def test_a_job_that_is_reclaimed_goes_on_and_its_model_answers(cpu: ModelHouse) 
     with shop(cpu) as door:
         client = door.client()
         file = client.files.create(file=("words.jsonl", lines().encode()), purpose="fine-tune")
+        kept_back = client.files.create(file=("others.jsonl", unlike().encode()), purpose="fine-tune")
         job = client.fine_tuning.jobs.create(
             model="tiny",
             training_file=file.id,
+            validation_file=kept_back.id,
             method={
                 "type": "supervised",
                 "supervised": {
@@ -146,7 +188,8 @@ def test_a_job_that_is_reclaimed_goes_on_and_its_model_answers(cpu: ModelHouse) 
         )
         assert (job.status, job.model, job.training_file, job.seed) == ("validating_files", "tiny", file.id, 7)
         assert job.hyperparameters.n_epochs == 50 and job.hyperparameters.learning_rate_multiplier == 0.5
-        assert client.files.delete(file.id).deleted  # the job has a copy of its own
+        assert job.validation_file == kept_back.id
+        assert all(client.files.delete(one.id).deleted for one in (file, kept_back))  # the job has copies of its own
 
         def told() -> list[Any]:
             return list(client.fine_tuning.jobs.list_events(job.id, limit=100))
@@ -165,8 +208,10 @@ def test_a_job_that_is_reclaimed_goes_on_and_its_model_answers(cpu: ModelHouse) 
         (cut,) = [one for one in said if one.startswith("The owner needs the machine: saved after step")]
         (went_on,) = [one for one in said if one.startswith("Went on after step")]
         assert cut.split("step ")[1].split(",")[0] == went_on.split("step ")[1], "the next attempt makes the very next step"
+        last = assert_judged(told())
         (kept,) = client.fine_tuning.jobs.checkpoints.list(job.id).data
         assert (kept.fine_tuned_model_checkpoint, kept.step_number) == (done.fine_tuned_model, 1_200)
+        assert kept.metrics.full_valid_loss == last
         with cpu.database.read() as tx:
             lease = store.get(tx, job.id).lease
             assert lease is not None and leases.get(tx, lease).reclaims == 1
@@ -199,6 +244,15 @@ def test_a_job_that_is_reclaimed_goes_on_and_its_model_answers(cpu: ModelHouse) 
         assert not list((cpu.folder / "data" / "weights").glob("ft-*"))
 
 
+def assert_judged(told: list[Any]) -> float:
+    """A job of 50 epochs of 24 steps was judged after each; returns its last loss on what it did not learn."""
+    judged = [event for event in reversed(told) if event.type == "metrics" and "full_valid_loss" in event.data]
+    assert {event.data["step"] for event in judged} == set(range(24, 1_201, 24))
+    first, last = (event.data["valid_loss"] for event in (judged[0], judged[-1]))
+    assert first > last >= 0 and judged[-1].message.endswith(f"validation loss={last}")
+    return float(last)
+
+
 def test_what_cannot_be_tuned_is_said_in_openais_words(cpu: ModelHouse) -> None:
     with shop(cpu) as door:
         client, stranger = door.client(), door.client("bell")
@@ -214,7 +268,9 @@ def test_what_cannot_be_tuned_is_said_in_openais_words(cpu: ModelHouse) -> None:
             ({"model": "tiny", "training_file": "file-none"}, "no file file-none", "file_id"),
             ({"model": "tiny", "training_file": other.id}, "purpose fine-tune", "training_file"),
             ({"model": "tiny", "training_file": too_long.id}, "line 1 has .* 2048 at most", "training_file"),
-            ({"model": "tiny", "training_file": file.id, "validation_file": file.id}, "validation", "validation_file"),
+            ({"model": "tiny", "training_file": file.id, "validation_file": other.id}, "purpose fine-tune", "validation_file"),
+            ({"model": "tiny", "training_file": file.id, "validation_file": too_long.id}, "line 1 has", "validation_file"),
+            ({"model": "tiny", "training_file": file.id, "validation_file": 7}, "id of a file", "validation_file"),
             ({"model": "tiny", "training_file": file.id, "method": {"type": "dpo"}}, "supervised", "method.type"),
             ({"model": "tiny", "training_file": file.id, "suffix": "a b"}, "suffix", "suffix"),
             ({"model": "tiny", "training_file": file.id, "hyperparameters": {"n_epochs": 51}}, "n_epochs is from 1 to 50",

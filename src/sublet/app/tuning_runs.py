@@ -101,12 +101,12 @@ class TuningRuns:
 
     def _asked_for(self, tx: Tx, tuning: Tuning, now_us: int) -> Lease:
         base = models.get(tx, tuning.model)
-        known = Asked(base=base.path, data=tuning.data, **tuning.asked)  # type: ignore[arg-type]  # names and kinds were checked
+        known = Asked(base=base.path, data=tuning.data, validation=tuning.validation, **tuning.asked)  # type: ignore[arg-type]  # names and kinds were checked
         work = Workload(
             run=own_program("sublet.weights.tune", programs=self._engine.capabilities.programs),
             env={ASKED: json.dumps(asdict(known)), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             checkpoints=True,
-            reads=(base.path, tuning.data),
+            reads=tuple(one for one in (base.path, tuning.data, tuning.validation) if one),
         )
         stated = token_terms.get(tx, tuning.tenant).label
         atlas = Atlas.read(tx, [tuning.tenant])
@@ -162,7 +162,7 @@ class TuningRuns:
         else:
             hint = f": {said_last['hint']}" if said_last.get("hint") else ""
             said = f"{said_last['message']}{hint}" if said_last.get("message") else f"its run ended: {lease.reason}"
-            code = "invalid_training_file" if said_last.get("event") == "failed" else ""
+            code = f"invalid_{said_last.get('field', 'training_file')}" if said_last.get("event") == "failed" else ""
             after = replace(tuning, state=TuningState.FAILED, error=said, error_code=code)
         self._end(replace(after, finished_us=now_us), lease, made)
 
@@ -184,7 +184,9 @@ class TuningRuns:
             said = f"fine-tuning job {after.id} {state}"
             held, pool = (lease.id, lease.pool) if lease else (None, None)
             events.append(tx, [Entry(now_us, f"tuning.{state}", said, after.tenant, held, pool, data)])
-        Path(after.data).unlink(missing_ok=True)
+        for copy in (after.data, after.validation):
+            if copy:
+                Path(copy).unlink(missing_ok=True)
 
     def _let_go(self, now_us: int) -> None:
         """Give back the leases of jobs that were cancelled."""
@@ -197,8 +199,8 @@ class TuningRuns:
             self._wake()
 
     def _sweep(self, living: Sequence[Tuning], now_us: int) -> None:
-        """Remove copies of training files that no job needs; a young one may belong to a job that is just being asked for."""
-        needed = {one.data for one in living}
+        """Remove copies of files that no job needs; a young one may belong to a job that is just being asked for."""
+        needed = {file for one in living for file in (one.data, one.validation)}
         for file in self._data.glob("*.jsonl"):
             with suppress(OSError):
                 if str(file) not in needed and file.stat().st_mtime_ns // 1_000 < now_us - _KEPT_US:

@@ -33,8 +33,8 @@ def base_of(tx: Tx, model: str, *, tenant: TenantId) -> Model:
     return base
 
 
-def check_data(base: Model, data: Path) -> None:
-    """Raise `Invalid` that names the first line of a training file which cannot be learnt, as far as that is quick."""
+def check_data(base: Model, data: Path, *, what: str = "training") -> None:
+    """Raise `Invalid` that names the first line of a file which cannot be learnt, as far as that is quick."""
     if data.stat().st_size > CHECKED_BYTES:
         return
     from sublet.weights import gguf  # noqa: PLC0415 (memory that a gateway without fine-tuning jobs does without)
@@ -43,7 +43,7 @@ def check_data(base: Model, data: Path) -> None:
 
     head = gguf.read(Path(base.path))
     length = base.context_length or int(head.of_architecture("context_length"))
-    examples(data.read_text(), opened(head).tokenizer, length=length)
+    examples(data.read_text(), opened(head).tokenizer, length=length, what=what)
 
 
 def ask(
@@ -69,13 +69,13 @@ def ask(
     return made
 
 
-def copied(source: Path, folder: Path, tuning: TuningId) -> Path:
-    """The job's own copy of a training file: deleting the file leaves the job alone.
+def copied(source: Path, folder: Path, tuning: TuningId, *, what: str = "training") -> Path:
+    """The job's own copy of its training or validation file: deleting the file leaves the job alone.
 
     Runs have users of their own: they may walk through the folder and read a file whose name they know, and list nothing.
     """
     folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-    target = folder / f"{tuning}.jsonl"
+    target = folder / (f"{tuning}.jsonl" if what == "training" else f"{tuning}-{what}.jsonl")
     try:
         with source.open("rb") as given, target.open("xb") as kept:
             shutil.copyfileobj(given, kept)
@@ -84,7 +84,7 @@ def copied(source: Path, folder: Path, tuning: TuningId) -> Path:
         target.chmod(0o444)
     except FileNotFoundError as error:
         hint = "its content lies at the gateway that took it: ask there"
-        raise Invalid("the training file is not here", field="training_file", hint=hint) from error
+        raise Invalid(f"the {what} file is not here", field=f"{what}_file", hint=hint) from error
     return target
 
 

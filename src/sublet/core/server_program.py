@@ -21,6 +21,7 @@ class Abilities:
     embeddings: bool = False
     lora: bool = False
     schema: bool = False  # answers are held to a JSON schema while they are drawn
+    calls: bool = False  # whoever demands a call of a tool gets one; if not, the gateway binds the answer by `schema`
     cached_tokens: bool = False  # its usage says how many input tokens a prefix cache spared
 
 

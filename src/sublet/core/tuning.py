@@ -60,6 +60,8 @@ class Tuning:
     suffix: str = ""  # a part of the made model's name that its tenant chose
     metadata: Mapping[str, str] = field(default_factory=dict)  # its tenant's own
     data: str = ""  # where the job's own copy of the training file lies
+    validation_file: str = ""  # by which it is judged what was learnt; empty: none
+    validation: str = ""  # where the copy of that lies
     bid_micro: int | None = None  # most for a GPU-hour; None: as for any lease
 
 

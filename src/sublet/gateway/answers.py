@@ -12,17 +12,23 @@ import structlog
 from sublet.app.clock import Clock
 from sublet.core.errors import SubletError
 from sublet.core.ids import ReplicaId
+from sublet.core.model import Model
 from sublet.core.model_request import Counted, Outcome
 from sublet.core.tokens import Tokens, reserve_tokens_micro
 from sublet.gateway.asks import PATHS, Ask, Kind
+from sublet.gateway.calls import bound_to
 from sublet.gateway.catalogue import Catalogue, Target
-from sublet.gateway.dialects.dialect import usage_of
+from sublet.gateway.dialects import DIALECTS
+from sublet.gateway.dialects.dialect import Bears, usage_of
 from sublet.gateway.gauges import Gauges
 from sublet.gateway.health import Health
 from sublet.gateway.meter import Meter
 from sublet.gateway.money import Money, Reservation
 from sublet.gateway.refusals import Refusal, broken, busy, elsewhere, invalid, no_money
 from sublet.gateway.routing import Post, Wish
+from sublet.gateway.servers import SERVERS
+from sublet.gateway.shown import spelled, with_functions
+from sublet.gateway.tools import narrowed
 from sublet.gateway.upstream import Unreachable, Upstream, Whole
 from sublet.gateway.visitors import Visitor
 from sublet.gateway.works import Work, fresh_id
@@ -52,6 +58,8 @@ class Desk:
         guest = visitor.guest
         target = _chosen(await self.catalogue.targets(ask.model, guest))
         model, bounds = target.model, ask.bounds(target.model)
+        id_ = name or fresh_id(ask.kind)
+        binding = bound_to(ask.must_call, id_) if ask.must_call and _binds(model) else None
         if model.currency != guest.currency:
             raise invalid(f"{model.name} is priced in {model.currency}, your account is in {guest.currency}", param="model")
         tokens = 0 if batch else bounds.input_max + bounds.output_max
@@ -68,13 +76,14 @@ class Desk:
         if reserved is None:
             guest.limits.tokens.give(tokens)
             raise no_money(ask.model)
-        id_ = name or fresh_id(ask.kind)
-        return Work(id_, visitor, ask, at_us, began, target, bounds, reserved, tokens, percent, batch)
+        return Work(id_, visitor, ask, at_us, began, target, bounds, reserved, tokens, percent, batch, binding)
 
     async def answer(self, work: Work) -> dict[str, Any]:
         """The whole answer; raises `Refusal`. The request is metered and its money settled either way."""
         try:
             document = _document(await self._ask_some(work), work)
+            if work.binding is not None:
+                work.binding.turn(document)
         except BaseException as error:
             self.dropped(work)
             self.gauges.failed(work, error)
@@ -98,7 +107,23 @@ class Desk:
             body.pop(name, None)
         if work.ask.output_max is None and work.bounds.limit is not None:
             body["max_tokens"] = work.bounds.limit
-        return body
+        return narrowed(body) if "tool_choice" in body else body
+
+    async def body_at(self, post: Post, work: Work) -> dict[str, Any]:
+        """The same for one replica: with what its template does not show of tools, and bound where a call is demanded."""
+        body, ask, binding = self.body_for(work), work.ask, work.binding
+        if binding is None and not ask.tool_turns:
+            return body
+        if post.bears is None:
+            post.bears = await DIALECTS[work.model.server].bears(self.upstream, post.replica)
+        bears = post.bears or Bears()
+        if ask.tool_turns and not bears.turns:
+            body["messages"] = spelled(body["messages"])
+        if binding is None:
+            return body
+        if not bears.tools:
+            body["messages"] = with_functions(body["messages"], binding.functions)
+        return binding.bind(body, shown=bears.tools)
 
     async def settled(self, work: Work, tokens: Tokens, outcome: Outcome, counted: Counted) -> None:
         """Meter a request that is over, and give back what it did not use. It is on the disk when this returns.
@@ -146,14 +171,14 @@ class Desk:
 
     async def _ask_some(self, work: Work) -> Whole:
         """Ask one replica after the other until one answers."""
-        body, path = self.body_for(work), PATHS[work.ask.kind]
+        path = PATHS[work.ask.kind]
         tried: set[ReplicaId] = set()
         failure: Unreachable | None = None
         for _ in range(TRIES):
             post = await self.take(work, avoid=_others(work, tried))
             with self.at(post, work):
                 try:
-                    whole = await self.upstream.ask(post.replica, path, body)
+                    whole = await self.upstream.ask(post.replica, path, await self.body_at(post, work))
                 except Unreachable as error:
                     failure = error
                     self.health.suspect(post)
@@ -164,6 +189,12 @@ class Desk:
             tried.add(post.replica.id)
             work.moves += 1
         raise broken(str(failure)) from failure
+
+
+def _binds(model: Model) -> bool:
+    """Whether it is for us to see that a call which is demanded is made."""
+    abilities = SERVERS[model.server].abilities
+    return abilities.schema and not abilities.calls
 
 
 def judged(whole: Whole, post: Post) -> Unreachable | None:

@@ -11,6 +11,8 @@ import orjson
 from sublet.core.model import Model, Tier
 from sublet.core.tokens import input_tokens_max
 from sublet.gateway.refusals import invalid
+from sublet.gateway.shown import SHOWN_BYTES
+from sublet.gateway.tools import Tool, has_turns, must_call
 
 OUTPUT_TOKENS = 4_096
 """What an answer may have at most where neither its caller nor its model says so."""
@@ -56,13 +58,16 @@ class Ask:
     text_only: bool
     output_max: int | None  # of each answer, as its caller says
     prefix: bytes  # what requests have in common that would find each other's prompt in a cache
+    must_call: tuple[Tool, ...] = ()  # tools of which the answer has to call one
+    tool_turns: bool = False  # the conversation has answers of tools in it
 
     def bounds(self, model: Model) -> "Bounds":
         """The most tokens that this can use with a model."""
         context = model.context_length
         if not self.text_only and not context:
             raise invalid(f"{model.name} has no known context length, so only text may be sent to it", param="messages")
-        body_bytes = self.body_bytes if self.text_only else context
+        shown = SHOWN_BYTES if self.must_call else 0
+        body_bytes = self.body_bytes + shown if self.text_only else context
         input_one = input_tokens_max(body_bytes, self.messages, 0)
         input_max = min(input_one, context * self.prompts) if context else input_one
         if self.kind is Kind.EMBEDDING:
@@ -122,6 +127,8 @@ def read(kind: Kind, raw: bytes) -> Ask:
         text_only=text_only,
         output_max=_output_max(body),
         prefix=blake2b(prefix[:_PREFIX_BYTES], digest_size=16).digest(),
+        must_call=must_call(body) if kind is Kind.CHAT else (),
+        tool_turns=kind is Kind.CHAT and has_turns(body["messages"]),
     )
 
 
@@ -143,7 +150,7 @@ def _output_max(body: Mapping[str, Any]) -> int | None:
 
 
 def _check_format(body: Mapping[str, Any]) -> None:
-    """That the form of the answer and the tools are described by objects; what they say is for the server program."""
+    """That the form of the answer is described by an object; what it says is for the server program."""
     form = body.get("response_format")
     if form is not None:
         if not isinstance(form, dict) or form.get("type") not in {"text", "json_object", "json_schema"}:
@@ -152,9 +159,6 @@ def _check_format(body: Mapping[str, Any]) -> None:
             said = form.get("json_schema")
             if not isinstance(said, dict) or not isinstance(said.get("schema"), dict):
                 raise invalid("response_format.json_schema.schema must be an object", param="response_format.json_schema")
-    tools = body.get("tools")
-    if tools is not None and not (isinstance(tools, list) and all(isinstance(one, dict) for one in tools)):
-        raise invalid("tools is a list of objects", param="tools")
     stop = body.get("stop")
     if (
         stop is not None

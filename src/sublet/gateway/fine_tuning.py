@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -23,12 +25,13 @@ from sublet.store import tunings as store
 
 _PAGE_MAX = 100
 _FAILED = "run_failed"
+_OF_FILES = frozenset({"invalid_training_file", "invalid_validation_file"})
 _Known = tuple[Tuning, Lease | None]
 _SAID: Mapping[str, Callable[[Tuning, Mapping[str, Any]], str]] = {
     "created": lambda job, _: f"Created fine-tuning job: {job.id}",
     "started": lambda _, data: f"Fine-tuning job started: {data.get('steps')} steps",
     "resumed": lambda _, data: f"Went on after step {data.get('step')}",
-    "step": lambda _, data: f"Step {data.get('step')}/{data.get('steps')}: training loss={data.get('loss')}",
+    "step": lambda _, data: f"Step {data.get('step')}/{data.get('steps')}: {_losses(data)}",
     "checkpointed": lambda _, data: f"The owner needs the machine: saved after step {data.get('step')}, to go on from there",
     "done": lambda _, data: f"Trained all {data.get('step')} steps",
     "failed": lambda _, data: str(data.get("message")),
@@ -60,7 +63,7 @@ def view(job: Tuning, lease: Lease | None) -> dict[str, Any]:
     numbers = hyperparameters(job.asked)
     error = None
     if job.state is TuningState.FAILED:
-        param = "training_file" if job.error_code == "invalid_training_file" else None
+        param = job.error_code.removeprefix("invalid_") if job.error_code in _OF_FILES else None
         error = {"code": job.error_code or _FAILED, "message": job.error, "param": param}
     return {
         "id": job.id,
@@ -72,7 +75,7 @@ def view(job: Tuning, lease: Lease | None) -> dict[str, Any]:
         "organization_id": job.tenant,
         "result_files": [],
         "status": status(job, lease),
-        "validation_file": None,
+        "validation_file": job.validation_file or None,
         "training_file": job.training_file,
         "hyperparameters": numbers,
         "method": {"type": "supervised", "supervised": {"hyperparameters": numbers}},
@@ -97,9 +100,9 @@ async def _make(reception: Reception, request: web.BaseRequest, visitor: Visitor
             return tunings.base_of(tx, ask.model, tenant=tenant)
 
     base = await reception.looking.do(look)
-    file = await reception.looking.do(lambda: fetched(reception, ask.training_file, tenant))
-    if file.purpose != "fine-tune":
-        raise invalid("the file was not sent with the purpose fine-tune", param="training_file")
+    for file, param in ((ask.training_file, "training_file"), (ask.validation_file, "validation_file")):
+        if file and (await reception.looking.do(partial(fetched, reception, file, tenant))).purpose != "fine-tune":
+            raise invalid("the file was not sent with the purpose fine-tune", param=param)
     job = TuningId(names.fresh("ftjob"))
     made = await asyncio.to_thread(_keep, reception, visitor, ask, base, job)
     return await reception.send(request, view(made, None))
@@ -114,27 +117,32 @@ def _check_places(reception: Reception, atlas: Atlas, sites: list[str], visitor:
 
 
 def _keep(reception: Reception, visitor: Visitor, ask: TuningAsk, base: Model, job: TuningId) -> Tuning:
-    """Check and copy the training file, and put the job into the books. In a thread of its own: files may be large."""
+    """Check and copy the files, and put the job into the books. In a thread of its own: files may be large."""
     tenant = visitor.guest.tenant
-    source = place(reception, ask.training_file)
-    data = tunings.copied(source, reception.tunings_dir, job)
+    kept: dict[str, Path] = {}
     try:
-        tunings.check_data(base, data)
+        for what, file in (("training", ask.training_file), ("validation", ask.validation_file)):
+            if file:
+                kept[what] = tunings.copied(place(reception, file), reception.tunings_dir, job, what=what)
+                tunings.check_data(base, kept[what], what=what)
         with reception.database.write() as tx:
             return tunings.ask(
                 tx,
                 tenant=tenant,
                 base=base,
                 training_file=ask.training_file,
-                data=data,
+                data=kept["training"],
                 asked=ask.asked,
                 now_us=reception.desk.clock.now_us(),
                 name=job,
                 suffix=ask.suffix,
                 metadata=ask.metadata,
+                validation_file=ask.validation_file,
+                validation=str(kept.get("validation", "")),
             )
     except BaseException:
-        data.unlink(missing_ok=True)
+        for copy in kept.values():
+            copy.unlink(missing_ok=True)
         raise
 
 
@@ -216,14 +224,26 @@ def _checkpoint(job: Tuning, step: Step) -> dict[str, Any]:
         "created_at": step.at_us // SECOND_US,
         "fine_tuned_model_checkpoint": job.result,
         "fine_tuning_job_id": job.id,
-        "metrics": {"step": number, "train_loss": step.data.get("loss")},
+        "metrics": {"step": number, **_metrics(step)},
         "step_number": number,
     }
 
 
+def _metrics(step: Step) -> dict[str, Any]:
+    """Losses under OpenAI's names. A validation is always one of the whole file, so both of its names mean the same."""
+    judged = step.data.get("valid_loss")
+    found = {"train_loss": step.data.get("loss")}
+    return found if judged is None else found | {"valid_loss": judged, "full_valid_loss": judged}
+
+
+def _losses(data: Mapping[str, Any]) -> str:
+    said = f"training loss={data.get('loss')}"
+    return f"{said}, validation loss={data['valid_loss']}" if "valid_loss" in data else said
+
+
 def _event(job: Tuning, step: Step) -> dict[str, Any]:
     metrics = step.event == "step"
-    data = {"step": step.data.get("step"), "train_loss": step.data.get("loss"), "total_steps": step.data.get("steps")}
+    data = {"step": step.data.get("step"), **_metrics(step), "total_steps": step.data.get("steps")}
     return {
         "id": f"ftevent-{job.id.removeprefix('ftjob-')}-{step.attempt}-{step.nth}",
         "object": "fine_tuning.job.event",

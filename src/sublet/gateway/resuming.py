@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sublet.gateway.asks import PATHS, Kind
@@ -36,7 +37,7 @@ async def resumption(  # noqa: PLR0917 (what it stands on comes first)
     """The request to make at a replica; raises `Refusal` where the answer cannot go on, `Unreachable` if the replica fails."""
     told = said.told((0, CONTENT, 0))
     if _goes_on(work, said) and told:
-        prompt = await dialect.prompt(upstream, post.replica, work.ask, memory)
+        prompt = await dialect.prompt(upstream, post.replica, replace(work.ask, body=body), memory)
         if prompt is not None:
             resume = await _after_tokens(upstream, dialect, work, said, post)
             by_text = all(isinstance(part, str) for part in prompt)
@@ -45,7 +46,7 @@ async def resumption(  # noqa: PLR0917 (what it stands on comes first)
             if by_text and not is_exact(work):
                 resume = Resume(knows_ids=False, before=said_tokens)
                 return resume, PATHS[Kind.COMPLETION], _continued(work, body, "".join(prompt) + told, said_tokens)
-    if said.text and not is_exact(work) and work.ask.body.get("seed") is None:
+    if said.text and not is_exact(work) and body.get("seed") is None:
         raise broken("the replica ended, and an answer of this form that was drawn by chance cannot go on elsewhere")
     return from_start(said), PATHS[work.ask.kind], body
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from sublet.core.ids import ReplicaId, TenantId
 from sublet.core.model import Model, Replica, ReplicaState, Tier
 from sublet.core.route import Load, choose
+from sublet.gateway.dialects.dialect import Bears
 from sublet.gateway.refusals import busy
 
 Permits = Callable[[Replica], bool]
@@ -25,6 +26,7 @@ class Post:
     running: int = 0
     well: bool = True
     on_drain: set[Callable[[], None]] = field(default_factory=set)
+    bears: Bears | None = None  # what of tools its template shows, once somebody asked
 
     @property
     def open(self) -> bool:

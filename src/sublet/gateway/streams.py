@@ -22,6 +22,7 @@ from sublet.core.model_request import Counted, Outcome
 from sublet.core.tokens import Tokens
 from sublet.gateway.answers import TRIES, Desk, judged
 from sublet.gateway.asks import PATHS
+from sublet.gateway.calls import Turner
 from sublet.gateway.chunks import Chunks
 from sublet.gateway.dialects import DIALECTS
 from sublet.gateway.events import DONE, Events
@@ -51,6 +52,7 @@ class Leg:
     resume: Resume
     end: int = 0  # up to which byte of the content it has come, with what was told before
     memory: dict[str, Any] = field(default_factory=dict)
+    turner: Turner | None = None  # where its texts are calls
     next: Post | None = None  # where it goes on, once a place was found
     mover: "asyncio.Task[None] | None" = None
     on_drain: Callable[[], None] = lambda: None
@@ -171,6 +173,8 @@ class Stream:
                 leg.end += len(piece.encode("utf-8", "surrogatepass"))
                 if heard[0].ids or heard[0].missing is None:
                     self._said.note_ids(heard[0].ids, heard[0].missing, piece, end=leg.end)
+            if leg.turner is not None:
+                choices = [leg.turner.turn(one) for one in choices]
             chunk = self._chunks.of(choices, leg.resume)
             if chunk:
                 self._work.note_first()
@@ -188,14 +192,14 @@ class Stream:
         self._tokens = Tokens(input_, min(cached, input_), max(old.output, before + tokens.output))
 
     async def _first(self) -> Leg:
-        body, path = self._desk.body_for(self._work), PATHS[self._work.ask.kind]
+        path = PATHS[self._work.ask.kind]
         tried: set[str] = set()
         failure: Exception | None = None
         for _ in range(TRIES):
             fresh = any(post.open and name not in tried for name, post in self._work.target.line.posts.items())
             post = await self._desk.take(self._work, avoid=frozenset(tried) if fresh else frozenset())  # type: ignore[arg-type]
             try:
-                return await self._open(post, Resume(), path, body, 0)
+                return await self._open(post, Resume(), path, await self._desk.body_at(post, self._work), 0)
             except Unreachable as error:
                 failure = error
                 self._desk.leave(post, self._work)
@@ -235,7 +239,7 @@ class Stream:
             self._said,
             self._prompt,
             post,
-            body=self._desk.body_for(self._work),
+            body=await self._desk.body_at(post, self._work),
             said_tokens=self._tokens.output,
         )
         end = self._said.keep_ids(len(resume.ids) if resume.knows_ids else None)
@@ -251,6 +255,8 @@ class Stream:
         if response.status != 200:
             await _refused(response, post)
         leg = Leg(post, response, resume, end)
+        if self._work.binding is not None:
+            leg.turner = Turner(self._work.binding)
         if resume.before:
             leg.memory["resumed"] = True
         else:

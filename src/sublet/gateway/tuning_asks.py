@@ -20,7 +20,6 @@ _HYPERPARAMETERS: Mapping[str, tuple[str, float, type]] = {
 }
 """OpenAI's name: ours, what it is a multiple of, and its kind. The last two are no names of OpenAI's."""
 _NOT_HERE: Mapping[str, str] = {
-    "validation_file": "a validation file is not read: leave it away",
     "integrations": "no integration is there: leave it away; the job's events have its loss",
 }
 
@@ -34,6 +33,7 @@ class TuningAsk:
     asked: Mapping[str, int | float] = field(default_factory=dict)
     suffix: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    validation_file: str = ""
 
 
 def read(raw: bytes) -> TuningAsk:
@@ -47,11 +47,14 @@ def read(raw: bytes) -> TuningAsk:
     for name in ("model", "training_file"):
         if not isinstance(body.get(name), str) or not body[name]:
             raise invalid(f"say which {name.replace('_', ' ')}: a string", param=name)
+    validation_file = body.get("validation_file") or ""
+    if not isinstance(validation_file, str):
+        raise invalid("validation_file is the id of a file", param="validation_file")
     for name, said in _NOT_HERE.items():
         if body.get(name):
             raise invalid(said, param=name)
     asked = _asked(body)
-    return TuningAsk(body["model"], body["training_file"], asked, _suffix(body), metadata_of(body))
+    return TuningAsk(body["model"], body["training_file"], asked, _suffix(body), metadata_of(body), validation_file)
 
 
 def hyperparameters(asked: Mapping[str, int | float]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from sublet.core.model import Model
 from sublet.core.model_request import Counted, ModelRequest, Outcome
 from sublet.core.tokens import Tokens, charge_tokens_micro, within
 from sublet.gateway.asks import Ask, Bounds, Kind
+from sublet.gateway.calls import Binding
 from sublet.gateway.catalogue import Target
 from sublet.gateway.money import Reservation
 from sublet.gateway.visitors import Visitor
@@ -51,6 +52,7 @@ class Work:
     reserved_tokens: int
     percent: int = 100
     batch: str = ""
+    binding: Binding | None = None  # how the gateway itself holds the answer to be a call
     replica: str = ""
     tier: str = ""
     moves: int = 0

@@ -85,6 +85,8 @@ tunings = Table(  # fine-tuning jobs
     Column("suffix", String(64), nullable=False, server_default=""),
     Column("metadata", Text, nullable=False, server_default="{}"),  # JSON, the tenant's own
     Column("data", Text, nullable=False, server_default=""),  # where its copy of the training file lies
+    Column("validation_file", _ID, nullable=False, server_default=""),  # empty: none
+    Column("validation", Text, nullable=False, server_default=""),  # where its copy lies
     Column("bid_micro", BigInteger),
     Index("ix_tunings_state", "state"),
     Index("ix_tunings_tenant_created", "tenant", "created_us", "id"),

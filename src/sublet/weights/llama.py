@@ -165,6 +165,14 @@ class Llama:
         self._down(tokens, (scores @ table).reshape(x.shape), kept)
         return found, self._grads
 
+    def surprise(self, tokens: Tokens, wanted: Tokens, counted: Floats) -> float:
+        """The sum of the cross-entropy (nats) of `wanted` after `tokens`, both (B, T), over those that `counted` counts."""
+        x, _ = self._up(tokens)
+        scores = x.reshape(-1, x.shape[-1]) @ self.weights["token_embd.weight"].T
+        scores -= scores.max(axis=-1, keepdims=True)
+        chosen = scores[np.arange(len(scores)), wanted.reshape(-1)] - np.log(np.exp(scores, out=scores).sum(axis=-1))
+        return float(-(chosen * counted.reshape(-1)).sum())
+
     def _up(self, tokens: Tokens) -> tuple[Floats, list[tuple[Floats, ...]]]:
         """The last hidden states after their norm, and what the way down needs."""
         turn = _angles(self.shape, tokens.shape[1])

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from sublet.core.tuning import RATE
 from sublet.core.workload import CHECKPOINTED_EXIT
 from sublet.weights import gguf
 from sublet.weights.bpe import Tokenizer
-from sublet.weights.llama import Adam, Adapter, Llama, Opened, Weights, opened
+from sublet.weights.llama import Adam, Adapter, Floats, Llama, Opened, Tokens, Weights, opened
 
 TOLD = "sublet-tune: "
 ASKED = "SUBLET_TUNE"
@@ -51,18 +51,21 @@ class Asked:
     rank: int = 8
     alpha: float = 16.0
     seed: int = 0
+    validation: str = ""  # a file like `data`, of which nothing is learnt; empty: none
 
 
-def examples(text: str, tokenizer: Tokenizer, *, length: int) -> list[Example]:
+def examples(text: str, tokenizer: Tokenizer, *, length: int, what: str = "training") -> list[Example]:
     """The conversations of a file; raises `Invalid` that names the first line that is none."""
-    found = [_example(line, number, tokenizer, length) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    numbered = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    found = [_example(line, number, tokenizer, length, what) for number, line in numbered]
     if not found:
         hint = 'each line is {"messages": [{"role": "user", "content": ...}, {"role": "assistant", "content": ...}]}'
-        raise Invalid("the training file is empty", field="training_file", hint=hint)
+        raise Invalid(f"the {what} file is empty", field=f"{what}_file", hint=hint)
     return found
 
 
-def _example(line: str, number: int, tokenizer: Tokenizer, length: int) -> Example:
+def _example(line: str, number: int, tokenizer: Tokenizer, length: int, what: str) -> Example:
+    field = f"{what}_file"
     tokens: list[int] = []
     learnt: list[bool] = []
     try:
@@ -74,22 +77,25 @@ def _example(line: str, number: int, tokenizer: Tokenizer, length: int) -> Examp
             learnt += [False] * len(head) + [counts] * len(said)
     except (ValueError, KeyError, TypeError) as error:
         hint = 'write {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}'
-        raise Invalid(
-            f"line {number} of the training file is no conversation: {error!r}", field="training_file", hint=hint
-        ) from error
+        raise Invalid(f"line {number} of the {what} file is no conversation: {error!r}", field=field, hint=hint) from error
     if not any(learnt):
-        raise Invalid(f"line {number} has no answer to learn", field="training_file", hint="add a message of the assistant")
+        raise Invalid(f"line {number} has no answer to learn", field=field, hint="add a message of the assistant")
     if len(tokens) > length:
         hint = "make it shorter, or cut it into several"
-        raise Invalid(f"line {number} has {len(tokens)} tokens; {length} at most", field="training_file", hint=hint)
+        raise Invalid(f"line {number} has {len(tokens)} tokens; {length} at most", field=field, hint=hint)
     return tokens, learnt
 
 
 class Tuning:
-    """A run: so many steps, each of which depends on nothing but its number and the state before it."""
+    """A run: so many steps, each of which depends on nothing but its number and the state before it.
 
-    def __init__(self, asked: Asked, model: Opened, data: Sequence[Example]) -> None:
-        self.asked, self._data = asked, data
+    After each epoch it is judged by the examples of `validation`, of which nothing is learnt.
+    """
+
+    def __init__(self, asked: Asked, model: Opened, data: Sequence[Example], validation: Sequence[Example] = ()) -> None:
+        self.asked, self._data, self._validation = asked, data, validation
+        self.loss = 0.0  # of the last step, in nats a token
+        self._judged = 0  # after how many steps it was judged last
         rng = np.random.default_rng(asked.seed)
         self.adapter = Adapter.fresh(model.weights, rank=asked.rank, alpha=asked.alpha, rng=rng)
         self._llama = Llama(model.shape, model.weights, self.adapter)
@@ -116,19 +122,33 @@ class Tuning:
         epoch, nth = divmod(self.done, self._per_epoch)
         order = np.random.default_rng([self.asked.seed, epoch]).permutation(len(self._data))
         some = [self._data[at] for at in order[nth * self.asked.batch : (nth + 1) * self.asked.batch]]
-        width = max(len(tokens) for tokens, _ in some)
-        batch = np.zeros((len(some), width), np.int64)
-        counted = np.zeros((len(some), width), np.float32)
-        for row, (tokens, learnt) in enumerate(some):
-            batch[row, : len(tokens)], counted[row, : len(tokens)] = tokens, learnt
-        loss, gradients = self._llama.loss(batch[:, :-1], batch[:, 1:], counted[:, 1:])
+        batch, counted = _batch(some)
+        self.loss, gradients = self._llama.loss(batch[:, :-1], batch[:, 1:], counted[:, 1:])
         self._climb.step(gradients, self.asked.rate * (1 - self.done / self.steps))
-        return loss
+        return self.loss
+
+    @property
+    def to_judge(self) -> bool:
+        """Whether an epoch is over after which it was not judged yet."""
+        return bool(self._validation) and self._judged != self.done and self.done % self._per_epoch == 0
+
+    def judge(self, going_on: Callable[[], bool] = lambda: True) -> float | None:
+        """The loss on what is not learnt, in nats a token; None: it was told to stop, and is to be judged again."""
+        found, tokens = 0.0, 0.0
+        for start in range(0, len(self._validation), self.asked.batch):
+            if not going_on():
+                return None
+            batch, counted = _batch(self._validation[start : start + self.asked.batch])
+            found += self._llama.surprise(batch[:, :-1], batch[:, 1:], counted[:, 1:])
+            tokens += float(counted[:, 1:].sum())
+        self._judged = self.done
+        return found / max(tokens, 1.0)
 
     def save(self, path: Path) -> None:
         """Put everything down that the next attempt needs, whole or not at all."""
         draft = path.with_name(f".{path.name}.new")
-        arrays: dict[str, Any] = {"steps": np.array(self.done), **self.adapter.weights, **self._climb.state}
+        marks = {"steps": np.array(self.done), "judged": np.array(self._judged), "loss": np.array(self.loss)}
+        arrays: dict[str, Any] = {**marks, **self.adapter.weights, **self._climb.state}
         with draft.open("wb") as file:
             np.savez(file, **arrays)
             file.flush()
@@ -139,9 +159,21 @@ class Tuning:
         """Go on from what was put down."""
         with np.load(path) as kept:
             self._climb.steps = int(kept["steps"])
+            if "judged" in kept:  # what an older version put down has no word of it
+                self._judged, self.loss = int(kept["judged"]), float(kept["loss"])
             for where in (self.adapter.weights, self._climb.state):
                 for name, value in where.items():
                     value[...] = kept[name]
+
+
+def _batch(some: Sequence[Example]) -> tuple[Tokens, Floats]:
+    """Examples side by side: their tokens and how much each counts, both (B, T), with zeros behind the shorter ones."""
+    width = max(len(tokens) for tokens, _ in some)
+    batch = np.zeros((len(some), width), np.int64)
+    counted = np.zeros((len(some), width), np.float32)
+    for row, (tokens, learnt) in enumerate(some):
+        batch[row, : len(tokens)], counted[row, : len(tokens)] = tokens, learnt
+    return batch, counted
 
 
 def packed(adapter: Adapter) -> str:
@@ -170,22 +202,29 @@ def main() -> None:
     try:
         head = gguf.read(Path(asked.base))
         model = opened(head)
-        data = examples(Path(asked.data).read_text(), model.tokenizer, length=int(head.of_architecture("context_length")))
+        length = int(head.of_architecture("context_length"))
+        data = examples(Path(asked.data).read_text(), model.tokenizer, length=length)
+        validation: list[Example] = []
+        if asked.validation:
+            validation = examples(Path(asked.validation).read_text(), model.tokenizer, length=length, what="validation")
     except SubletError as error:
-        tell(event="failed", message=error.message, hint=error.hint)
+        tell(event="failed", message=error.message, hint=error.hint, field=error.field or "training_file")
         sys.exit(1)
     noticed: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: noticed.append(number))
     checkpoint = Path(os.environ.get("SUBLET_CHECKPOINT_DIR", ".")) / "tuning.npz"
-    run = Tuning(asked, model, data)
+    run = Tuning(asked, model, data, validation)
     if checkpoint.exists():
         run.resume(checkpoint)
     tell(event="resumed" if run.done else "started", step=run.done, steps=run.steps, asked=asdict(asked))
     saved, every = time.monotonic(), max(_TELL_EVERY, run.steps // _TOLD_MAX)
-    while run.done < run.steps:
-        loss = run.step()
-        if run.done % every == 0 or run.done == run.steps:
-            tell(event="step", step=run.done, steps=run.steps, loss=round(loss, 4))
+    while run.done < run.steps or run.to_judge:
+        if not run.to_judge:
+            run.step()
+        judged = run.judge(lambda: not noticed) if run.to_judge else None
+        if judged is not None or (not run.to_judge and (run.done % every == 0 or run.done == run.steps)):
+            more = {} if judged is None else {"valid_loss": round(judged, 4)}
+            tell(event="step", step=run.done, steps=run.steps, loss=round(run.loss, 4), **more)
         if noticed or time.monotonic() - saved > _SAVE_S:
             run.save(checkpoint)
             sublet.checkpointed()

@@ -21,6 +21,14 @@ class Heard:
     missing: int | None = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Bears:
+    """What of tools a chat template puts into the prompt."""
+
+    tools: bool = False  # those that may be called
+    turns: bool = False  # calls of the past and what they found
+
+
 class Dialect(Protocol):
     """One server program. What a chunk has beside OpenAI's fields is taken out of it as it is read."""
 
@@ -33,8 +41,14 @@ class Dialect(Protocol):
     def count(self, event: Event, memory: dict[str, Any]) -> Tokens | None:
         """The tokens used so far, if the chunk says so."""
 
+    async def bears(self, upstream: Upstream, replica: Replica) -> Bears | None:
+        """What of tools the replica's chat template shows; None: it cannot be asked now. Who needs no help of ours: all."""
+
     async def prompt(self, upstream: Upstream, replica: Replica, ask: Ask, memory: Mapping[str, Any]) -> list[Any] | None:
-        """The prompt as the model saw it, in parts that a list of token numbers can follow; None: it cannot be had."""
+        """The prompt as the model saw it, in parts that a list of token numbers can follow; None: it cannot be had.
+
+        The body of `ask` is what was sent.
+        """
 
     async def tokens_of(self, upstream: Upstream, replica: Replica, text: str) -> Sequence[int] | None:
         """The tokens of a text; None: it cannot be asked."""

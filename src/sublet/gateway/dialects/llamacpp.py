@@ -12,10 +12,24 @@ from typing import Any
 from sublet.core.model import Replica
 from sublet.core.tokens import Tokens
 from sublet.gateway.asks import Ask, Kind
-from sublet.gateway.dialects.dialect import Event, Heard, usage_of
-from sublet.gateway.upstream import Upstream
+from sublet.gateway.dialects.dialect import Bears, Event, Heard, usage_of
+from sublet.gateway.upstream import Unreachable, Upstream
 
 _TEMPLATE_FIELDS = ("messages", "chat_template_kwargs", "reasoning_format", "add_generation_prompt")
+_OFFERED, _CALLED = "function_offered", "function_called"
+_PROBE: Mapping[str, Any] = {
+    "messages": [
+        {"role": "user", "content": "question"},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": "call00000", "type": "function", "function": {"name": _CALLED, "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "call00000", "content": "answer"},
+    ],
+    "tools": [{"type": "function", "function": {"name": _OFFERED, "parameters": {"type": "object", "properties": {}}}}],
+    "tool_choice": "none",
+}
 
 
 class LlamaCpp:
@@ -61,6 +75,14 @@ class LlamaCpp:
         if timings is None and progress is None:
             return None
         return Tokens(memory.get("input", 0), memory.get("cached", 0), timings["predicted_n"] if timings else 0)
+
+    async def bears(self, upstream: Upstream, replica: Replica) -> Bears | None:
+        """Seen by what its template makes of a short conversation; one that refuses it shows nothing."""
+        try:
+            prompt = str((await upstream.ask_root(replica, "/apply-template", _PROBE))["prompt"])
+        except Unreachable:
+            return None
+        return Bears(tools=_OFFERED in prompt, turns=_CALLED in prompt)
 
     async def prompt(self, upstream: Upstream, replica: Replica, ask: Ask, memory: Mapping[str, Any]) -> list[Any] | None:
         """The chat as the template writes it, or the prompt as it was given."""

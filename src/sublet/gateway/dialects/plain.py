@@ -6,7 +6,7 @@ from typing import Any
 from sublet.core.model import Replica
 from sublet.core.tokens import Tokens
 from sublet.gateway.asks import Ask, Kind
-from sublet.gateway.dialects.dialect import Event, Heard, usage_of
+from sublet.gateway.dialects.dialect import Bears, Event, Heard, usage_of
 from sublet.gateway.upstream import Upstream
 
 
@@ -23,6 +23,10 @@ class Plain:
     def count(self, event: Event, memory: dict[str, Any]) -> Tokens | None:
         """Only the end says it."""
         return usage_of(event)
+
+    async def bears(self, upstream: Upstream, replica: Replica) -> Bears | None:
+        """Tools are its own affair."""
+        return Bears(tools=True, turns=True)
 
     async def prompt(self, upstream: Upstream, replica: Replica, ask: Ask, memory: Mapping[str, Any]) -> list[Any] | None:
         """A text is its own prompt; what a chat became is not known."""

@@ -6,7 +6,7 @@ from typing import Any
 from sublet.core.model import Replica
 from sublet.core.tokens import Tokens
 from sublet.gateway.asks import Ask
-from sublet.gateway.dialects.dialect import Event, Heard, usage_of
+from sublet.gateway.dialects.dialect import Bears, Event, Heard, usage_of
 from sublet.gateway.upstream import Upstream
 
 
@@ -33,6 +33,10 @@ class Vllm:
     def count(self, event: Event, memory: dict[str, Any]) -> Tokens | None:
         """The usage so far."""
         return usage_of(event)
+
+    async def bears(self, upstream: Upstream, replica: Replica) -> Bears | None:
+        """Tools are its own affair."""
+        return Bears(tools=True, turns=True)
 
     async def prompt(self, upstream: Upstream, replica: Replica, ask: Ask, memory: Mapping[str, Any]) -> list[Any] | None:
         """The tokens that the first chunk named."""

@@ -113,7 +113,7 @@ LLAMACPP = ServerProgram(
         "context": "tokens of prompt and answer together, of each slot",
         "batch": "tokens of prompts worked on in one pass",
         "embeddings": "true: it answers /v1/embeddings; mean, cls or last: the same, where the weights do not say how to pool",
-        "template": "a chat template (a Jinja file) instead of the weights' own; tools are called only by one that knows them",
+        "template": "a chat template (a Jinja file) for the weights; tools are called unasked only by one that shows them",
         "lora": "an adapter (GGUF) that is applied to the model",
         "program": "a llama-server to run instead of the embedded one",
     },

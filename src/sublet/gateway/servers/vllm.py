@@ -145,7 +145,14 @@ def _progress(printed: str) -> str:
 VLLM = ServerProgram(
     name="vllm",
     abilities=Abilities(
-        tokenize="/tokenize", template="/tokenize", continues=True, embeddings=True, lora=True, schema=True, cached_tokens=True
+        tokenize="/tokenize",
+        template="/tokenize",
+        continues=True,
+        embeddings=True,
+        lora=True,
+        schema=True,
+        calls=True,
+        cached_tokens=True,
     ),
     options={
         "slots": "sequences at once; else by the table of GPU models",
