@@ -23,6 +23,7 @@ TIMEOUT_S = 60
 PROGRAMS = ("munged", "slurmctld", "slurmd", "slurmrestd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
 ACCOUNTING_PROGRAMS = ("slurmdbd", "mariadbd", "mariadb-install-db", "sacctmgr", "sacct")
 PORTS_FROM, PORTS_TO = 20_000, 32_000
+FIRST_NODE = 4  # of all ports in a row that of the first slurmd; before it: slurmctld, slurmdbd, MariaDB, slurmrestd
 GPU_MAJOR = 240  # of no driver here: slurmd wants character devices, and nothing opens them
 SBIN = "/usr/sbin:/usr/local/sbin:/sbin"
 
@@ -95,7 +96,7 @@ class Cluster:
         self._wait(lambda: len(self.run(*idle, check=False).split()) == self.layout.nodes, "its nodes to be idle")
 
     def until_responding(self) -> None:
-        up = ("sinfo", "-h", "-N", "-p", "owner", "-t", "idle,mixed,allocated", "-o", "%N")
+        up = ("sinfo", "-h", "-r", "-N", "-p", "owner", "-t", "idle,mixed,allocated", "-o", "%N")
         self._wait(lambda: len(self.run(*up, check=False).split()) == self.layout.nodes, "its nodes to be up")
 
     def token(self, user: str = "root", lifespan_s: int = 86_400) -> str:
@@ -137,9 +138,9 @@ class Cluster:
         self.start(name)
 
     def start(self, name: str) -> None:
-        """Start one of them again."""
+        """Start one of them again, and wait until it listens: a node that Slurm did not miss yet may get a job at once."""
         starters: Mapping[str, Callable[[], None]] = {"slurmctld": self._slurmctld, "slurmrestd": self._slurmrestd}
-        starters.get(name, lambda: self._slurmd(name))()
+        starters.get(name, lambda: self._slurmd_again(name))()
 
     # How it comes up.
 
@@ -219,6 +220,11 @@ class Cluster:
         (self.home / "spool" / node).mkdir(exist_ok=True)
         self._spawn(node, "slurmd", "-D", "-N", node)
 
+    def _slurmd_again(self, node: str) -> None:
+        self._slurmd(node)
+        port = self.port + FIRST_NODE + self.nodes().index(node)
+        self._wait(lambda: _listens(port), node)
+
     def _slurmrestd(self) -> None:
         """It refuses to run as root or SlurmUser; SLURM_JWT=daemon makes it take tokens only."""
         plugins = "openapi/v0.0.38" + (",openapi/dbv0.0.38" if self.layout.accounting else "")
@@ -261,7 +267,7 @@ def cluster(layout: Layout | None = None) -> Iterator[Cluster]:
     check(chosen)
     home = Path(tempfile.mkdtemp(prefix="sublet-slurm-"))
     home.chmod(0o755)
-    made = Cluster(home, chosen, _free_ports(4 + (0 if chosen.cloud else chosen.nodes)))
+    made = Cluster(home, chosen, _free_ports(FIRST_NODE + (0 if chosen.cloud else chosen.nodes)))
     try:
         made.up()
         yield made
@@ -349,7 +355,7 @@ StorageLoc=slurm_acct
 
 def _write_conf(made: Cluster) -> None:
     home, layout = made.home, made.layout
-    first = made.port + 4
+    first = made.port + FIRST_NODE
     if layout.cgroups:
         (home / "etc" / "cgroup.conf").write_text(
             "CgroupPlugin=cgroup/v1\nCgroupMountpoint=/sys/fs/cgroup\nCgroupAutomount=no\n"

@@ -1,8 +1,9 @@
 """The engine that runs leases as batch jobs of a Slurm cluster.
 
 What is true is in two places that survive us: Slurm's queue, where each job carries its run in its comment, and the runs'
-directories on a file system that the nodes share. A fresh engine takes over by looking at both. Whoever makes a run's `taken`
-link first decides it, so a job that was queued twice still runs once, and a run that was ended before it began never starts.
+directories on a file system that the nodes share. A fresh engine takes over by looking at both, with its first look: until
+then it may belong to a control plane that only stands ready. Whoever makes a run's `taken` link first decides it, so a job
+that was queued twice still runs once, and a run that was ended before it began never starts.
 """
 
 import contextlib
@@ -30,7 +31,7 @@ from sublet.engines.slurm.jobs import FINAL, WAITING, Job
 from sublet.engines.slurm.net import ALIVE
 from sublet.engines.slurm.observation import BURIED, NEVER
 from sublet.engines.slurm.owner import owner_work
-from sublet.engines.slurm.preparation import batch_script, prepare
+from sublet.engines.slurm.preparation import batch_script, draft, prepare
 from sublet.engines.slurm.queue import Look, Queue
 from sublet.engines.slurm.site import Cluster
 from sublet.engines.slurm.submission import submission
@@ -62,6 +63,7 @@ class SlurmEngine:
         self._final: dict[RunId, Seen] = {}
         self._queued_s: dict[RunId, float] = {}  # when we queued it, by the steady clock
         self._runs: set[RunId] = set()
+        self._took_over = False
         self._to_wake: set[int] = set()  # jobs whose agents have new orders
         self._doomed: set[int] = set()  # jobs to be cancelled
         self._fencing_s: dict[RunId, float] = {}
@@ -71,10 +73,7 @@ class SlurmEngine:
         try:
             shipping.writable(cluster.shared)
             self._agent = shipping.ship(cluster.shared)
-            for path in [*self._where("runs").glob(".*"), *self._where("volumes").glob(".*")]:
-                remove_tree(path)
             self._place = name_of_place(cluster.shared)
-            self._runs = {RunId(entry.name) for entry in os.scandir(self._where("runs"))}
         except OSError as error:
             hint = "it must be a directory that this user can write here and on every node (slurm_shared)"
             raise Unavailable(f"{cluster.shared}: {error.strerror}", field="slurm_shared", hint=hint) from error
@@ -141,6 +140,7 @@ class SlurmEngine:
         look = self._queue.look()
         now, self._looked_us = _now_us(), look.asked_us
         with self._on_disk():
+            self._take_over()
             seen = {name: self._see(name, look, now) for name in sorted(self._runs)}
         with contextlib.suppress(SubletError):  # tried again with the next look
             self._cancel_all()
@@ -193,11 +193,30 @@ class SlurmEngine:
     def _run(self, name: RunId) -> RunDir:
         return RunDir(self._where("runs") / safe_name(name, "run"))
 
+    def _take_over(self) -> None:
+        """With the first look, find what an earlier engine left: its runs, and what it had half made or half removed.
+
+        Not sooner: until somebody looks, another control plane may lead, whose drafts these are and whose runs grow in number.
+        """
+        if self._took_over:
+            return
+        for path in [*self._where("runs").glob(".*"), *self._where("volumes").glob(".*")]:
+            remove_tree(path)
+        with os.scandir(self._where("runs")) as found:
+            self._runs |= {RunId(entry.name) for entry in found if not entry.name.startswith(".")}
+        self._took_over = True
+
+    def _is_known(self, name: RunId, run: RunDir) -> bool:
+        """Whether the run has a directory; another control plane may have made it after we looked, if it was paused in that."""
+        if name not in self._runs and run.path.exists():
+            self._runs.add(name)
+        return name in self._runs
+
     # Starting
 
     def _start(self, order: StartOrder) -> None:
         run = self._run(order.run)
-        if order.run not in self._runs:
+        if not self._is_known(order.run, run):
             self._check(order)
             told = self._configuration
             prepare(self._cluster.shared, order, grace_s=told.grace_s, kill_wait_s=told.kill_wait_s)
@@ -255,7 +274,7 @@ class SlurmEngine:
     def _notify(self, order: NoticeOrder) -> None:
         name = environment.check_signal(order.signal)
         run = self._run(order.run)
-        if order.run not in self._runs or not run.spec.exists() or run.exited.exists():
+        if not self._is_known(order.run, run) or not run.spec.exists() or run.exited.exists():
             return
         known = records.read(run.orders) or {}
         notice = known.get("notice")
@@ -266,7 +285,7 @@ class SlurmEngine:
 
     def _stop(self, order: StopOrder) -> None:
         run = self._run(order.run)
-        if order.run not in self._runs:
+        if not self._is_known(order.run, run):
             self._bury(run)
             self._runs.add(order.run)
             return
@@ -284,11 +303,9 @@ class SlurmEngine:
 
     def _bury(self, run: RunDir) -> None:
         """Leave a directory that says: this run is over and never was."""
-        fresh = RunDir(run.path.with_name(f".new-{run.path.name}"))
-        fresh.path.mkdir(mode=0o700)
-        (fresh.path / TAKEN).symlink_to(BURIED)
-        records.write(fresh.exited, never_started(_now_us(), NEVER))
-        fresh.path.rename(run.path)
+        with draft(run) as fresh:
+            (fresh.path / TAKEN).symlink_to(BURIED)
+            records.write(fresh.exited, never_started(_now_us(), NEVER))
 
     def _end_unbegun(self, name: RunId, run: RunDir, why: str = NEVER) -> bool:
         """End a run that no job has taken yet; False if one has."""
@@ -386,7 +403,7 @@ class SlurmEngine:
     def _clean(self, name: RunId) -> None:
         run = self._run(name)
         known = records.read(run.cleaned)
-        if name not in self._runs or (known is not None and known["phase"] == Phase.CLEAN):
+        if not self._is_known(name, run) or (known is not None and known["phase"] == Phase.CLEAN):
             return
         taken = observation.taken_by(run)
         look = self._queue.look()

@@ -3,7 +3,8 @@
 import os
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from sublet.core.fleet import gpus_of
 from sublet.engines.local import environment, records
 from sublet.engines.local.limits import Applied, Watched
 from sublet.engines.local.rundir import NOTICE_NAME, SCRIPT_NAME, RunDir
+from sublet.engines.local.trees import remove_tree
 from sublet.engines.protocol import StartOrder
 
 LOG_BYTES = 64 << 20
@@ -30,23 +32,39 @@ _SAID_BY_SLURM = (
 def prepare(shared: Path, order: StartOrder, *, grace_s: int, kill_wait_s: int) -> RunDir:
     """Let the run's directory appear with everything in it. `grace_s`, `kill_wait_s`: Slurm's own, for its preemptions."""
     final = RunDir(shared / "runs" / order.run)
-    fresh = RunDir(final.path.with_name(f".new-{final.path.name}"))
-    fresh.path.mkdir(mode=0o700)
-    for path in (fresh.told, fresh.scratch, fresh.scratch / "tmp"):
-        path.mkdir(mode=0o700)
     volume = None if order.volume is None else shared / "volumes" / order.volume
-    if volume is not None:
-        volume.mkdir(mode=0o700, exist_ok=True)
-    fresh.reserve()
-    fresh.orders.unlink()  # replaced as a whole, never in place: there is no lock that holds between hosts
-    os.mkfifo(fresh.wake, 0o600)
-    fresh.lock.touch(0o600)
-    _write_scripts(fresh, final, order, volume)
-    records.write(fresh.spec, _spec(order, final, volume, grace_s=grace_s, kill_wait_s=kill_wait_s))
-    records.sync_directory(fresh.path)
-    fresh.path.rename(final.path)
+    with draft(final) as fresh:
+        for path in (fresh.told, fresh.scratch, fresh.scratch / "tmp"):
+            path.mkdir(mode=0o700)
+        if volume is not None:
+            volume.mkdir(mode=0o700, exist_ok=True)
+        fresh.reserve()
+        fresh.orders.unlink()  # replaced as a whole, never in place: there is no lock that holds between hosts
+        os.mkfifo(fresh.wake, 0o600)
+        fresh.lock.touch(0o600)
+        _write_scripts(fresh, final, order, volume)
+        records.write(fresh.spec, _spec(order, final, volume, grace_s=grace_s, kill_wait_s=kill_wait_s))
+        records.sync_directory(fresh.path)
     records.sync_directory(final.path.parent)
     return final
+
+
+@contextmanager
+def draft(final: RunDir) -> Iterator[RunDir]:
+    """A directory that becomes `final` once it is complete; one that cannot be completed goes, and the next try begins anew.
+
+    Another control plane may be at the same run: a leader that was paused in the middle of this wakes up when its successor has
+    made the run. So each has a draft of its own, whoever is first makes the run, and the other's is thrown away.
+    """
+    fresh = RunDir(final.path.with_name(f".new-{final.path.name}-{secrets.token_hex(4)}"))
+    fresh.path.mkdir(mode=0o700)
+    try:
+        yield fresh
+        fresh.path.rename(final.path)
+    except BaseException as error:
+        remove_tree(fresh.path)
+        if not (isinstance(error, OSError) and final.path.exists()):
+            raise
 
 
 def batch_script(python: str, agent: Path, run: RunDir) -> str:
