@@ -13,6 +13,8 @@ from pathlib import Path
 import psycopg
 
 _TIMEOUT_S = 60
+_ENV = {"PATH": os.environ.get("PATH", ""), "LANG": "C"}
+"""What it is started with: nothing by which whoever cleans up after a test takes it for his own."""
 
 
 class NoServer(Exception):
@@ -64,9 +66,11 @@ def server(*, address: str = "127.0.0.1", trusted: str = "", below: Path | None 
 
     def program(name: str, *arguments: str) -> None:
         command = [*prefix, str(programs / name), "-D", str(data), *arguments]
-        done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(command, cwd=home, env=_ENV, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
         if done.returncode != 0:
-            raise NoServer(f"{name} failed: {done.stderr.strip() or done.stdout.strip()}")
+            log = home / "log"
+            last = log.read_text()[-2_000:] if log.exists() else "it has no log"
+            raise NoServer(f"{name} failed: {done.stderr.strip() or done.stdout.strip()}; {last}")
 
     try:
         program("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
@@ -106,7 +110,7 @@ def restart(url: str) -> None:
         str(home / "log"),
         "restart",
     ]
-    subprocess.run(command, cwd=home, capture_output=True, check=True, timeout=_TIMEOUT_S)
+    subprocess.run(command, cwd=home, env=_ENV, capture_output=True, check=True, timeout=_TIMEOUT_S)
 
 
 def start_again(url: str, below: Path) -> None:
@@ -116,4 +120,5 @@ def start_again(url: str, below: Path) -> None:
         psycopg.connect(f"{url}/postgres", connect_timeout=2).close()
     except psycopg.OperationalError:
         words = ["-D", str(data), "-w", "-l", str(data.parent / "log"), "restart"]  # with what it was last started with
-        subprocess.run([*_as_postgres(), str(_programs() / "pg_ctl"), *words], cwd=data.parent, check=True, timeout=_TIMEOUT_S)
+        command = [*_as_postgres(), str(_programs() / "pg_ctl"), *words]
+        subprocess.run(command, cwd=data.parent, env=_ENV, check=True, timeout=_TIMEOUT_S)
