@@ -379,14 +379,14 @@ class SlurmEngine:
 
         A lease was given nodes that were free: it has nothing to wait for, and others may be free while these are down.
         """
-        spec = self._once(run.spec)
+        stuck, problems = "requeue" in job.reason.lower(), self._queue.problems
+        spec = self._once(run.spec) if stuck or problems else None  # thousands may wait
         if spec is None or spec["is_owner"]:
             return ""
-        if "requeue" in job.reason.lower():  # "launch failed requeued held": Slurm tries no more
+        if stuck:  # "launch failed requeued held": Slurm tries no more
             return f"Slurm does not start its job: {job.reason}"
-        known = self._queue.known_nodes()
-        unfit = [f"{node}: {known[node].problem}" for node, _ in spec["nodes"] if node in known and known[node].problem]
-        return f"its node failed before it began ({unfit[0]})" if unfit else ""
+        unfit = [node for node, _ in spec["nodes"] if node in problems]
+        return f"its node failed before it began ({unfit[0]}: {problems[unfit[0]]})" if unfit else ""
 
     def _is_gone(self, name: RunId, run: RunDir, taken: str | None, look: Look) -> bool:
         """Whether a run without a job in the queue is over, rather than not queued yet."""

@@ -31,6 +31,7 @@ class Queue:
         self._look = Look()
         self._next_s = float("-inf")
         self._nodes: dict[str, Node] = {}
+        self.problems: dict[str, str] = {}  # of nodes that were unfit for use when they were last asked for
         self._nodes_next_s = float("-inf")
         self.looks = 0
 
@@ -77,6 +78,7 @@ class Queue:
         if self._now_s() >= self._nodes_next_s:
             asked = self._now_s()
             self._nodes = {node.name: node for node in self._transport.nodes()}
+            self.problems = {node.name: node.problem for node in self._nodes.values() if node.problem}
             took = self._now_s() - asked
             self._nodes_next_s = self._now_s() + max(NODES_LEAST_S, POLL_SHARE * took)
         return self._nodes
