@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+
+from free_ports import free_port
 
 _TIMEOUT_S = 60
 _ENV = {"PATH": os.environ.get("PATH", ""), "LANG": "C"}
@@ -43,13 +44,6 @@ def _as_postgres() -> list[str]:
     return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def server(*, address: str = "127.0.0.1", trusted: str = "", below: Path | None = None) -> Iterator[str]:
     """The URL of a running server, without a database name.
@@ -60,7 +54,7 @@ def server(*, address: str = "127.0.0.1", trusted: str = "", below: Path | None 
     home = Path(tempfile.mkdtemp(prefix="sublet-postgres-", dir=below))
     if prefix:
         shutil.chown(home, "postgres")
-    port = _free_port()
+    port = free_port()
     data = home / "data"
     settings = f"-c listen_addresses={address} -p {port} -k {home} -c fsync=off -c full_page_writes=off -c max_connections=60"
 

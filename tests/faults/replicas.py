@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 import httpx
 from day import Day
 
+from free_ports import free_port
 from separate_hosts import Host
 from sublet.store import leadership
 
@@ -44,7 +44,7 @@ class Replicas(Day):
 
     def _begin(self) -> None:
         self._open_zygote("replica_zygote.py")
-        self.both = (Replica("one", _free_port(), self.hosts[0]), Replica("two", _free_port(), self.hosts[1]))
+        self.both = (Replica("one", free_port(), self.hosts[0]), Replica("two", free_port(), self.hosts[1]))
         for replica in self.both:
             self.raise_up(replica)
 
@@ -81,12 +81,6 @@ class Replicas(Day):
         self.zygote.stdin.close()
         self.zygote.wait(timeout=10)
         self.database.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(holds: Callable[[], Any], what: str) -> float:

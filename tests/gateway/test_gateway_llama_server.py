@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from api_house import House, house
 
 import sublet.weights
 from event_loop import run
+from free_ports import free_port
 from sublet.core.ids import ModelName, ReplicaId, TenantId
 from sublet.core.model import Replica, ReplicaState, Tier
 from sublet.gateway.dialects.dialect import Bears
@@ -31,11 +31,6 @@ from sublet.store import model_requests
 pytest.importorskip("xllamacpp", reason="llama.cpp's server comes with the extra `models`")
 WEIGHTS = Path(sublet.weights.__file__).parent / "tiny.gguf"
 SLOTS = 4
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def started(*given: str) -> tuple["subprocess.Popen[bytes]", str]:

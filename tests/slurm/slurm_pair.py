@@ -4,7 +4,6 @@ import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,19 +16,19 @@ from typing import Any
 import httpx
 from slurm_house import House
 
+from free_ports import free_port
+from settled_books import settled
 from slurm_cluster import Cluster
-from sublet.app import audit, billing, metering
 from sublet.core.errors import Unavailable
 from sublet.core.ids import LeaseId
 from sublet.core.lease import Lease, State
 from sublet.core.owner import JobState, OwnerJob
 from sublet.core.terms import Promise
 from sublet.core.units import SECOND_US
-from sublet.core.usage import UsageKind
 from sublet.engines.slurm.net import ALIVE
 from sublet.engines.slurm.site import Cluster as Site
 from sublet.engines.slurm.site import run_of
-from sublet.store import jobs, leadership, leases, usage
+from sublet.store import jobs, leadership, leases
 
 PROMISE_US = 25 * SECOND_US
 """Detection, notice, stop, hand-over, and the next leader's beginning."""
@@ -77,7 +76,7 @@ class SlurmPair(House):
         shim.parent.mkdir()
         shim.write_text(SLOWLY.format(pace=self.pace, real=shutil.which("sbatch", path=made.env["PATH"])))
         shim.chmod(0o755)
-        self.both = (Replica("one", _free_port()), Replica("two", _free_port()))
+        self.both = (Replica("one", free_port()), Replica("two", free_port()))
         for replica in self.both:
             self.begin(replica)
         for replica in self.both:
@@ -245,14 +244,7 @@ class SlurmPair(House):
 
     def books_are_in_order(self) -> None:
         """Once nobody keeps them any more: no lease lost, and no second billed twice."""
-        now = self.clock.now_us()
-        metering.meter_running(self.database, now_us=now, every_us=0)
-        billing.bill(self.database, now_us=now)
-        with self.database.read() as tx:
-            assert audit.findings(tx, from_us=self.began_us, now_us=now) == []
-            measured = usage.between(tx, 0, now)
-            assert not usage.unbilled(tx, after=None, limit=1)
-            assert not usage.unsettled(tx, after=None, limit=1)
+        measured = settled(self.database, began_us=self.began_us, now_us=self.clock.now_us())
         assert {lease.state for lease in self.some(self.asked)} == {State.ENDED}
         by_lease: dict[LeaseId, list[tuple[int, int]]] = {}
         for one in measured:
@@ -260,16 +252,9 @@ class SlurmPair(House):
         for intervals in by_lease.values():
             ordered = sorted(intervals)
             assert all(until <= begin for (_, until), (begin, _) in itertools.pairwise(ordered))
-        assert sum(one.gpu_us for one in measured if one.kind is UsageKind.BILLED) > 0
 
     def drain(self) -> None:
         """Everybody leaves."""
         self.cluster.cancel_all()
         self.until(lambda: {job.state for job in self.owner_jobs()} <= {JobState.ENDED}, said="the owner's jobs to end")
         self.release_all()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

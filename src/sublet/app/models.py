@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from sublet.app import tenants, weights
 from sublet.app.complaints import meant
 from sublet.app.forecasting import Forecaster
-from sublet.app.replicas import Premises, asked_for, term_us
+from sublet.app.replicas import Premises, asked_for, check_reachable, term_us
 from sublet.app.requests import drafted, shop
 from sublet.core.errors import Conflict, Invalid, NotFound
 from sublet.core.ids import LeaseId, ReplicaId, TenantId
@@ -128,9 +128,7 @@ def show(tx: Tx, name: str) -> Shown:
 
 def _could_run(tx: Tx, forecaster: Forecaster, engine: Capabilities, wanted: Serving, model: Model, *, now_us: int) -> None:
     """Raise `Invalid` if no round could ever grant a replica's lease."""
-    if not engine.endpoint_host:
-        hint = "add the model at an address of its own: --server url"
-        raise Invalid(f"runs of the engine {engine.name} cannot be reached", field="server", hint=hint)
+    check_reachable(engine)
     if wanted.pool is None and not pools.everything(tx):
         raise Invalid("there is no pool to lease from", field="pool", hint="the owner adds one: `sublet pool set`")
     _ensure_tenant(tx, wanted, now_us=now_us)

@@ -213,14 +213,12 @@ class Keeper:
 
     def _ask(self, serving: Serving, model: Model, number: int) -> None:
         """Ask for leases as any tenant does; raises what stands in the way."""
-        if not self._engine.capabilities.endpoint_host:
-            hint = "add the model at an address of its own: --server url"
-            raise Invalid(f"runs of the engine {self._engine.capabilities.name} cannot be reached", hint=hint)
+        engine = self._engine.capabilities
+        check_reachable(engine)
         weights.check(model, self._premises.servers[model.server])
         with self._database.write() as tx:
             for _ in range(number):
                 now = self._now_us()
-                engine = self._engine.capabilities
                 lease = request(tx, self._forecaster, self._premises, serving, model, engine=engine, now_us=now)
                 reason = f"a replica of {model.name} for {serving.tier}"
                 events.append(tx, [Entry(now, "replica.wanted", reason, serving.tenant, lease.id, lease.pool)])
@@ -311,6 +309,13 @@ def request(
     return leasing.request(
         tx, forecaster, replace(asked, workload=work, pool=view.pool.id), tenant=serving.tenant, now_us=now_us
     )
+
+
+def check_reachable(engine: Capabilities) -> None:
+    """Raise `Invalid` where nobody can ask a server that a run of this engine starts."""
+    if not engine.endpoint_host:
+        hint = "add the model at an address of its own: --server url"
+        raise Invalid(f"runs of the engine {engine.name} cannot be reached", field="server", hint=hint)
 
 
 def asked_for(serving: Serving, model: Model) -> LeaseRequest:
